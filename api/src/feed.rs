@@ -1,0 +1,100 @@
+//! The feed: one ordered log, from control to its edges (`GET /v1/feed?after=N&log=ID`, server-sent events).
+//!
+//! The stream begins with a [`Hello`]. Entries follow in the order of their sequence numbers, and when the newest has
+//! been sent, a [`Current`], which then comes again as a heartbeat. Entries about one subject that a later entry
+//! replaces may be left out: numbers rise, but not by one. Where the follower's place is not in this log (a new
+//! database behind control, or a number it never gave), `Hello::reset` is true: the entries up to the first `Current`
+//! are then everything there is, and what they do not name is gone.
+
+use crate::id::{LogId, SiteId};
+use crate::purge::Purge;
+use serde::{Deserialize, Serialize};
+
+/// The version of the feed's wire format that this crate writes.
+pub const VERSION: u16 = 1;
+/// SSE event names.
+pub const EVENT_HELLO: &str = "hello";
+/// SSE event name of an [`Entry`]; the event's `id` is its sequence number.
+pub const EVENT_ENTRY: &str = "entry";
+/// SSE event name of a [`Current`].
+pub const EVENT_CURRENT: &str = "current";
+/// Seconds between two heartbeats of an idle stream. A follower that hears nothing for three times as long reconnects.
+pub const HEARTBEAT_SECONDS: u64 = 5;
+
+/// The first event of a stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// See [`VERSION`].
+    pub version: u16,
+    /// Which log this is.
+    pub log: LogId,
+    /// The newest sequence number at the time.
+    pub newest: u64,
+    /// Whether the follower's place is unknown here, so that everything is sent anew from 0.
+    pub reset: bool,
+}
+
+/// Sent when the follower has been given everything, and as a heartbeat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Current {
+    /// The newest sequence number. The follower has it now.
+    pub newest: u64,
+}
+
+/// One entry of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// See [`VERSION`].
+    pub version: u16,
+    /// Its place in the log, from 1.
+    pub seq: u64,
+    /// What it says.
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+/// What changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Change {
+    /// A site is new or different. The document is checked by the follower: one that it does not understand concerns
+    /// that site only.
+    SitePut {
+        /// Which site.
+        site_id: SiteId,
+        /// A [`crate::site::Site`].
+        site: serde_json::Value,
+    },
+    /// A site is gone.
+    SiteRemoved {
+        /// Which site.
+        site_id: SiteId,
+    },
+    /// Stored responses are not to be used any more.
+    Purge(Purge),
+    /// A kind of change this version does not know. It is passed over.
+    #[serde(other)]
+    Unknown,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every entry ever shipped reads, and version 1 writes what it wrote.
+    #[test]
+    fn version_1_is_as_it_was() {
+        let golden = include_str!("../golden/feed-v1.jsonl");
+        for line in golden.lines() {
+            let entry: Entry = serde_json::from_str(line).unwrap();
+            assert_eq!(serde_json::to_string(&entry).unwrap(), line);
+        }
+    }
+
+    #[test]
+    fn what_a_later_version_adds_is_passed_over() {
+        let later = r#"{"version":2,"seq":9,"kind":"weather_put","weather":{}}"#;
+        let entry: Entry = serde_json::from_str(later).unwrap();
+        assert_eq!((entry.seq, entry.change), (9, Change::Unknown));
+    }
+}
