@@ -41,7 +41,6 @@ pub struct Purge {
 /// Which stored responses of a site.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[non_exhaustive]
 pub enum Selector {
     /// All.
     Everything,

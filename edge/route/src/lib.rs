@@ -1,1 +1,12 @@
-//! stub
+//! From a request's host and path to what is done with it.
+//!
+//! [`Site::resolve`] turns what an operator wrote into a form that can't be wrong; [`Table`] finds the site of a
+//! host; [`Site::rule`] finds the rule of a path. Everything here is a pure function.
+
+mod host;
+mod site;
+mod table;
+
+pub use host::{Host, HostError};
+pub use site::{Capture, Changes, Origin, Redirect, Rule, RuleMatch, Site, Template};
+pub use table::Table;

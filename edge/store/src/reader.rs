@@ -1,0 +1,114 @@
+//! Gives a body out: a complete one in one piece, one being filled as it arrives.
+
+use crate::fill::{Body, Progress};
+use bytes::Bytes;
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// Why a body can't be read to its end.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ReadError {
+    /// The fetch it came from broke off. What was read so far is not the whole.
+    #[error("the response broke off while it was being filled")]
+    BrokenOff,
+}
+
+/// Reads one body once, whole or a range of it.
+pub struct Reader {
+    source: Source,
+    /// Bytes to leave out before the first that is given.
+    skip: u64,
+    /// Bytes yet to be given.
+    left: u64,
+}
+
+enum Source {
+    Complete(Bytes),
+    Filling { body: Arc<Body>, place: usize, changed: watch::Receiver<()> },
+}
+
+impl Reader {
+    pub(crate) fn of(body: Bytes) -> Self {
+        Self { source: Source::Complete(body), skip: 0, left: u64::MAX }
+    }
+
+    pub(crate) fn following(body: &Arc<Body>) -> Option<Self> {
+        let changed = body.watch();
+        let place = body.join()?;
+        let source = Source::Filling { body: Arc::clone(body), place, changed };
+        Some(Self { source, skip: 0, left: u64::MAX })
+    }
+
+    /// Restricts what is given to the bytes from `start` up to, not including, `end`, counted in the whole body.
+    /// Before the first read only, for a body being filled; of a complete one, any time.
+    pub fn seek(&mut self, start: u64, end: Option<u64>) {
+        self.skip = start;
+        self.left = end.map_or(u64::MAX, |end| end.saturating_sub(start));
+    }
+
+    /// Whether a range can be sought again after reading.
+    #[must_use]
+    pub const fn rewinds(&self) -> bool {
+        matches!(self.source, Source::Complete(_))
+    }
+
+    /// The next piece, or none at the end. Waits for a fill as long as the fill lasts.
+    ///
+    /// # Errors
+    /// [`ReadError::BrokenOff`] when the fill failed; never an early end.
+    pub async fn read(&mut self) -> Result<Option<Bytes>, ReadError> {
+        loop {
+            if self.left == 0 {
+                return Ok(None);
+            }
+            let chunk = match &mut self.source {
+                Source::Complete(body) => {
+                    let body = body.clone();
+                    let piece = self.cut(body);
+                    self.left = 0;
+                    return Ok(piece);
+                }
+                Source::Filling { body, place, changed } => {
+                    changed.mark_unchanged();
+                    match body.next(*place) {
+                        Ok(chunk) => chunk,
+                        Err(Progress::Complete) => return Ok(None),
+                        Err(Progress::Failed) => return Err(ReadError::BrokenOff),
+                        Err(Progress::Filling) => {
+                            changed.changed().await.map_err(|_| ReadError::BrokenOff)?;
+                            continue;
+                        }
+                    }
+                }
+            };
+            if let Some(piece) = self.cut(chunk) {
+                return Ok(Some(piece));
+            }
+        }
+    }
+
+    /// The part of `chunk` that lies in the range sought.
+    fn cut(&mut self, mut chunk: Bytes) -> Option<Bytes> {
+        let length = chunk.len() as u64;
+        if self.skip >= length {
+            self.skip -= length;
+            return None;
+        }
+        let start = usize::try_from(self.skip).ok()?;
+        let mut piece = chunk.split_off(start);
+        self.skip = 0;
+        if let Ok(left) = usize::try_from(self.left) {
+            piece.truncate(left);
+        }
+        self.left = self.left.saturating_sub(piece.len() as u64);
+        (!piece.is_empty()).then_some(piece)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if let Source::Filling { body, place, .. } = &self.source {
+            body.leave(*place);
+        }
+    }
+}

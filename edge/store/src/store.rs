@@ -1,0 +1,229 @@
+//! Finds and keeps responses, within one number of bytes.
+
+use crate::fill::{Fill, Filling};
+use crate::reader::Reader;
+use crate::{Head, Key};
+use bytes::Bytes;
+use moka::notification::RemovalCause;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What moka and the allocator spend on a response beside what it weighs itself.
+const OVERHEAD_BYTES: usize = 256;
+
+/// The bounds of a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of complete responses, metadata included.
+    pub capacity_bytes: u64,
+    /// Bytes of one body that is stored; and how far the reader of a larger one may fall behind.
+    pub response_max_bytes: u64,
+    /// Bytes of all responses being filled that are to be stored.
+    pub filling_max_bytes: u64,
+}
+
+/// Responses by key. Cheap to clone: clones are the same store.
+pub struct Store<H: Head> {
+    inner: Arc<Inner<H>>,
+}
+
+impl<H: Head> Clone for Store<H> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner) }
+    }
+}
+
+pub(crate) struct Inner<H: Head> {
+    pub(crate) limits: Limits,
+    complete: moka::sync::Cache<Key, Arc<Complete<H>>>,
+    filling: Mutex<HashMap<Key, Arc<Filling<H>>>>,
+    /// Invariant: the number of entries of `filling`, so that a lookup need not lock it while nothing is being filled.
+    filling_count: AtomicUsize,
+    pub(crate) filling_bytes: AtomicU64,
+    pub(crate) passed: AtomicU64,
+    removed: Arc<Removed>,
+}
+
+struct Complete<H> {
+    name: Box<[u8]>,
+    head: Arc<H>,
+    body: Bytes,
+}
+
+#[derive(Default)]
+struct Removed {
+    for_room: AtomicU64,
+    replaced: AtomicU64,
+    on_command: AtomicU64,
+}
+
+/// A response that was found.
+pub struct Found<H> {
+    /// Its head.
+    pub head: Arc<H>,
+    /// Reads its body.
+    pub reader: Reader,
+    /// Whether the body is whole; else it is being filled.
+    pub complete: bool,
+}
+
+/// A store's numbers, for metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Statistics {
+    /// Complete responses.
+    pub responses: u64,
+    /// Bytes they hold, metadata included.
+    pub bytes: u64,
+    /// Responses being filled.
+    pub filling: u64,
+    /// Bytes they hold.
+    pub filling_bytes: u64,
+    /// Responses that grew too large to be stored.
+    pub passed_total: u64,
+    /// Responses removed to make room for others.
+    pub evicted_total: u64,
+    /// Responses replaced by newer ones.
+    pub replaced_total: u64,
+    /// Responses removed on command.
+    pub removed_total: u64,
+}
+
+impl<H: Head> Store<H> {
+    /// An empty store.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        let removed = Arc::new(Removed::default());
+        let counted = Arc::clone(&removed);
+        let complete = moka::sync::Cache::builder()
+            .max_capacity(limits.capacity_bytes)
+            .weigher(|_: &Key, response: &Arc<Complete<H>>| response.weight())
+            .eviction_listener(move |_, _, cause| counted.count(cause))
+            .build();
+        let inner = Inner {
+            limits,
+            complete,
+            filling: Mutex::new(HashMap::new()),
+            filling_count: AtomicUsize::new(0),
+            filling_bytes: AtomicU64::new(0),
+            passed: AtomicU64::new(0),
+            removed,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// The bounds this store was made with.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.inner.limits
+    }
+
+    /// The response stored, or being filled, under `key` and `name`. One being filled goes first: it is newer.
+    #[must_use]
+    pub fn find(&self, key: &Key, name: &[u8]) -> Option<Found<H>> {
+        if let Some(found) = self.inner.find_filling(key, name) {
+            return Some(found);
+        }
+        let complete = self.inner.complete.get(key)?;
+        if *complete.name != *name {
+            return None;
+        }
+        let reader = Reader::of(complete.body.clone());
+        Some(Found { head: Arc::clone(&complete.head), reader, complete: true })
+    }
+
+    /// Begins to fill `key`. Lookups find it from now on.
+    #[must_use]
+    pub fn fill(&self, key: Key, name: Box<[u8]>, head: H) -> Fill<H> {
+        Fill::new(Arc::clone(&self.inner), key, name, Arc::new(head))
+    }
+
+    /// Gives a stored response another head. False when it is not stored.
+    pub fn update(&self, key: &Key, name: &[u8], head: H) -> bool {
+        let Some(complete) =
+            self.inner.complete.get(key).filter(|complete| *complete.name == *name)
+        else {
+            return false;
+        };
+        self.inner.keep(*key, complete.name.clone(), Arc::new(head), complete.body.clone());
+        true
+    }
+
+    /// Removes a stored response. False when there was none.
+    pub fn remove(&self, key: &Key) -> bool {
+        self.inner.complete.remove(key).is_some()
+    }
+
+    /// The store's numbers. Catches up on work put off, so call it once in a while, not per request.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.inner.complete.run_pending_tasks();
+        let removed = &self.inner.removed;
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Statistics {
+            responses: self.inner.complete.entry_count(),
+            bytes: self.inner.complete.weighted_size(),
+            filling: self.inner.filling_count.load(Ordering::Relaxed) as u64,
+            filling_bytes: read(&self.inner.filling_bytes),
+            passed_total: read(&self.inner.passed),
+            evicted_total: read(&removed.for_room),
+            replaced_total: read(&removed.replaced),
+            removed_total: read(&removed.on_command),
+        }
+    }
+}
+
+impl<H: Head> Inner<H> {
+    fn filling(&self) -> MutexGuard<'_, HashMap<Key, Arc<Filling<H>>>> {
+        self.filling.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn find_filling(&self, key: &Key, name: &[u8]) -> Option<Found<H>> {
+        if self.filling_count.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let filling = Arc::clone(self.filling().get(key).filter(|filling| *filling.name == *name)?);
+        let reader = Reader::following(&filling.body)?;
+        Some(Found { head: Arc::clone(&filling.head), reader, complete: false })
+    }
+
+    /// Shows a fill to lookups. A newer fill of the same key takes an older one's place.
+    pub(crate) fn show(&self, filling: &Arc<Filling<H>>) {
+        let mut all = self.filling();
+        all.insert(filling.key, Arc::clone(filling));
+        self.filling_count.store(all.len(), Ordering::Release);
+    }
+
+    pub(crate) fn hide(&self, filling: &Arc<Filling<H>>) {
+        let mut all = self.filling();
+        if all.get(&filling.key).is_some_and(|shown| Arc::ptr_eq(shown, filling)) {
+            all.remove(&filling.key);
+        }
+        self.filling_count.store(all.len(), Ordering::Release);
+    }
+
+    pub(crate) fn keep(&self, key: Key, name: Box<[u8]>, head: Arc<H>, body: Bytes) {
+        self.complete.insert(key, Arc::new(Complete { name, head, body }));
+    }
+}
+
+impl<H: Head> Complete<H> {
+    fn weight(&self) -> u32 {
+        let bytes = self.head.weight() + self.body.len() + self.name.len() + OVERHEAD_BYTES;
+        u32::try_from(bytes).unwrap_or(u32::MAX)
+    }
+}
+
+impl Removed {
+    fn count(&self, cause: RemovalCause) {
+        let counter = match cause {
+            RemovalCause::Size | RemovalCause::Expired => &self.for_room,
+            RemovalCause::Replaced => &self.replaced,
+            RemovalCause::Explicit => &self.on_command,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests;

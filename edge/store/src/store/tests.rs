@@ -1,0 +1,155 @@
+use super::*;
+use crate::{FillError, ReadError};
+
+struct Name(&'static str);
+
+impl Head for Name {
+    fn weight(&self) -> usize {
+        self.0.len()
+    }
+}
+
+const LIMITS: Limits =
+    Limits { capacity_bytes: 100_000, response_max_bytes: 1_000, filling_max_bytes: 3_000 };
+const KEY: Key = Key { name: [1; 16], variant: [0; 16] };
+
+fn store() -> Store<Name> {
+    Store::new(LIMITS)
+}
+
+fn fill(store: &Store<Name>) -> Fill<Name> {
+    store.fill(KEY, (*b"/a").into(), Name("head"))
+}
+
+fn find(store: &Store<Name>) -> Option<Found<Name>> {
+    store.find(&KEY, b"/a")
+}
+
+async fn rest(reader: &mut Reader) -> Result<Vec<u8>, ReadError> {
+    let mut all = Vec::new();
+    while let Some(piece) = reader.read().await? {
+        all.extend_from_slice(&piece);
+    }
+    Ok(all)
+}
+
+#[tokio::test]
+async fn a_reader_gets_bytes_while_they_arrive() {
+    let store = store();
+    let mut fill = fill(&store);
+    let mut found = find(&store).unwrap();
+    assert!(!found.complete);
+    fill.write(Bytes::from_static(b"one ")).unwrap();
+    assert_eq!(found.reader.read().await.unwrap().unwrap(), "one ");
+    let later = tokio::spawn(async move { rest(&mut found.reader).await });
+    fill.write(Bytes::from_static(b"two")).unwrap();
+    assert_eq!(fill.complete(), Some(7));
+    assert_eq!(later.await.unwrap().unwrap(), b"two");
+    let mut found = find(&store).unwrap();
+    assert!(found.complete);
+    assert_eq!(rest(&mut found.reader).await.unwrap(), b"one two");
+}
+
+#[tokio::test]
+async fn a_fill_that_breaks_off_is_an_error_and_is_not_stored() {
+    let store = store();
+    let mut fill = fill(&store);
+    fill.write(Bytes::from_static(b"half")).unwrap();
+    let mut found = find(&store).unwrap();
+    drop(fill);
+    assert_eq!(rest(&mut found.reader).await, Err(ReadError::BrokenOff));
+    assert!(find(&store).is_none());
+}
+
+#[tokio::test]
+async fn a_broken_refill_leaves_the_stored_response() {
+    let store = store();
+    let mut first = fill(&store);
+    first.write(Bytes::from_static(b"old")).unwrap();
+    first.complete();
+    let mut second = fill(&store);
+    second.write(Bytes::from_static(b"n")).unwrap();
+    assert!(!find(&store).unwrap().complete);
+    drop(second);
+    assert_eq!(rest(&mut find(&store).unwrap().reader).await.unwrap(), b"old");
+}
+
+#[test]
+fn a_name_with_the_same_key_is_not_found() {
+    let store = store();
+    let filling = fill(&store);
+    assert!(store.find(&KEY, b"/b").is_none());
+    filling.complete();
+    assert!(store.find(&KEY, b"/b").is_none() && find(&store).is_some());
+    assert!(!store.update(&KEY, b"/b", Name("other")));
+}
+
+#[tokio::test]
+async fn ranges_are_cut_from_complete_and_from_filling_bodies() {
+    for complete in [true, false] {
+        let store = store();
+        let mut filling = fill(&store);
+        for piece in ["0123", "4567", "89"] {
+            filling.write(Bytes::from_static(piece.as_bytes())).unwrap();
+        }
+        let mut found = find(&store).unwrap();
+        if complete {
+            filling.complete();
+            found = find(&store).unwrap();
+        }
+        found.reader.seek(3, Some(6));
+        assert_eq!(rest(&mut found.reader).await.unwrap(), b"345", "complete: {complete}");
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_grows_too_large_passes_through_bounded() {
+    let store = store();
+    let mut fill = fill(&store);
+    let mut reader = fill.reader().unwrap();
+    for _ in 0..20 {
+        fill.write(Bytes::from(vec![7; 400])).unwrap();
+        assert_eq!(reader.read().await.unwrap().unwrap().len(), 400);
+    }
+    assert!(fill.passes() && find(&store).is_none() && fill.reader().is_none());
+    assert_eq!(store.statistics().filling_bytes, 0);
+    fill.write(Bytes::from(vec![7; 900])).unwrap();
+    assert_eq!(
+        fill.write(Bytes::from(vec![7; 900])),
+        Err(FillError::Behind { behind_bytes: 1_800 })
+    );
+    drop(reader);
+    assert_eq!(fill.write(Bytes::from_static(b"x")), Err(FillError::Abandoned));
+}
+
+#[test]
+fn fills_under_way_are_bounded_together() {
+    let store = store();
+    let fills: Vec<_> = (0..5_u8)
+        .map(|number| {
+            let key = Key { name: [number; 16], variant: [0; 16] };
+            let mut fill = store.fill(key, (*b"/a").into(), Name("head"));
+            let _reader = fill.reader();
+            fill.write(Bytes::from(vec![0; 900])).ok();
+            fill
+        })
+        .collect();
+    assert!(store.statistics().filling_bytes <= LIMITS.filling_max_bytes);
+    drop(fills);
+    assert_eq!((store.statistics().filling_bytes, store.statistics().filling), (0, 0));
+}
+
+#[test]
+fn capacity_holds_with_metadata_counted() {
+    let store = store();
+    for number in 0..2_000_u32 {
+        let mut name = [0; 16];
+        name[..4].copy_from_slice(&number.to_be_bytes());
+        let mut fill = store.fill(Key { name, variant: [0; 16] }, (*b"/a").into(), Name("head"));
+        fill.write(Bytes::from(vec![0; 100])).unwrap();
+        fill.complete();
+    }
+    let statistics = store.statistics();
+    assert!(statistics.bytes <= LIMITS.capacity_bytes, "{statistics:?}");
+    assert!(statistics.responses > 100 && statistics.evicted_total > 1_000, "{statistics:?}");
+}
