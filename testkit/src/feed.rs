@@ -1,0 +1,107 @@
+//! Control as an edge sees it, with a feed that says what the test wants, right or wrong ([`api::feed`]).
+
+use crate::origin::{Live, Origin};
+use api::edge::EdgeReport;
+use api::feed::{Change, Current, EVENT_CURRENT, EVENT_ENTRY, EVENT_HELLO, Entry, Hello, VERSION};
+use api::id::{LogId, SiteId};
+use api::purge::{Purge, Selector};
+use serde::Serialize;
+use serde_json::Value;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A scripted feed. Every follower is told to begin anew and gets all of it.
+#[derive(Debug)]
+pub struct Feed {
+    control: Origin,
+    events: Live,
+    newest: AtomicU64,
+}
+
+impl Feed {
+    /// A feed with nothing in it.
+    pub async fn start() -> Self {
+        let control = Origin::start().await;
+        let events = Live::new();
+        control
+            .on("/v1/feed*")
+            .respond(200)
+            .header("Content-Type", "text/event-stream")
+            .chunked()
+            .live(&events);
+        control.on("/v1/edges/*").respond(204);
+        let feed = Self { control, events, newest: AtomicU64::new(0) };
+        let log = LogId::from_ulid("01J9Z3K8Q4W5E6R7T8Y9V0B1N2").expect("26 letters and digits");
+        feed.event(EVENT_HELLO, None, &Hello { version: VERSION, log, newest: 0, reset: true });
+        feed.current();
+        feed
+    }
+
+    /// What an edge is given as the URL of control.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.control.url()
+    }
+
+    /// An id for a site, different for each `number` below 10.
+    ///
+    /// # Panics
+    /// With a larger number.
+    #[must_use]
+    pub fn site_id(number: u8) -> SiteId {
+        SiteId::from_ulid(&format!("01J9Z3K8Q4W5E6R7T8Y9V0B1N{number}")).expect("one digit")
+    }
+
+    /// Sends a document, which may be wrong. Returns its sequence number.
+    pub fn put_site(&self, number: u8, site: Value) -> u64 {
+        self.entry(Change::SitePut { site_id: Self::site_id(number), site })
+    }
+
+    /// Removes a site.
+    pub fn remove_site(&self, number: u8) -> u64 {
+        self.entry(Change::SiteRemoved { site_id: Self::site_id(number) })
+    }
+
+    /// Purges everything of a site.
+    pub fn purge(&self, number: u8) -> u64 {
+        let selector = Selector::Everything;
+        self.entry(Change::Purge(Purge { site_id: Self::site_id(number), selector }))
+    }
+
+    /// Sends an entry and says that it is the newest.
+    pub fn entry(&self, change: Change) -> u64 {
+        let seq = self.newest.fetch_add(1, Ordering::SeqCst) + 1;
+        self.event(EVENT_ENTRY, Some(seq), &Entry { version: VERSION, seq, change });
+        self.current();
+        seq
+    }
+
+    /// Sends a line that is no event of the feed.
+    pub fn raw(&self, text: &str) {
+        self.events.push(text.to_owned());
+    }
+
+    /// Waits until an edge reports that it has applied the feed up to `seq`. Returns that report.
+    pub async fn adopted(&self, seq: u64) -> EdgeReport {
+        let newer = |body: &[u8]| {
+            serde_json::from_slice::<EdgeReport>(body).ok().filter(|report| report.adopted >= seq)
+        };
+        let mut number = 0;
+        loop {
+            number += 1;
+            let request = self.control.received("/v1/edges/*", number).await;
+            if let Some(report) = newer(&request.body) {
+                return report;
+            }
+        }
+    }
+
+    fn current(&self) {
+        self.event(EVENT_CURRENT, None, &Current { newest: self.newest.load(Ordering::SeqCst) });
+    }
+
+    fn event(&self, name: &str, id: Option<u64>, data: &impl Serialize) {
+        let data = serde_json::to_string(data).expect("wire types are JSON");
+        let id = id.map(|id| format!("id: {id}\n")).unwrap_or_default();
+        self.events.push(format!("event: {name}\n{id}data: {data}\n\n"));
+    }
+}

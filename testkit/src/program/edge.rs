@@ -1,0 +1,173 @@
+//! `longshore-edge`, with a state directory of its own.
+
+use super::metrics::Metrics;
+use super::process::{Failed, Program, address, command};
+use crate::client::{Call, Client, Response};
+use crate::wait::eventually;
+use serde_json::Value;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tempfile::TempDir;
+
+/// How an edge is started.
+#[derive(Debug, Clone)]
+pub struct EdgeOptions {
+    control: Option<(String, String)>,
+    config: String,
+    http_listen: String,
+    access_log: bool,
+    directory: Arc<TempDir>,
+}
+
+impl EdgeOptions {
+    /// The defaults, without a control service, in a new directory.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "it makes a directory")]
+    pub fn new() -> Self {
+        let directory = TempDir::new().expect("a temporary directory can be made");
+        Self {
+            control: None,
+            config: String::new(),
+            http_listen: "127.0.0.1:0".to_owned(),
+            access_log: true,
+            directory: Arc::new(directory),
+        }
+    }
+
+    /// Follows the control service at `url` with a token of scope `edge`.
+    #[must_use]
+    pub fn control(self, url: &str, token: &str) -> Self {
+        Self { control: Some((url.to_owned(), token.to_owned())), ..self }
+    }
+
+    /// Lines for `edge.toml`.
+    #[must_use]
+    pub fn config(self, toml: &str) -> Self {
+        Self { config: toml.to_owned(), ..self }
+    }
+
+    /// Listens at a given address.
+    #[must_use]
+    pub fn http_listen(self, address: SocketAddr) -> Self {
+        Self { http_listen: address.to_string(), ..self }
+    }
+
+    /// Writes no access log.
+    #[must_use]
+    pub fn without_access_log(self) -> Self {
+        Self { access_log: false, ..self }
+    }
+
+    async fn launch(&self) -> Result<Program, Box<Failed>> {
+        let directory = self.directory.path();
+        let config = directory.join("edge.toml");
+        std::fs::write(&config, &self.config).expect("the directory can be written");
+        let mut command = command("longshore-edge");
+        command.arg("--config").arg(config).arg("--state-dir").arg(directory.join("state"));
+        command.args(["--http-listen", &self.http_listen, "--admin-listen", "127.0.0.1:0"]);
+        command.arg("--json");
+        if self.access_log {
+            command.arg("--access-log").arg(directory.join("access.log"));
+        }
+        if let Some((url, token)) = &self.control {
+            command.args(["--control-url", url]).env("LONGSHORE_TOKEN", token);
+        }
+        Program::start("longshore-edge", command, directory).await
+    }
+}
+
+/// A running edge.
+#[derive(Debug)]
+pub struct Edge {
+    /// The process; stop or kill it through this.
+    pub program: Program,
+    options: EdgeOptions,
+    http: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Edge {
+    /// Starts an edge.
+    pub async fn start(options: EdgeOptions) -> Self {
+        Self::try_start(options).await.unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Starts an edge that may not start.
+    ///
+    /// # Errors
+    /// When it ends before it listens.
+    pub async fn try_start(options: EdgeOptions) -> Result<Self, Box<Failed>> {
+        let program = options.launch().await?;
+        let (http, admin) = (address(&program.ready, "http"), address(&program.ready, "admin"));
+        Ok(Self { program, options, http, admin })
+    }
+
+    /// Starts again after [`Program::stop`] or [`Program::kill`]: same directory, ports the kernel chooses.
+    pub async fn start_again(&mut self) {
+        *self = Self::start(self.options.clone()).await;
+    }
+
+    /// Where it serves HTTP.
+    #[must_use]
+    pub fn http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// Where its metrics and health are.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
+    }
+
+    /// A connection to it.
+    pub async fn connect(&self) -> Client {
+        Client::connect(self.http).await
+    }
+
+    /// A request to it.
+    #[must_use]
+    pub fn call(&self, method: &str, host: &str, target: &str) -> Call {
+        Call::new(self.http, method, host, target)
+    }
+
+    /// The answer to a GET on a connection of its own.
+    pub async fn get(&self, host: &str, path: &str) -> Response {
+        self.call("GET", host, path).send().await
+    }
+
+    /// Waits until it has adopted a configuration.
+    pub async fn wait_ready(&self) {
+        eventually("the edge to be ready", || async {
+            let answer = Call::new(self.admin, "GET", "admin", "/readyz").send().await;
+            (answer.status == 200).then_some(())
+        })
+        .await;
+    }
+
+    /// What its metrics page says now.
+    pub async fn metrics(&self) -> Metrics {
+        let answer = Call::new(self.admin, "GET", "admin", "/metrics").send().await;
+        Metrics::parse(answer.text())
+    }
+
+    /// The lines of its access log that were written so far.
+    #[must_use]
+    pub fn access_log(&self) -> Vec<Value> {
+        let path = self.options.directory.path().join("access.log");
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        // the last line may be half written
+        let whole = text.rsplit_once('\n').map(|(whole, _)| whole).unwrap_or_default();
+        let parse = |line| {
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("log line `{line}`: {error}"))
+        };
+        whole.lines().map(parse).collect()
+    }
+
+    /// Waits until the access log has `count` lines.
+    pub async fn access_log_lines(&self, count: usize) -> Vec<Value> {
+        eventually(&format!("{count} lines in the access log"), || async {
+            Some(self.access_log()).filter(|lines| lines.len() >= count)
+        })
+        .await
+    }
+}
