@@ -1,0 +1,199 @@
+//! What can be typed.
+
+use crate::settings::Given;
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed or refused
+  2  the command line, a setting or a file named is wrong; nothing was sent
+  3  control can't be reached
+  4  not authorised: no token, a wrong one, or one without the scope
+  5  not found
+  6  conflict: a name or host is another site's, or the site was changed meanwhile
+
+Environment:
+  LONGSHORE_CONTROL  URL of control; without, what `longshore up` wrote to up.json, or http://127.0.0.1:7070
+  LONGSHORE_TOKEN    API token; without, what `longshore up` wrote to the file token, for the control it started
+  LONGSHORE_DATA     directory of `longshore up`; without, ./data";
+
+/// Longshore: a CDN you run yourself.
+#[derive(Debug, Parser)]
+#[command(name = "longshore", version, after_help = EXIT_CODES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) given: Given,
+    /// Print JSON for programs: what control's API answered, on one line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start control, one edge and a demo site on this machine, until Ctrl-C
+    Up(Up),
+    /// Put, list, show and remove sites
+    #[command(subcommand)]
+    Site(Site),
+    /// See the edges
+    #[command(subcommand)]
+    Edge(Edge),
+    /// Have edges forget what they stored of a site
+    Purge(Purge),
+    /// Show how control and the edges are
+    Status,
+    /// Become another program that dies with the one that started it
+    #[command(hide = true)]
+    Child(Child),
+}
+
+/// The addresses may have port 0: the kernel chooses. `--json` prints what was bound.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Up {
+    /// Where control listens
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        env = "LONGSHORE_CONTROL_ADDR",
+        default_value = "127.0.0.1:7070"
+    )]
+    pub(crate) control_listen: String,
+    /// Where the edge serves HTTP
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        env = "LONGSHORE_EDGE_HTTP_ADDR",
+        default_value = "127.0.0.1:8080"
+    )]
+    pub(crate) http_listen: String,
+    /// Where the edge's metrics and health are
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        env = "LONGSHORE_EDGE_ADMIN_ADDR",
+        default_value = "127.0.0.1:9180"
+    )]
+    pub(crate) admin_listen: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Site {
+    /// Create a site, or replace the one of that name
+    Put {
+        /// A document in TOML or JSON; `-` reads it from standard input
+        #[arg(value_name = "FILE|-")]
+        file: PathBuf,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// List all sites
+    List,
+    /// Show a site: as TOML that `put` takes, or with `--json` as control holds it
+    Get {
+        /// Name or id
+        #[arg(value_name = "NAME", value_parser = name)]
+        name: String,
+    },
+    /// Remove a site
+    Rm {
+        /// Name or id
+        #[arg(value_name = "NAME", value_parser = name)]
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Edge {
+    /// List the edges and how far each has followed the feed
+    List,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Purge {
+    /// Name or id of the site
+    #[arg(value_name = "SITE", value_parser = name)]
+    pub(crate) site: String,
+    /// Everything stored for the site
+    #[arg(long, required = true)]
+    pub(crate) everything: bool,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Wait {
+    /// Wait until every connected edge has it, 30 seconds at most unless said otherwise
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "30",
+        value_parser = seconds
+    )]
+    pub(crate) wait: Option<Duration>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Child {
+    /// Id of the process to die with
+    #[arg(long)]
+    pub(crate) parent: u32,
+    /// Program and arguments
+    #[arg(last = true, required = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// A name or an id: whatever else it is, control has no such thing, and it might change the path asked for.
+fn name(text: &str) -> Result<String, String> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if (1..=100).contains(&text.len()) && text.bytes().all(allowed) {
+        return Ok(text.to_owned());
+    }
+    Err("names are made of letters, digits, `-` and `_`".to_owned())
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number = text.parse::<f64>().ok().filter(|number| (0.0..=86_400.0).contains(number));
+    number.map(Duration::from_secs_f64).ok_or_else(|| "must be 0 to 86400 seconds".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn wait_takes_its_seconds_after_an_equals_sign() {
+        let wait = |words: &[&str]| {
+            let words = ["longshore", "site", "put"].iter().chain(words);
+            match Args::try_parse_from(words).map(|args| args.command) {
+                Ok(Command::Site(Site::Put { wait, .. })) => Some(wait.wait),
+                _ => None,
+            }
+        };
+        assert_eq!(wait(&["a.toml"]), Some(None));
+        assert_eq!(wait(&["--wait", "a.toml"]), Some(Some(Duration::from_secs(30))));
+        assert_eq!(wait(&["--wait=2.5", "a.toml"]), Some(Some(Duration::from_millis(2_500))));
+        assert_eq!(wait(&["--wait=-1", "a.toml"]), None);
+    }
+
+    #[test]
+    fn names_cannot_change_the_path() {
+        for wrong in ["", "..", "a/b", "a?b", "a b", "ä"] {
+            assert!(name(wrong).is_err(), "{wrong}");
+        }
+        assert!(name("site_01J9Z3K8Q4W5E6R7T8Y9V0B1N2").is_ok() && name("demo-1").is_ok());
+    }
+}

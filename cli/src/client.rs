@@ -1,0 +1,176 @@
+//! Requests to control's API: bounded in time and in size, refusals as [`Failure`].
+
+use crate::failure::Failure;
+use crate::settings::{Settings, is_loopback};
+use api::problem::ProblemDetails;
+use reqwest::{Method, Url, header};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::time::Duration;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(30);
+const BODY_MAX_BYTES: usize = 64 * 1_024 * 1_024;
+
+/// One control, and a token for it.
+#[derive(Debug)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    control: Url,
+    token: Option<String>,
+}
+
+/// What to ask.
+#[derive(Debug, Default)]
+pub(crate) struct Ask<'a> {
+    /// Segments of the path, as they are before encoding.
+    pub(crate) path: &'a [&'a str],
+    /// The query.
+    pub(crate) query: &'a [(&'a str, &'a str)],
+    /// The entity tag that must still hold (RFC 9110 §13.1.1).
+    pub(crate) if_match: Option<&'a str>,
+    /// The body.
+    pub(crate) body: Option<&'a Value>,
+}
+
+/// A successful answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// Its entity tag.
+    pub(crate) etag: Option<String>,
+    /// Its body; null where there is none.
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    /// The body as a type of the API.
+    pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        T::deserialize(&self.body).map_err(|error| Failure::Answer(error.to_string()))
+    }
+}
+
+impl Client {
+    /// A client that has connected to nothing yet.
+    pub(crate) fn new(settings: &Settings) -> Result<Self, Failure> {
+        let agent = concat!("longshore/", env!("CARGO_PKG_VERSION"));
+        let mut builder = reqwest::Client::builder()
+            .user_agent(agent)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none());
+        if is_loopback(&settings.control) {
+            builder = builder.no_proxy();
+        }
+        let http = builder.build().map_err(|error| Failure::failed("no HTTP client", error))?;
+        Ok(Self { http, control: settings.control.clone(), token: settings.token.clone() })
+    }
+
+    /// Where control is.
+    pub(crate) fn control(&self) -> &Url {
+        &self.control
+    }
+
+    /// Asks for a resource.
+    pub(crate) async fn read<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, Failure> {
+        self.send(Method::GET, Ask { path, ..Ask::default() }).await?.read()
+    }
+
+    /// Sends one request; an answer that is no success is [`Failure::Refused`].
+    pub(crate) async fn send(&self, method: Method, ask: Ask<'_>) -> Result<Answer, Failure> {
+        let mut request = self.http.request(method, self.url(&ask)?);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        if let Some(etag) = ask.if_match {
+            request = request.header(header::IF_MATCH, etag);
+        }
+        if let Some(body) = ask.body {
+            request = request.json(body);
+        }
+        let mut response = request.send().await.map_err(|error| self.unreachable(error))?;
+        let status = response.status();
+        let etag = response.headers().get(header::ETAG);
+        let etag = etag.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let body = self.body(&mut response).await?;
+        if !status.is_success() {
+            let problem = Box::new(problem(status, &body));
+            return Err(Failure::Refused { problem, file: None });
+        }
+        let body = match body.as_slice() {
+            [] => Value::Null,
+            bytes => serde_json::from_slice(bytes)
+                .or_else(|_| String::from_utf8(body).map(Value::String))
+                .map_err(|_| Failure::Answer("neither JSON nor text".to_owned()))?,
+        };
+        Ok(Answer { etag, body })
+    }
+
+    fn url(&self, ask: &Ask<'_>) -> Result<Url, Failure> {
+        let mut url = self.control.clone();
+        url.path_segments_mut()
+            .map_err(|()| Failure::usage("the URL of control has no path"))?
+            .pop_if_empty()
+            .extend(ask.path);
+        if !ask.query.is_empty() {
+            url.query_pairs_mut().extend_pairs(ask.query);
+        }
+        Ok(url)
+    }
+
+    async fn body(&self, response: &mut reqwest::Response) -> Result<Vec<u8>, Failure> {
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(error))? {
+            if body.len() + chunk.len() > BODY_MAX_BYTES {
+                return Err(Failure::Answer(format!("longer than {BODY_MAX_BYTES} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body)
+    }
+
+    fn unreachable(&self, source: reqwest::Error) -> Failure {
+        // The address is in the message already.
+        let source = source.without_url();
+        Failure::Unreachable { control: self.control.to_string(), source }
+    }
+}
+
+/// What a refusal says: problem details, or the status where something else answered.
+fn problem(status: reqwest::StatusCode, body: &[u8]) -> ProblemDetails {
+    let title = status.canonical_reason().unwrap_or("refused");
+    let read = serde_json::from_slice::<ProblemDetails>(body);
+    // The status of the message counts, whatever the body says (RFC 9457 §3.1.3).
+    read.map_or_else(
+        |_| ProblemDetails::new(status.as_u16(), title),
+        |problem| ProblemDetails { status: status.as_u16(), ..problem },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_added_to_the_url_of_control_and_encoded() {
+        let check = |control: &str, expected: &str| {
+            let settings = Settings { control: Url::parse(control).unwrap(), token: None };
+            let client = Client::new(&settings).unwrap();
+            let ask =
+                Ask { path: &["v1", "sites", "a/b"], query: &[("after", "x&y")], ..Ask::default() };
+            assert_eq!(client.url(&ask).unwrap().as_str(), expected);
+        };
+        check("http://c.example", "http://c.example/v1/sites/a%2Fb?after=x%26y");
+        check("http://c.example/cdn/", "http://c.example/cdn/v1/sites/a%2Fb?after=x%26y");
+    }
+
+    #[test]
+    fn a_refusal_without_problem_details_says_its_status() {
+        let status = reqwest::StatusCode::BAD_GATEWAY;
+        assert_eq!(problem(status, b"<html>").title, "Bad Gateway");
+        let other = br#"{"title":"T","status":200}"#;
+        assert_eq!(
+            (problem(status, other).status, problem(status, other).title.as_str()),
+            (502, "T")
+        );
+    }
+}

@@ -1,0 +1,8 @@
+//! The commands that speak to control, a file each.
+
+pub(crate) mod document;
+pub(crate) mod edge;
+pub(crate) mod purge;
+pub(crate) mod site;
+pub(crate) mod status;
+pub(crate) mod wait;

@@ -1,0 +1,156 @@
+//! `longshore up`: control, one edge and a demo site on this machine, until told to stop.
+
+mod addresses;
+pub(crate) mod children;
+mod demo;
+mod files;
+mod lock;
+mod origin;
+mod tail;
+mod tokens;
+
+use crate::args::Up as Args;
+use crate::client::Client;
+use crate::command::wait;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::settings::{Settings, UP_FILE, UpFile};
+use addresses::Addresses;
+use children::{Children, Program};
+use demo::Demo;
+use files::Layout;
+use std::path::Path;
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+const ADOPTION_LIMIT: Duration = Duration::from_secs(20);
+const READY_LIMIT: Duration = Duration::from_secs(20);
+const READY_POLL: Duration = Duration::from_millis(20);
+
+/// Runs everything until a signal, or until a part of it dies.
+pub(crate) async fn run(args: &Args, data_dir: &Path, output: Output) -> Result<(), Failure> {
+    let mut stop = Stop::new()?;
+    let layout = Layout::make(data_dir)?;
+    let _lock = lock::take(&layout)?;
+    let addresses = Addresses::free(args)?;
+    let mut children = Children::default();
+    let outcome = tokio::select! {
+        biased;
+        () = stop.asked() => Ok(()),
+        outcome = serve(&addresses, &layout, &mut children, output) => outcome,
+    };
+    output.note(if outcome.is_ok() { "\nStopping." } else { "Stopping the rest." });
+    tokio::select! {
+        biased;
+        () = children.stop() => {}
+        () = stop.asked() => output.note("Not waiting."),
+    }
+    children.kill().await;
+    outcome
+}
+
+/// Starts one after the other, and returns only when something is wrong.
+async fn serve(
+    addresses: &Addresses,
+    layout: &Layout,
+    children: &mut Children,
+    output: Output,
+) -> Result<(), Failure> {
+    let [control_program, edge_program] = Program::find_all()?;
+    let mut demo = Demo::open(layout).await?;
+    let control = children.start(&control_program, &addresses.control(layout), layout).await?;
+    let control = addresses::reachable(&control, "control")?;
+    let starting = async {
+        let token = tokens::ensure(&control_program, layout, &control, &mut demo).await?;
+        let settings = Settings { control: control.clone(), token: Some(token) };
+        let client = Client::new(&settings)?;
+        let seq = demo.put(&client, output).await?;
+        Ok((client, seq))
+    };
+    let (client, seq) = children.unless_one_dies(starting).await?;
+    let edge = children.start(&edge_program, &addresses.edge(layout, &control), layout).await?;
+    let up = UpFile {
+        control: addresses::written(&control),
+        edge: addresses::written(&addresses::reachable(&edge, "http")?),
+        admin: addresses::written(&addresses::reachable(&edge, "admin")?),
+        demo: demo.url(&addresses::reachable(&edge, "http")?),
+        token_file: layout.token(),
+    };
+    children.unless_one_dies(settle(&up, &client, seq, output)).await?;
+    files::write(&layout.data.join(UP_FILE), &serde_json::to_vec(&up).unwrap_or_default(), 0o644)?;
+    announce(&up, layout, output);
+    children.unless_one_dies(demo.serve()).await
+}
+
+/// Waits until the edge serves by what control holds.
+async fn settle(
+    up: &UpFile,
+    client: &Client,
+    seq: Option<u64>,
+    output: Output,
+) -> Result<(), Failure> {
+    let since = Instant::now();
+    let admin = addresses::parse(&up.admin)?;
+    let edge = Client::new(&Settings { control: admin, token: None })?;
+    while let Err(failure) = edge.read::<String>(&["readyz"]).await {
+        if since.elapsed() > READY_LIMIT {
+            return Err(Failure::failed("the edge does not become ready", failure));
+        }
+        tokio::time::sleep(READY_POLL).await;
+    }
+    let Some(seq) = seq else { return Ok(()) };
+    if let Err(failure) = wait::adopted(client, seq, None, since, ADOPTION_LIMIT).await {
+        output.note(&format!("longshore: the demo site: {}", failure.lines().join("\n")));
+    }
+    Ok(())
+}
+
+fn announce(up: &UpFile, layout: &Layout, output: Output) {
+    let UpFile { control, edge, admin, demo, .. } = up;
+    let command = layout.command();
+    let text = format!(
+        "Longshore is up.
+
+  demo site  {demo}
+  edge       {edge}
+  control    {control}
+  admin      {admin}/metrics
+  data       {data}
+
+Try, in another terminal:
+
+  curl -i -H 'Host: {host}' {edge}/
+  {command} edge list
+  {command} site get {name}
+
+The first asked twice, its Cache-Status says hit. Ctrl-C stops everything; what is stored stays.",
+        data = layout.data.display(),
+        host = demo::HOST,
+        name = demo::NAME,
+    );
+    if output.json {
+        output.note(&text);
+    }
+    output.result(up, || text);
+}
+
+/// The signals that ask for an end.
+struct Stop([Signal; 3]);
+
+impl Stop {
+    fn new() -> Result<Self, Failure> {
+        let listen = |kind| signal(kind).map_err(|error| Failure::failed("no signals", error));
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        let [interrupt, terminate, hangup] = kinds.map(listen);
+        Ok(Self([interrupt?, terminate?, hangup?]))
+    }
+
+    async fn asked(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+    }
+}
