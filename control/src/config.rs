@@ -1,0 +1,162 @@
+//! What was control asked to do? Arguments and environment, and what follows from them.
+
+use api::token::Scope;
+use clap::{Args, Parser, Subcommand};
+use std::path::{Path, PathBuf};
+
+/// The control service of Longshore: holds sites and feeds them to the edges.
+///
+/// Exit status: 0 when all went well, 1 when something failed, 2 when arguments or configuration are wrong.
+#[derive(Debug, Parser)]
+#[command(name = "longshore-control", version)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the API and the feed until SIGTERM or SIGINT
+    Serve(Serve),
+    /// Make, list and revoke API tokens; works while control serves
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Print the OpenAPI document
+    Openapi,
+}
+
+/// Where state is.
+#[derive(Debug, Clone, Args)]
+pub struct Place {
+    /// Directory of control's state; made if it is not there
+    #[arg(long, env = "LONGSHORE_DATA", value_name = "DIR")]
+    pub data_dir: PathBuf,
+    /// `sqlite://PATH?mode=rwc` or `postgres://USER:PASSWORD@HOST/NAME`; `control.db` in the directory where absent
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
+    pub database_url: Option<String>,
+}
+
+/// How to serve.
+#[derive(Debug, Clone, Args)]
+pub struct Serve {
+    /// Where state is.
+    #[command(flatten)]
+    pub place: Place,
+    /// Host and port; port 0 is one of the kernel's choice
+    #[arg(
+        long,
+        env = "LONGSHORE_CONTROL_ADDR",
+        default_value = "127.0.0.1:7070",
+        value_name = "HOST:PORT"
+    )]
+    pub listen: String,
+    /// Print where control listens as one line of JSON on stdout
+    #[arg(long)]
+    pub json: bool,
+    /// Edges that may follow the feed at one time
+    #[arg(long, default_value_t = 1_000, value_name = "COUNT", value_parser = count)]
+    pub followers_max: usize,
+    /// Connections that may be open at one time; further ones wait
+    #[arg(long, default_value_t = 4_096, value_name = "COUNT", value_parser = count)]
+    pub connections_max: usize,
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token and print its secret, which is shown this once
+    Create {
+        /// Where state is.
+        #[command(flatten)]
+        place: Place,
+        /// What to call it: 1 to 100 characters
+        #[arg(long, value_parser = token_name)]
+        name: String,
+        /// What it may be used for: admin, sites:read, sites:write, purge, edge; more than one may be given
+        #[arg(long = "scope", required = true, num_args = 1.., value_name = "SCOPE")]
+        scopes: Vec<Scope>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// List tokens, without their secrets
+    List {
+        /// Where state is.
+        #[command(flatten)]
+        place: Place,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Revoke a token for good
+    Revoke {
+        /// Where state is.
+        #[command(flatten)]
+        place: Place,
+        /// The token's id: `tok_…`
+        id: api::id::TokenId,
+    },
+}
+
+impl Place {
+    /// The URL of the database.
+    ///
+    /// # Errors
+    /// When there is no working directory to complete a relative path with.
+    pub(crate) fn url(&self) -> std::io::Result<String> {
+        if let Some(url) = &self.database_url {
+            return Ok(url.clone());
+        }
+        let file = std::path::absolute(self.data_dir.join("control.db"))?;
+        Ok(format!("sqlite://{}?mode=rwc", escape(&file)))
+    }
+}
+
+/// A path as part of a URL: every byte that could mean something there is escaped (RFC 3986 §2.1).
+fn escape(path: &Path) -> String {
+    let plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_' | b'.');
+    let bytes = path.as_os_str().as_encoded_bytes().iter();
+    bytes
+        .map(
+            |byte| {
+                if plain(*byte) { char::from(*byte).to_string() } else { format!("%{byte:02X}") }
+            },
+        )
+        .collect()
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    let range = 1..=1_000_000;
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| "must be a number from 1 to 1000000".to_owned())
+}
+
+fn token_name(text: &str) -> Result<String, String> {
+    let right = (1..=100).contains(&text.chars().count()) && !text.chars().any(char::is_control);
+    if right {
+        Ok(text.to_owned())
+    } else {
+        Err("must be 1 to 100 characters, none a control character".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn paths_keep_their_characters_in_a_url() {
+        let check = |path: &str, expected: &str| assert_eq!(escape(Path::new(path)), expected);
+        check("/a/b-c_d.db", "/a/b-c_d.db");
+        check("/a b?c#d%e/ü", "/a%20b%3Fc%23d%25e/%C3%BC");
+    }
+}

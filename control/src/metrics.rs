@@ -1,0 +1,165 @@
+//! What does control count? Prometheus metrics, with labels of few values.
+
+use prometheus::{
+    Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+use std::time::Duration;
+
+const BUCKETS_SECONDS: [f64; 12] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+
+/// Everything control counts.
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    durations: HistogramVec,
+    followers: IntGauge,
+    newest: IntGauge,
+    edges: IntGauge,
+    connections: IntGaugeVec,
+}
+
+/// Counts a follower for as long as it is held.
+pub(crate) struct FollowerGauge(IntGauge);
+
+impl Drop for FollowerGauge {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Metrics {
+    /// Everything at zero.
+    pub(crate) fn new() -> prometheus::Result<Self> {
+        let opts = |name: &str, help: &str| Opts::new(format!("longshore_control_{name}"), help);
+        let duration = "Time until the head of the response, in seconds.";
+        let durations = HistogramOpts::from(opts("request_duration_seconds", duration));
+        let metrics = Self {
+            registry: Registry::new(),
+            requests: IntCounterVec::new(
+                opts("requests_total", "Requests answered, by route, method and class of status."),
+                &["route", "method", "status"],
+            )?,
+            durations: HistogramVec::new(
+                durations.buckets(BUCKETS_SECONDS.to_vec()),
+                &["route", "method"],
+            )?,
+            followers: IntGauge::with_opts(opts("feed_followers", "Open streams of the feed."))?,
+            newest: IntGauge::with_opts(opts(
+                "feed_newest_seq",
+                "Number of the newest entry of the feed.",
+            ))?,
+            edges: IntGauge::with_opts(opts(
+                "edges_connected",
+                "Edges that reported in the last 20 seconds.",
+            ))?,
+            connections: IntGaugeVec::new(
+                opts("database_connections", "Connections to the database, by state."),
+                &["state"],
+            )?,
+        };
+        metrics.register()?;
+        Ok(metrics)
+    }
+
+    fn register(&self) -> prometheus::Result<()> {
+        self.registry.register(Box::new(self.requests.clone()))?;
+        self.registry.register(Box::new(self.durations.clone()))?;
+        self.registry.register(Box::new(self.followers.clone()))?;
+        self.registry.register(Box::new(self.newest.clone()))?;
+        self.registry.register(Box::new(self.edges.clone()))?;
+        self.registry.register(Box::new(self.connections.clone()))
+    }
+
+    /// Counts a request that was answered.
+    pub(crate) fn request(
+        &self,
+        route: &str,
+        method: &http::Method,
+        status: http::StatusCode,
+        duration: Duration,
+    ) {
+        let (method, class) = (method_label(method), class_label(status));
+        self.requests.with_label_values(&[route, method, class]).inc();
+        self.durations.with_label_values(&[route, method]).observe(duration.as_secs_f64());
+    }
+
+    /// Counts a follower until what is returned is dropped.
+    pub(crate) fn follower(&self) -> FollowerGauge {
+        self.followers.inc();
+        FollowerGauge(self.followers.clone())
+    }
+
+    /// Sets the number of edges that report.
+    pub(crate) fn edges(&self, edges: i64) {
+        self.edges.set(edges);
+    }
+
+    /// The text format, with what is asked of others only when it is read: the newest sequence number, and the
+    /// database's connections, all and idle.
+    pub(crate) fn render(&self, newest: u64, (all, idle): (u64, u64)) -> Vec<u8> {
+        let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        self.newest.set(gauge(newest));
+        self.connections.with_label_values(&["idle"]).set(gauge(idle));
+        self.connections.with_label_values(&["used"]).set(gauge(all.saturating_sub(idle)));
+        let mut text = Vec::new();
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::error!("metrics cannot be written: {error}");
+        }
+        text
+    }
+}
+
+/// A client can make up methods, and each would be a label.
+fn method_label(method: &http::Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "DELETE" => "DELETE",
+        "PATCH" => "PATCH",
+        "OPTIONS" => "OPTIONS",
+        _ => "other",
+    }
+}
+
+fn class_label(status: http::StatusCode) -> &'static str {
+    match status.as_u16() / 100 {
+        1 => "1xx",
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        _ => "5xx",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_have_help_and_bounded_labels() {
+        let metrics = Metrics::new().unwrap();
+        let method = http::Method::from_bytes(b"MADEUP").unwrap();
+        metrics.request(
+            "/v1/sites",
+            &method,
+            http::StatusCode::NOT_FOUND,
+            Duration::from_millis(2),
+        );
+        let gauge = metrics.follower();
+        let text = String::from_utf8(metrics.render(7, (3, 1))).unwrap();
+        drop(gauge);
+        for line in [
+            r#"longshore_control_requests_total{method="other",route="/v1/sites",status="4xx"} 1"#,
+            "longshore_control_feed_followers 1",
+            "longshore_control_feed_newest_seq 7",
+            r#"longshore_control_database_connections{state="used"} 2"#,
+            "# HELP longshore_control_request_duration_seconds",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
+}

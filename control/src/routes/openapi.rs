@@ -1,0 +1,95 @@
+//! `/openapi.json`: what control answers, generated from the operations. `control/openapi.json` is its copy.
+
+use api::problem::{MEDIA_TYPE, ProblemDetails};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use std::sync::LazyLock;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
+use utoipa::{Modify, OpenApi};
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Longshore control", description = "Sites, their feed to the edges, and the edges.",
+        license(name = "")),
+    paths(
+        super::sites::create, super::sites::list, super::sites::read, super::sites::replace,
+        super::sites::remove, super::purge::purge, super::feed::follow, super::edges::report,
+        super::edges::list, super::edges::forget, super::health::health, super::health::ready,
+        super::health::metrics, document,
+    ),
+    components(schemas(ProblemDetails)),
+    modifiers(&Refusals),
+    tags((name = "sites", description = "What operators write."),
+        (name = "edges", description = "What edges follow and report."),
+        (name = "operation", description = "What those who watch over control ask.")),
+)]
+struct Document;
+
+/// Adds the token, and to each operation the problems it can answer with.
+struct Refusals;
+
+impl Modify for Refusals {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        document.info.license = None;
+        let token = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("A token of `longshore-control token create`: `ls_…`."))
+            .build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(token));
+        for item in document.paths.paths.values_mut() {
+            let operations = [&mut item.get, &mut item.put, &mut item.post, &mut item.delete];
+            operations.into_iter().flatten().for_each(add_refusals);
+        }
+    }
+}
+
+/// What an operation can refuse beyond what each with a token can.
+fn refusals(operation: &str) -> &'static [u16] {
+    match operation {
+        "createSite" => &[408, 409, 413, 415, 422],
+        "readSite" => &[404],
+        "replaceSite" => &[404, 408, 409, 412, 413, 415, 422, 428],
+        "removeSite" => &[404, 412],
+        "purgeSite" => &[404, 408, 409, 413, 415, 422],
+        "reportEdge" => &[404, 408, 409, 413, 415, 422],
+        "forgetEdge" => &[404],
+        "readiness" => &[503],
+        _ => &[],
+    }
+}
+
+fn add_refusals(operation: &mut Operation) {
+    let common: &[u16] =
+        if operation.security.is_some() { &[400, 401, 403, 500, 503] } else { &[] };
+    let own = refusals(operation.operation_id.as_deref().unwrap_or_default());
+    for status in common.iter().chain(own) {
+        let reason = StatusCode::from_u16(*status).ok().and_then(|it| it.canonical_reason());
+        let schema = Ref::from_schema_name("ProblemDetails");
+        let response = ResponseBuilder::new()
+            .description(reason.unwrap_or_default())
+            .content(MEDIA_TYPE, ContentBuilder::new().schema(Some(schema)).build());
+        operation.responses.responses.insert(status.to_string(), response.build().into());
+    }
+}
+
+/// The document, as it is served and checked in.
+static TEXT: LazyLock<String> = LazyLock::new(|| {
+    let mut text = Document::openapi().to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+});
+
+/// The OpenAPI document.
+pub(crate) fn text() -> &'static str {
+    &TEXT
+}
+
+/// Read this document
+#[utoipa::path(get, path = "/openapi.json", tag = "operation", operation_id = "openapi",
+    responses((status = 200, description = "The OpenAPI document.", body = Object)))]
+pub(crate) async fn document() -> ([(http::HeaderName, &'static str); 1], &'static str) {
+    ([(CONTENT_TYPE, "application/json")], text())
+}

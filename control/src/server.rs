@@ -1,0 +1,182 @@
+//! What is control made of? The database, the router, the tasks beside them, and the connections, from start to stop.
+
+use crate::clock;
+use crate::config::{Place, Serve};
+use crate::db::{Db, OpenError, SharedDb};
+use crate::feed;
+use crate::router::{App, Limits, router};
+use crate::stall::Stall;
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use std::fs::{self, File};
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio::time::{interval, sleep, timeout};
+
+const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+const HEAD_MAX_BYTES: usize = 65_536;
+const STALL: Duration = Duration::from_secs(30);
+/// How long requests in flight may take to end when control stops.
+const GRACE: Duration = Duration::from_secs(10);
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
+const ANSWERS_KEPT: Duration = Duration::from_secs(24 * 3600);
+const EDGES_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Why control could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The directory cannot be made or written.
+    #[error("cannot write the data directory `{}`", path.display())]
+    DataDir {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The address is taken or not this machine's.
+    #[error("cannot listen on `{address}`")]
+    Listen {
+        /// The address.
+        address: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The database cannot be used.
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    /// A metric cannot be registered.
+    #[error("cannot register the metrics")]
+    Metrics(#[source] prometheus::Error),
+}
+
+/// A control service that listens, and serves once it is [`Server::run`].
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+    app: Arc<App>,
+    connections: Arc<Semaphore>,
+}
+
+/// Makes the data directory and opens the database.
+pub(crate) async fn open(place: &Place) -> Result<Db, StartError> {
+    let data_dir = |source| StartError::DataDir { path: place.data_dir.clone(), source };
+    make_private(place).map_err(data_dir)?;
+    // two processes that bring the tables up to date wait for each other
+    let lock = File::create(place.data_dir.join("control.lock")).map_err(data_dir)?;
+    lock.lock().map_err(data_dir)?;
+    Ok(Db::open(&place.url().map_err(data_dir)?).await?)
+}
+
+fn make_private(place: &Place) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&place.data_dir)
+}
+
+impl Server {
+    /// Opens the database and listens.
+    ///
+    /// # Errors
+    /// [`StartError`], which says what is taken or missing.
+    pub async fn start(config: &Serve) -> Result<Self, StartError> {
+        let listen = |source| StartError::Listen { address: config.listen.clone(), source };
+        let listener = TcpListener::bind(&config.listen).await.map_err(listen)?;
+        let address = listener.local_addr().map_err(listen)?;
+        let db = SharedDb::new(open(&config.place).await?);
+        let limits = Limits { followers_max: config.followers_max };
+        let app = Arc::new(App::new(db, limits).map_err(StartError::Metrics)?);
+        let connections = Arc::new(Semaphore::new(config.connections_max));
+        Ok(Self { listener, address, app, connections })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `stop`, then lets the requests in flight end, for at most 10 seconds.
+    pub async fn run(self, stop: impl Future<Output = ()>) {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(feed::watch_log(Arc::clone(&self.app.db)));
+        tasks.spawn(feed::count_edges(Arc::clone(&self.app)));
+        tasks.spawn(keep_house(Arc::clone(&self.app.db)));
+        tracing::info!(address = %self.address, "listening");
+        let open = GracefulShutdown::new();
+        tokio::select! {
+            () = stop => {}
+            () = self.accept(&open) => {}
+        }
+        let Self { listener, app, .. } = self;
+        drop(listener);
+        app.stopping.send_replace(true);
+        if timeout(GRACE, open.shutdown()).await.is_err() {
+            tracing::warn!("requests were cut off after {} s", GRACE.as_secs());
+        }
+        tasks.shutdown().await;
+        app.db.close().await;
+        tracing::info!("stopped");
+    }
+
+    /// Accepts connections for ever, as many at a time as may be open.
+    async fn accept(&self, open: &GracefulShutdown) {
+        let router = router(Arc::clone(&self.app));
+        loop {
+            let Ok(place) = Arc::clone(&self.connections).acquire_owned().await else { return };
+            match self.listener.accept().await {
+                Ok((stream, _)) => serve(stream, router.clone(), open, place),
+                Err(error) => {
+                    tracing::warn!("a connection cannot be accepted: {error}");
+                    // file descriptors run out for longer than an instant
+                    sleep(Duration::from_millis(50)).await;
+                }
+            }
+        }
+    }
+}
+
+/// Serves one connection in a task of its own.
+fn serve(stream: TcpStream, router: Router, open: &GracefulShutdown, place: OwnedSemaphorePermit) {
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!("a connection has gone: {error}");
+    }
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_MAX_BYTES)
+        .serve_connection(
+            TokioIo::new(Stall::new(stream, STALL)),
+            TowerToHyperService::new(router),
+        );
+    let connection = open.watch(connection);
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!("a connection broke: {error}");
+        }
+        drop(place);
+    });
+}
+
+/// Forgets what is too old, for ever.
+async fn keep_house(db: SharedDb) {
+    let mut ticks = interval(HOUSEKEEPING);
+    loop {
+        ticks.tick().await;
+        let now = clock::now();
+        let answers = db.forget_answers(now.before(ANSWERS_KEPT)).await;
+        let edges = db.remove_edges_before(now.before(EDGES_KEPT)).await;
+        for error in [answers.err(), edges.err()].into_iter().flatten() {
+            tracing::warn!("what is too old could not be removed: {error}");
+        }
+    }
+}

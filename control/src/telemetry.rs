@@ -1,0 +1,21 @@
+//! Where do log lines go? To stderr, as JSON, filtered by `LONGSHORE_LOG`.
+
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+/// The environment variable that holds the filter.
+const FILTER: &str = "LONGSHORE_LOG";
+const FILTER_DEFAULT: &str = "info";
+
+/// Starts logging.
+///
+/// # Errors
+/// When `LONGSHORE_LOG` is no filter.
+pub fn start() -> Result<(), ParseError> {
+    let filter = std::env::var(FILTER).unwrap_or_else(|_| FILTER_DEFAULT.to_owned());
+    let filter: EnvFilter = filter.parse()?;
+    let builder = tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter);
+    // a second start in one process changes nothing
+    let _ = builder.with_writer(std::io::stderr).try_init();
+    Ok(())
+}
