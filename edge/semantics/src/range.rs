@@ -1,0 +1,270 @@
+//! Which bytes does a request want of a complete response? RFC 9110 §14.1.2, §14.2, §14.4.
+//!
+//! Ask `If-Range` first ([`crate::preconditions::range_applies`]). A range we don't like is ignored,
+//! which is always allowed (§14.2): the answer is then the whole.
+
+use http::header::{HeaderMap, RANGE};
+
+use crate::list::{integer, trim};
+
+/// More ranges than this in a request are ignored.
+pub const RANGES_MAX: usize = 16;
+
+/// Bytes `first` to `last`, both included. Invariant: `first` ≤ `last`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteRange {
+    first: u64,
+    last: u64,
+}
+
+/// What to send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// All of it, with 200.
+    Whole,
+    /// One range, with 206.
+    One(ByteRange),
+    /// Two or more, with 206 and `multipart/byteranges`: in the order asked, none overlapping, together
+    /// no longer than the whole.
+    Many(Vec<ByteRange>),
+    /// None that is there: 416 with `Content-Range: bytes */length`.
+    Unsatisfiable,
+}
+
+impl ByteRange {
+    /// The first byte's position.
+    pub fn first(self) -> u64 {
+        self.first
+    }
+
+    /// The last byte's position.
+    pub fn last(self) -> u64 {
+        self.last
+    }
+
+    /// How many bytes, at least one; the largest number where there is one more.
+    pub fn length(self) -> u64 {
+        (self.last - self.first).saturating_add(1)
+    }
+
+    fn overlaps(self, other: Self) -> bool {
+        self.first <= other.last && other.first <= self.last
+    }
+}
+
+/// What a GET with these fields wants of a 200 of `complete_length` bytes.
+pub fn wanted(request: &HeaderMap, complete_length: u64) -> Wanted {
+    let mut lines = request.get_all(RANGE).into_iter();
+    match (lines.next(), lines.next()) {
+        (Some(line), None) => select(line.as_bytes(), complete_length).unwrap_or(Wanted::Whole),
+        _ => Wanted::Whole,
+    }
+}
+
+/// `None` for a value to ignore.
+fn select(value: &[u8], complete_length: u64) -> Option<Wanted> {
+    let equals = value.iter().position(|&byte| byte == b'=')?;
+    let (unit, set) = (trim(&value[..equals]), &value[equals + 1..]);
+    if !unit.eq_ignore_ascii_case(b"bytes") {
+        return None;
+    }
+    let specs = set.split(|&byte| byte == b',').map(trim).filter(|spec| !spec.is_empty());
+    let (mut first, mut further, mut asked) = (None, Vec::new(), 0);
+    for spec in specs {
+        asked += 1;
+        match (Spec::read(spec)?.within(complete_length), first) {
+            (None, _) => {}
+            (range, None) => first = range,
+            (Some(range), Some(_)) => further.push(range),
+        }
+        if asked > RANGES_MAX {
+            return None;
+        }
+    }
+    match (first, further.is_empty()) {
+        (Some(range), true) => Some(Wanted::One(range)),
+        (Some(range), false) => {
+            further.insert(0, range);
+            is_sparing(&further, complete_length).then_some(Wanted::Many(further))
+        }
+        // An empty response has no bytes to send, and none to refuse either.
+        (None, _) if asked > 0 && complete_length > 0 => Some(Wanted::Unsatisfiable),
+        (None, _) => None,
+    }
+}
+
+/// Whether sending the ranges sends nothing twice.
+fn is_sparing(ranges: &[ByteRange], complete_length: u64) -> bool {
+    let overlap = ranges
+        .iter()
+        .enumerate()
+        .any(|(index, range)| ranges.iter().take(index).any(|earlier| range.overlaps(*earlier)));
+    let total = ranges.iter().fold(0_u64, |total, range| total.saturating_add(range.length()));
+    !overlap && total <= complete_length
+}
+
+/// A range as asked (§14.1.2).
+#[derive(Clone, Copy)]
+enum Spec {
+    From(u64),
+    Between(u64, u64),
+    Suffix(u64),
+}
+
+impl Spec {
+    fn read(spec: &[u8]) -> Option<Self> {
+        let dash = spec.iter().position(|&byte| byte == b'-')?;
+        match (&spec[..dash], &spec[dash + 1..]) {
+            ([], length) => Some(Self::Suffix(integer(length)?)),
+            (first, []) => Some(Self::From(integer(first)?)),
+            (first, last) => {
+                let (first, last) = (integer(first)?, integer(last)?);
+                (first <= last).then_some(Self::Between(first, last))
+            }
+        }
+    }
+
+    /// The bytes there are of it.
+    fn within(self, complete_length: u64) -> Option<ByteRange> {
+        let end = complete_length.checked_sub(1)?;
+        let (first, last) = match self {
+            Self::From(first) => (first, end),
+            Self::Between(first, last) => (first, last.min(end)),
+            Self::Suffix(0) => return None,
+            Self::Suffix(length) => (complete_length.saturating_sub(length), end),
+        };
+        (first <= last).then_some(ByteRange { first, last })
+    }
+}
+
+/// Appends the `Content-Range` of a 206: `bytes 0-1/5`, or `bytes 0-1/*` while the length is unknown.
+pub fn append_content_range(range: ByteRange, complete_length: Option<u64>, out: &mut Vec<u8>) {
+    let length = complete_length.map_or_else(|| "*".to_owned(), |length| length.to_string());
+    out.extend_from_slice(format!("bytes {}-{}/{length}", range.first, range.last).as_bytes());
+}
+
+/// Appends the `Content-Range` of a 416: `bytes */5`.
+pub fn append_unsatisfied_range(complete_length: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(format!("bytes */{complete_length}").as_bytes());
+}
+
+/// Reads the `Content-Range` of a 206: the range, and the complete length if told. `None` when invalid
+/// (§14.4), or when the range doesn't fit the length.
+pub fn read_content_range(value: &[u8]) -> Option<(ByteRange, Option<u64>)> {
+    let (unit, value) = value.split_at_checked(6)?;
+    if !unit.eq_ignore_ascii_case(b"bytes ") {
+        return None;
+    }
+    let slash = value.iter().position(|&byte| byte == b'/')?;
+    let Spec::Between(first, last) = Spec::read(&value[..slash])? else { return None };
+    let complete_length = match &value[slash + 1..] {
+        b"*" => None,
+        length => Some(integer(length)?),
+    };
+    let fits = complete_length.is_none_or(|length| last < length);
+    fits.then_some((ByteRange { first, last }, complete_length))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::testing::head;
+
+    fn range(first: u64, last: u64) -> ByteRange {
+        ByteRange { first, last }
+    }
+
+    fn check(value: &str, complete_length: u64, expected: &Wanted) {
+        let request = head(&[&format!("range: {value}")]);
+        assert_eq!(wanted(&request, complete_length), *expected, "{value} of {complete_length}");
+    }
+
+    #[test]
+    fn one_range_is_cut_to_what_is_there() {
+        let one = |first, last| Wanted::One(range(first, last));
+        check("bytes=0-1", 11, &one(0, 1));
+        check("Bytes=1-", 11, &one(1, 10));
+        check("bytes=-1", 11, &one(10, 10));
+        check("bytes=-99", 11, &one(0, 10));
+        check("bytes=5-99999999999999999999999", 11, &one(5, 10));
+        check("bytes=, 0-1 ,", 11, &one(0, 1));
+        check("bytes=0-0,20-30", 11, &one(0, 0));
+    }
+
+    #[test]
+    fn several_ranges_keep_their_order() {
+        let many = |ranges: &[(u64, u64)]| {
+            Wanted::Many(ranges.iter().map(|&(first, last)| range(first, last)).collect())
+        };
+        check("bytes=0-1,4-5", 11, &many(&[(0, 1), (4, 5)]));
+        check("bytes=-2, 0-1", 11, &many(&[(9, 10), (0, 1)]));
+    }
+
+    #[test]
+    fn wasteful_ranges_are_ignored() {
+        check("bytes=0-5,3-7", 11, &Wanted::Whole);
+        check("bytes=0-,0-", 11, &Wanted::Whole);
+        let many = (0..20).map(|n| format!("{0}-{0}", n * 2)).collect::<Vec<_>>().join(",");
+        check(&format!("bytes={many}"), 100, &Wanted::Whole);
+        check(&format!("bytes={}", "500-,".repeat(50)), 100, &Wanted::Whole);
+    }
+
+    #[test]
+    fn malformed_ranges_are_ignored() {
+        for value in ["", "bytes", "bytes=", "items=0-1", "bytes=1-0", "bytes=a-b", "bytes=--1"] {
+            check(value, 11, &Wanted::Whole);
+        }
+        check("bytes=0-1, x", 11, &Wanted::Whole);
+        check("bytes=+0-1", 11, &Wanted::Whole);
+        assert_eq!(wanted(&head(&[]), 11), Wanted::Whole);
+        assert_eq!(wanted(&head(&["range: bytes=0-1", "range: bytes=0-1"]), 11), Wanted::Whole);
+    }
+
+    #[test]
+    fn ranges_beyond_the_end_are_unsatisfiable() {
+        check("bytes=11-", 11, &Wanted::Unsatisfiable);
+        check("bytes=-0", 11, &Wanted::Unsatisfiable);
+        check("bytes=20-30,40-50", 11, &Wanted::Unsatisfiable);
+        check("bytes=0-", 0, &Wanted::Whole);
+        check("bytes=-5", 0, &Wanted::Whole);
+    }
+
+    #[test]
+    fn content_range_is_written_and_read() {
+        let check = |value: &str, expected| {
+            assert_eq!(read_content_range(value.as_bytes()), expected, "{value}");
+        };
+        check("bytes 4-9/10", Some((range(4, 9), Some(10))));
+        check("bytes 4-9/*", Some((range(4, 9), None)));
+        for invalid in ["bytes */10", "bytes 4-10/10", "bytes 9-4/10", "4-9/10", "bytes 4-/10", ""]
+        {
+            check(invalid, None);
+        }
+        let mut out = Vec::new();
+        append_content_range(range(4, 9), Some(10), &mut out);
+        append_unsatisfied_range(11, &mut out);
+        append_content_range(range(0, 0), None, &mut out);
+        assert_eq!(out, b"bytes 4-9/10bytes */11bytes 0-0/*");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_wanted_is_there(value in "bytes=[0-9, -]{0,30}", length in 0_u64..200) {
+            let ranges = match wanted(&head(&[&format!("range: {value}")]), length) {
+                Wanted::Whole | Wanted::Unsatisfiable => Vec::new(),
+                Wanted::One(range) => vec![range],
+                Wanted::Many(ranges) => ranges,
+            };
+            prop_assert!(ranges.iter().all(|range| range.first <= range.last && range.last < length));
+            prop_assert!(ranges.iter().map(|range| range.length()).sum::<u64>() <= length);
+        }
+
+        #[test]
+        fn any_bytes_can_be_read(value in proptest::collection::vec(any::<u8>(), 0..40), length: u64) {
+            let _ = select(&value, length);
+            let _ = read_content_range(&value);
+        }
+    }
+}
