@@ -131,7 +131,8 @@ impl Client {
     fn unreachable(&self, source: reqwest::Error) -> Failure {
         // The address is in the message already.
         let source = source.without_url();
-        Failure::Unreachable { control: self.control.to_string(), source }
+        let control = self.control.as_str().trim_end_matches('/').to_owned();
+        Failure::Unreachable { control, source }
     }
 }
 

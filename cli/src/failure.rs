@@ -18,7 +18,7 @@ pub(crate) enum Failure {
     Document { file: String, problems: Vec<FieldProblem> },
     /// Control did not answer, or stopped in the middle.
     #[error(
-        "control can't be reached at {control}; is `longshore up` running, or LONGSHORE_CONTROL another?"
+        "control can't be reached at {control}; start it with `longshore up`, or name another with LONGSHORE_CONTROL"
     )]
     Unreachable { control: String, source: reqwest::Error },
     /// Control said no.
@@ -104,13 +104,13 @@ impl Failure {
         }
     }
 
-    /// What a person reads: what happened with its causes, then every field that was refused on a line of its own.
+    /// What a person reads: what happened and its first cause, then every field that was refused on a line of its own.
     pub(crate) fn lines(&self) -> Vec<String> {
         let mut first = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            first.push_str(&format!(": {error}"));
-            cause = error.source();
+        // Of the causes the first one counts: what is between names the parts of our own program.
+        let causes = std::iter::successors(std::error::Error::source(self), |error| error.source());
+        if let Some(root) = causes.last() {
+            first.push_str(&format!(": {root}"));
         }
         let (file, problems) = match self {
             Self::Document { file, problems } => (Some(file), problems.as_slice()),

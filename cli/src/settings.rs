@@ -40,8 +40,9 @@ pub(crate) struct UpFile {
     pub(crate) edge: String,
     /// URL of the edge's admin port.
     pub(crate) admin: String,
-    /// URL of the demo site.
-    pub(crate) demo: String,
+    /// URL of the demo site, while there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) demo: Option<String>,
     /// Where the admin token is.
     pub(crate) token_file: PathBuf,
 }

@@ -17,7 +17,7 @@ use crate::output::Output;
 use crate::settings::{Settings, UP_FILE, UpFile};
 use addresses::Addresses;
 use children::{Children, Program};
-use demo::Demo;
+use demo::{Demo, Standing};
 use files::Layout;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -25,6 +25,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 const ADOPTION_LIMIT: Duration = Duration::from_secs(20);
 const READY_LIMIT: Duration = Duration::from_secs(20);
+const SAME_REQUEST: Duration = Duration::from_secs(1);
 const READY_POLL: Duration = Duration::from_millis(20);
 
 /// Runs everything until a signal, or until a part of it dies.
@@ -43,7 +44,7 @@ pub(crate) async fn run(args: &Args, data_dir: &Path, output: Output) -> Result<
     tokio::select! {
         biased;
         () = children.stop() => {}
-        () = stop.asked() => output.note("Not waiting."),
+        () = Stop::asked_again() => output.note("Not waiting."),
     }
     children.kill().await;
     outcome
@@ -64,19 +65,19 @@ async fn serve(
         let token = tokens::ensure(&control_program, layout, &control, &mut demo).await?;
         let settings = Settings { control: control.clone(), token: Some(token) };
         let client = Client::new(&settings)?;
-        let seq = demo.put(&client, output).await?;
-        Ok((client, seq))
+        let standing = demo.put(&client).await?;
+        Ok((client, standing))
     };
-    let (client, seq) = children.unless_one_dies(starting).await?;
+    let (client, standing) = children.unless_one_dies(starting).await?;
     let edge = children.start(&edge_program, &addresses.edge(layout, &control), layout).await?;
     let up = UpFile {
         control: addresses::written(&control),
         edge: addresses::written(&addresses::reachable(&edge, "http")?),
         admin: addresses::written(&addresses::reachable(&edge, "admin")?),
-        demo: demo.url(&addresses::reachable(&edge, "http")?),
+        demo: demo::url(standing, &addresses::reachable(&edge, "http")?),
         token_file: layout.token(),
     };
-    children.unless_one_dies(settle(&up, &client, seq, output)).await?;
+    children.unless_one_dies(settle(&up, &client, standing, output)).await?;
     files::write(&layout.data.join(UP_FILE), &serde_json::to_vec(&up).unwrap_or_default(), 0o644)?;
     announce(&up, layout, output);
     children.unless_one_dies(demo.serve()).await
@@ -86,7 +87,7 @@ async fn serve(
 async fn settle(
     up: &UpFile,
     client: &Client,
-    seq: Option<u64>,
+    standing: Standing,
     output: Output,
 ) -> Result<(), Failure> {
     let since = Instant::now();
@@ -98,7 +99,7 @@ async fn settle(
         }
         tokio::time::sleep(READY_POLL).await;
     }
-    let Some(seq) = seq else { return Ok(()) };
+    let Standing::Ours(seq) = standing else { return Ok(()) };
     if let Err(failure) = wait::adopted(client, seq, None, since, ADOPTION_LIMIT).await {
         output.note(&format!("longshore: the demo site: {}", failure.lines().join("\n")));
     }
@@ -107,7 +108,15 @@ async fn settle(
 
 fn announce(up: &UpFile, layout: &Layout, output: Output) {
     let UpFile { control, edge, admin, demo, .. } = up;
-    let command = layout.command();
+    let (data, command) = (layout.data.display(), layout.command());
+    let removed = "removed; see `site put` for one of your own";
+    let first = match demo {
+        Some(_) => {
+            format!("curl -i -H 'Host: {}' {edge}/    # twice: the second is a hit", demo::HOST)
+        }
+        None => format!("{command} status"),
+    };
+    let demo = demo.as_deref().unwrap_or(removed);
     let text = format!(
         "Longshore is up.
 
@@ -119,14 +128,11 @@ fn announce(up: &UpFile, layout: &Layout, output: Output) {
 
 Try, in another terminal:
 
-  curl -i -H 'Host: {host}' {edge}/
+  {first}
   {command} edge list
-  {command} site get {name}
+  {command} site list
 
-The first asked twice, its Cache-Status says hit. Ctrl-C stops everything; what is stored stays.",
-        data = layout.data.display(),
-        host = demo::HOST,
-        name = demo::NAME,
+Ctrl-C stops everything; what is stored stays."
     );
     if output.json {
         output.note(&text);
@@ -151,6 +157,15 @@ impl Stop {
             _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
             _ = hangup.recv() => {}
+        }
+    }
+
+    /// One request can come as several signals: from the terminal, and from the program that started this one.
+    async fn asked_again() {
+        tokio::time::sleep(SAME_REQUEST).await;
+        match Self::new() {
+            Ok(mut again) => again.asked().await,
+            Err(_) => std::future::pending().await,
         }
     }
 }

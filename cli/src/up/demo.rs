@@ -4,7 +4,6 @@ use super::files::{self, Layout};
 use super::origin;
 use crate::client::{Answer, Ask, Client};
 use crate::failure::Failure;
-use crate::output::Output;
 use api::site::Site;
 use api::site::cache::Cache;
 use api::site::origin::Origin;
@@ -34,6 +33,17 @@ pub(super) struct Demo {
     directory: PathBuf,
     record: PathBuf,
     last: Option<Last>,
+}
+
+/// How the demo site stands at control.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// As it was put here, at this place in the feed.
+    Ours(u64),
+    /// With another origin, which somebody gave it.
+    Theirs,
+    /// Not at all: somebody removed it.
+    Removed,
 }
 
 /// Written before the site is, so that a crash in between leaves no site that nobody recognises.
@@ -66,19 +76,9 @@ impl Demo {
         self.last = None;
     }
 
-    /// Where the site is, on `edge`.
-    pub(super) fn url(&self, edge: &Url) -> String {
-        let port = edge.port().map(|port| format!(":{port}")).unwrap_or_default();
-        format!("http://{HOST}{port}/")
-    }
-
     /// Creates the site the first time, and later tells control of another port. A site that was changed or removed
-    /// stays so. Answers the place in the feed.
-    pub(super) async fn put(
-        &mut self,
-        client: &Client,
-        output: Output,
-    ) -> Result<Option<u64>, Failure> {
+    /// stays so.
+    pub(super) async fn put(&mut self, client: &Client) -> Result<Standing, Failure> {
         let address = self.listener.local_addr();
         let address = address.map_err(|error| Failure::failed("no demo origin", error))?;
         let origin = format!("http://{address}");
@@ -87,40 +87,34 @@ impl Demo {
                 self.remember(Last { origin: origin.clone(), site: None })?;
             }
             match create(&origin, client).await {
-                Ok(record) => return self.created(origin, &record).map(Some),
+                Ok(record) => return self.created(origin, &record),
                 Err(failure) if failure.status() == Some(409) => {}
                 Err(failure) => return Err(failure),
             }
         }
-        self.update(&origin, client, output).await
+        self.update(&origin, client).await
     }
 
-    fn created(&mut self, origin: String, record: &SiteRecord) -> Result<u64, Failure> {
+    fn created(&mut self, origin: String, record: &SiteRecord) -> Result<Standing, Failure> {
         self.remember(Last { origin, site: Some(record.id.to_string()) })?;
-        Ok(record.seq)
+        Ok(Standing::Ours(record.seq))
     }
 
     /// Replaces the origin in the site, if it is still the one of last time.
-    async fn update(
-        &mut self,
-        origin: &str,
-        client: &Client,
-        output: Output,
-    ) -> Result<Option<u64>, Failure> {
-        let Some(last) = self.last.clone() else { return Ok(None) };
+    async fn update(&mut self, origin: &str, client: &Client) -> Result<Standing, Failure> {
+        let Some(last) = self.last.clone() else { return Ok(Standing::Removed) };
         let path = &["v1", "sites", last.site.as_deref().unwrap_or(NAME)];
         let found = client.send(Method::GET, Ask { path, ..Ask::default() }).await;
         let found = match found {
-            Err(failure) if failure.status() == Some(404) => return Ok(None),
+            Err(failure) if failure.status() == Some(404) => return Ok(Standing::Removed),
             found => found?,
         };
         let record: SiteRecord = found.read()?;
         if !record.site.origins.iter().any(|known| known.url == last.origin) {
-            output.note(&format!("The site {NAME} has an origin of its own and stays as it is."));
-            return Ok(None);
+            return Ok(Standing::Theirs);
         }
         let answer = replace_origin(&found, &last.origin, origin, path, client).await?;
-        self.created(origin.to_owned(), &answer.read()?).map(Some)
+        self.created(origin.to_owned(), &answer.read()?)
     }
 
     fn remember(&mut self, last: Last) -> Result<(), Failure> {
@@ -134,6 +128,12 @@ impl Demo {
         let served = origin::serve(self.listener, self.directory, self.log).await;
         served.map_err(|error| Failure::failed("the demo origin stopped", error))
     }
+}
+
+/// Where the site is, on `edge`.
+pub(super) fn url(standing: Standing, edge: &Url) -> Option<String> {
+    let port = edge.port().map(|port| format!(":{port}")).unwrap_or_default();
+    (standing != Standing::Removed).then(|| format!("http://{HOST}{port}/"))
 }
 
 fn write_files(directory: &std::path::Path) -> Result<(), Failure> {
