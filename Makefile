@@ -35,10 +35,10 @@ test: setup-test ## run every test, then the conformance suites
 	@scripts/test.sh
 	@$(MAKE) --no-print-directory conformance
 
-conformance: ## run the suites nobody here wrote
+conformance: setup-test ## run the suites nobody here wrote
 	conformance/cache-tests/run.sh
 
-bench: setup-bench build ## compare with nginx and Varnish, side by side
+bench: setup-bench ## compare with nginx and Varnish, side by side
 	bench/run.sh
 
 lint: ## format, clippy, documentation, dependencies
