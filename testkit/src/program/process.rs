@@ -33,7 +33,7 @@ pub(crate) fn command(name: &str) -> Command {
     command
 }
 
-/// A running program. Killed when dropped; what it logged is then printed if the test failed.
+/// A running program. Ended when dropped; what it logged is then printed if the test failed.
 #[derive(Debug)]
 pub struct Program {
     name: String,
@@ -85,6 +85,21 @@ impl Program {
         Ok(program)
     }
 
+    /// Starts `command` without waiting for anything. What it prints goes to `name.log` in `directory`.
+    ///
+    /// # Panics
+    /// When it can't be started.
+    #[must_use]
+    pub fn spawn(name: &str, mut command: Command, directory: &Path) -> Self {
+        let log = directory.join(format!("{name}.log"));
+        let output = File::options().create(true).append(true).open(&log);
+        let output = output.expect("the directory can be written");
+        let errors = output.try_clone().expect("a file has a second handle");
+        let child = command.stdin(Stdio::null()).stdout(output).stderr(errors).spawn();
+        let child = child.unwrap_or_else(|error| panic!("can't start `{name}`: {error}"));
+        Self { name: name.to_owned(), child, ready: Value::Null, log }
+    }
+
     /// What it wrote to stderr so far.
     #[must_use]
     pub fn log(&self) -> String {
@@ -99,9 +114,12 @@ impl Program {
 
     /// Sends SIGTERM.
     pub fn terminate(&self) {
-        let id = self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        let id = id.unwrap_or_else(|| panic!("`{}` ended before it was told to", self.name));
+        let id = self.running().unwrap_or_else(|| panic!("`{}` ended by itself", self.name));
         kill_process(id, Signal::TERM).expect("a child that was not awaited can be signalled");
+    }
+
+    fn running(&self) -> Option<Pid> {
+        self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw)
     }
 
     /// Sends SIGTERM and waits for the end. Returns the exit code.
@@ -125,6 +143,10 @@ impl Program {
 impl Drop for Program {
     #[expect(clippy::print_stderr, reason = "the output of a failed test")]
     fn drop(&mut self) {
+        if let Some(id) = self.running() {
+            // a program with children of its own ends them on SIGTERM only; one that is gone needs no signal
+            let _gone = kill_process(id, Signal::TERM);
+        }
         if std::thread::panicking() {
             eprintln!("---- stderr of `{}` ----\n{}", self.name, self.log());
         }
