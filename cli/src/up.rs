@@ -10,7 +10,7 @@ mod tail;
 mod tokens;
 
 use crate::args::Up as Args;
-use crate::client::Client;
+use crate::client::{Ask, Client};
 use crate::command::wait;
 use crate::failure::Failure;
 use crate::output::Output;
@@ -19,6 +19,7 @@ use addresses::Addresses;
 use children::{Children, Program};
 use demo::{Demo, Standing};
 use files::Layout;
+use reqwest::Method;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -77,7 +78,7 @@ async fn serve(
         demo: demo::url(standing, &addresses::reachable(&edge, "http")?),
         token_file: layout.token(),
     };
-    children.unless_one_dies(settle(&up, &client, standing, output)).await?;
+    children.unless_one_dies(settle(&up, &client, standing, layout, output)).await?;
     files::write(&layout.data.join(UP_FILE), &serde_json::to_vec(&up).unwrap_or_default(), 0o644)?;
     announce(&up, layout, output);
     children.unless_one_dies(demo.serve()).await
@@ -88,14 +89,18 @@ async fn settle(
     up: &UpFile,
     client: &Client,
     standing: Standing,
+    layout: &Layout,
     output: Output,
 ) -> Result<(), Failure> {
     let since = Instant::now();
     let admin = addresses::parse(&up.admin)?;
     let edge = Client::new(&Settings { control: admin, token: None })?;
-    while let Err(failure) = edge.read::<String>(&["readyz"]).await {
+    let ask = || Ask { path: &["readyz"], ..Ask::default() };
+    while let Err(failure) = edge.send(Method::GET, ask()).await {
         if since.elapsed() > READY_LIMIT {
-            return Err(Failure::failed("the edge does not become ready", failure));
+            let what =
+                format!("the edge does not become ready; see {}", layout.log("edge").display());
+            return Err(Failure::failed(what, failure));
         }
         tokio::time::sleep(READY_POLL).await;
     }
