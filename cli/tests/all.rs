@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test prepares must work")]
 
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_longshore");
 /// Nothing listens on port 1.
@@ -139,4 +140,20 @@ fn up_names_the_address_that_is_taken() {
     let output = command.env("LONGSHORE_EDGE_ADMIN_ADDR", &address).output().unwrap();
     let errors = told(&output, 1);
     assert!(errors.contains(&address) && errors.contains("LONGSHORE_EDGE_ADMIN_ADDR"), "{errors}");
+}
+
+/// The end of the output comes when nobody is left who could write it.
+#[test]
+fn what_up_started_dies_with_it_even_by_kill_9() {
+    let script = r#""$0" child --parent $$ -- sh -c 'echo started; exec sleep 1000' & wait"#;
+    let mut command = Command::new("sh");
+    let mut parent = command.args(["-c", script, PROGRAM]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut printed = BufReader::new(parent.stdout.take().unwrap());
+    let mut line = String::new();
+    printed.read_line(&mut line).unwrap();
+    assert_eq!(line, "started\n");
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    assert_eq!(printed.read_line(&mut line).unwrap(), 0);
+    check(&["child", "--parent", "1", "--", "true"], 2);
 }
