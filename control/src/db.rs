@@ -1,4 +1,4 @@
-//! Where is it stored? SQLite or PostgreSQL, by one set of queries; nothing outside this module knows SQL.
+//! Where is it stored? `SQLite` or `PostgreSQL`, by one set of queries; nothing outside this module knows SQL.
 //!
 //! What writes to the feed goes through [`Change`]: one transaction, numbered by its first statement.
 
@@ -39,7 +39,7 @@ pub enum OpenError {
 pub(crate) struct Db {
     pool: AnyPool,
     log: LogId,
-    /// Held by the one writer. SQLite has room for one; PostgreSQL's are ordered by the row of `log` in any case.
+    /// Held by the one writer. `SQLite` has room for one; those of `PostgreSQL` are ordered by the row of `log` in any case.
     writer: Mutex<()>,
     /// The newest sequence number known here.
     /// Invariant: it never decreases. [`Db::observe`] is its only writer.

@@ -261,7 +261,7 @@ mod tests {
             .parse(body.as_bytes())
         {
             Err(Error::Syntax { line, column, .. }) => {
-                assert_eq!((line, column), expected, "{body}")
+                assert_eq!((line, column), expected, "{body}");
             }
             other => panic!("{body}: {other:?}"),
         };

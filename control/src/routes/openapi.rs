@@ -50,12 +50,10 @@ impl Modify for Refusals {
 fn refusals(operation: &str) -> &'static [u16] {
     match operation {
         "createSite" => &[408, 409, 413, 415, 422],
-        "readSite" => &[404],
+        "readSite" | "forgetEdge" => &[404],
         "replaceSite" => &[404, 408, 409, 412, 413, 415, 422, 428],
         "removeSite" => &[404, 412],
-        "purgeSite" => &[404, 408, 409, 413, 415, 422],
-        "reportEdge" => &[404, 408, 409, 413, 415, 422],
-        "forgetEdge" => &[404],
+        "purgeSite" | "reportEdge" => &[404, 408, 409, 413, 415, 422],
         "readiness" => &[503],
         _ => &[],
     }
