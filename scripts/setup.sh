@@ -3,27 +3,36 @@
 # Nothing is asked of the network or of apt when nothing is missing.
 set -euo pipefail
 
-# command, package, what it is for; a command on PATH counts, wherever it came from
-build_needs="
-gcc         gcc             compiles the C parts of SQLite and of the cryptography
-g++         g++             compiles their C++ parts
-ld          binutils        links
-make        make            runs the Makefile
-cmake       cmake           configures zlib-ng
-pkg-config  pkg-config      finds system libraries
-curl        curl            tries out what was built
-"
-test_needs="
-nginx       nginx           is a real origin in the tests
-postgres    postgresql      is the other database control runs on
-node        nodejs          runs http-cache-tests
-npm         npm             fetches http-cache-tests
-"
-bench_needs="
-varnishd    varnish         is a peer to compare with
-wrk         wrk             is the client
-h2load      nghttp2-client  is the client for HTTP/2
-"
+# Command, package, what it is for. A command on PATH counts, wherever it came from.
+needs() {
+    case $1 in
+    build)
+        echo "gcc         gcc             compiles the C parts of SQLite and of the cryptography"
+        echo "g++         g++             compiles their C++ parts"
+        echo "ld          binutils        links"
+        echo "make        make            runs the Makefile"
+        echo "cmake       cmake           configures zlib-ng"
+        echo "pkg-config  pkg-config      finds system libraries"
+        echo "curl        curl            tries out what was built"
+        ;;
+    test)
+        echo "nginx       nginx           is a real origin in the tests"
+        echo "postgres    postgresql      is the other database control runs on"
+        echo "node        nodejs          runs http-cache-tests"
+        echo "npm         npm             fetches http-cache-tests"
+        ;;
+    bench)
+        echo "nginx       nginx           is a peer to compare with"
+        echo "varnishd    varnish         is a peer to compare with"
+        echo "wrk         wrk             is the client"
+        echo "h2load      nghttp2-client  is the client for HTTP/2"
+        ;;
+    *)
+        say "there is no purpose \`$1\`: build, test, bench"
+        return 2
+        ;;
+    esac
+}
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 
@@ -39,13 +48,13 @@ installed() {
 
 missing=()
 for purpose in "$@"; do
-    needs="${purpose}_needs"
+    list=$(needs "$purpose")
     while read -r command package reason; do
-        if [ -n "$command" ] && ! has "$command" && ! installed "$package"; then
+        if ! has "$command" && ! installed "$package"; then
             say "missing: $package, which $reason"
             missing+=("$package")
         fi
-    done <<<"${!needs:?setup: no such purpose: $purpose}"
+    done <<<"$list"
 done
 
 if ! command -v cargo >/dev/null; then
