@@ -12,6 +12,7 @@ mod input;
 mod metrics;
 mod precondition;
 mod problem;
+mod rest;
 mod router;
 mod routes;
 pub mod server;

@@ -5,6 +5,7 @@ use crate::db::SharedDb;
 use crate::idempotent::InFlight;
 use crate::metrics::Metrics;
 use crate::problem::{self, Error};
+use crate::rest::Rest;
 use crate::routes::{edges, feed, health, openapi, purge, sites};
 use api::id::{SiteId, TokenId};
 use axum::Router;
@@ -12,7 +13,7 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post, put};
-use http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use http::header::{CACHE_CONTROL, CONNECTION, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -94,9 +95,15 @@ async fn serve(State(app): State<Arc<App>>, mut request: Request, next: Next) ->
     let caller = CallerCell::default();
     request.extensions_mut().insert(CallerCell::clone(&caller));
     let (method, route) = (request.method().clone(), route(&request));
+    let rest = Rest::share(&mut request);
     let response = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await;
     let slow = |_| Error::Slow(REQUEST_TIMEOUT.as_secs()).into_response();
     let mut response = problem::describe(response.unwrap_or_else(slow), &id);
+    if let Some(rest) = rest
+        && !rest.discard().await
+    {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     add_headers(response.headers_mut(), &id);
     let duration = started.elapsed();
     app.metrics.request(&route, &method, response.status(), duration);

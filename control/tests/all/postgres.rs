@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -25,8 +25,8 @@ cd / && rm -rf "$directory"
 
 struct Server {
     directory: PathBuf,
-    /// Open for as long as this process runs.
-    _stdin: ChildStdin,
+    /// Its stdin is open for as long as this process runs.
+    _script: Child,
 }
 
 static SERVER: LazyLock<Server> = LazyLock::new(start);
@@ -48,7 +48,7 @@ fn start() -> Server {
     let mut directory = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut directory).unwrap();
     assert!(!directory.is_empty(), "the server did not start");
-    Server { directory: PathBuf::from(directory.trim()), _stdin: child.stdin.take().unwrap() }
+    Server { directory: PathBuf::from(directory.trim()), _script: child }
 }
 
 fn running_as_root() -> bool {

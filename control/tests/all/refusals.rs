@@ -134,6 +134,7 @@ async fn what_is_no_request_is_refused() {
         let mut stream = TcpStream::connect(service.admin.address).await.unwrap();
         // the other end may have closed before it has read everything
         let _ = stream.write_all(raw.as_bytes()).await;
+        let _ = stream.shutdown().await;
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer).await;
         let head = String::from_utf8_lossy(&answer);
