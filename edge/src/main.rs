@@ -1,1 +1,156 @@
-fn main() {}
+//! `longshore-edge`: arguments to configuration, configuration to a server, errors to an exit code.
+
+mod admin;
+mod answer;
+mod cache;
+mod clock;
+mod config;
+mod context;
+mod feed;
+mod listen;
+mod origin;
+mod proxy;
+mod record;
+mod request_id;
+mod server;
+mod snapshot;
+mod stage;
+mod telemetry;
+
+use clap::Parser;
+use config::Config;
+use feed::Token;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// What the program logs unless told otherwise.
+const LOG_FILTER: &str = "info,pingora_core=warn,pingora_proxy=warn,pingora_cache=warn";
+
+/// Serves sites from its cache and their origins, as control says.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Exit codes: 0 stopped as told, 1 failed, 2 wrong arguments or configuration."
+)]
+struct Arguments {
+    /// Configuration file (TOML). Without one, the defaults.
+    #[arg(long, env = "LONGSHORE_EDGE_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where clients are served, instead of `http.listen`.
+    #[arg(long, env = "LONGSHORE_EDGE_HTTP_ADDR")]
+    http_listen: Option<SocketAddr>,
+    /// Where metrics and health are, instead of `admin.listen`.
+    #[arg(long, env = "LONGSHORE_EDGE_ADMIN_ADDR")]
+    admin_listen: Option<SocketAddr>,
+    /// Directory for what is adopted, instead of `state.directory`.
+    #[arg(long, env = "LONGSHORE_EDGE_STATE")]
+    state_dir: Option<PathBuf>,
+    /// The control service, instead of `control.url`.
+    #[arg(long, env = "LONGSHORE_CONTROL")]
+    control_url: Option<String>,
+    /// File with the API token, instead of `control.token_file`.
+    #[arg(long, env = "LONGSHORE_TOKEN_FILE")]
+    token_file: Option<PathBuf>,
+    /// Access log, instead of `access_log.path`; `-` is standard output.
+    #[arg(long, env = "LONGSHORE_ACCESS_LOG")]
+    access_log: Option<PathBuf>,
+    /// Prints one JSON line with the addresses once they are served.
+    #[arg(long)]
+    json: bool,
+    /// Prints the default configuration file, and ends.
+    #[arg(long)]
+    print_defaults: bool,
+}
+
+impl Arguments {
+    fn configuration(&self) -> Result<Config, config::ConfigError> {
+        let mut config = Config::read(self.config.as_deref())?;
+        let set =
+            |place: &mut SocketAddr, given: Option<SocketAddr>| *place = given.unwrap_or(*place);
+        set(&mut config.http.listen, self.http_listen);
+        set(&mut config.admin.listen, self.admin_listen);
+        if let Some(directory) = &self.state_dir {
+            config.state.directory.clone_from(directory);
+        }
+        if let Some(url) = &self.control_url {
+            config.control.url.clone_from(url);
+        }
+        config.control.token_file = self.token_file.clone().or(config.control.token_file);
+        config.access_log.path = self.access_log.clone().or(config.access_log.path);
+        config.check()?;
+        Ok(config)
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.print_defaults {
+        return print(config::DEFAULTS);
+    }
+    init_log();
+    let config = match arguments.configuration() {
+        Ok(config) => config,
+        Err(error) => return fail(&anyhow::Error::new(error), 2),
+    };
+    // the first provider installed is the one every library here uses
+    rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+    raise_open_files();
+    let result = server::run(&config, token(&config), |bound| {
+        tracing::info!(http = %bound.http, admin = %bound.admin, "serving");
+        if arguments.json {
+            print(&format!("{{\"http\":\"{}\",\"admin\":\"{}\"}}\n", bound.http, bound.admin));
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, 1),
+    }
+}
+
+fn init_log() {
+    let filter =
+        EnvFilter::try_from_env("LONGSHORE_LOG").unwrap_or_else(|_| EnvFilter::new(LOG_FILTER));
+    tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+}
+
+fn token(config: &Config) -> Token {
+    match (&config.control.token_file, std::env::var("LONGSHORE_TOKEN")) {
+        (Some(path), _) => Token::File(path.clone()),
+        (None, Ok(token)) => Token::Given(token),
+        (None, Err(_)) => Token::Absent,
+    }
+}
+
+/// As many files as the system allows: every connection is one.
+fn raise_open_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of open files can't be raised");
+    }
+}
+
+fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE, // nobody reads any more
+    }
+}
+
+fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
+    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    tracing::error!("{}", causes.join(": "));
+    ExitCode::from(code)
+}

@@ -180,6 +180,7 @@ pub struct Fill<H: Head> {
 
 /// A fill as the store shows it.
 pub(crate) struct Filling<H> {
+    pub(crate) number: u64,
     pub(crate) key: Key,
     pub(crate) name: Box<[u8]>,
     pub(crate) head: Arc<H>,
@@ -189,9 +190,16 @@ pub(crate) struct Filling<H> {
 impl<H: Head> Fill<H> {
     pub(crate) fn new(store: Arc<Inner<H>>, key: Key, name: Box<[u8]>, head: Arc<H>) -> Self {
         let body = Body::new(store.limits.response_max_bytes);
-        let filling = Arc::new(Filling { key, name, head, body });
+        let number = store.fills_begun.fetch_add(1, Ordering::Relaxed);
+        let filling = Arc::new(Filling { number, key, name, head, body });
         store.show(&filling);
         Self { store, filling, shown: true }
+    }
+
+    /// Tells this fill from every other of its store.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.filling.number
     }
 
     /// A reader of this fill, from its first byte. None when the response was too large and its beginning is gone.

@@ -37,8 +37,10 @@ impl<H: Head> Clone for Store<H> {
 pub(crate) struct Inner<H: Head> {
     pub(crate) limits: Limits,
     complete: moka::sync::Cache<Key, Arc<Complete<H>>>,
-    filling: Mutex<HashMap<Key, Arc<Filling<H>>>>,
-    /// Invariant: the number of entries of `filling`, so that a lookup need not lock it while nothing is being filled.
+    /// Fills by key, the newest last.
+    filling: Mutex<HashMap<Key, Vec<Arc<Filling<H>>>>>,
+    pub(crate) fills_begun: AtomicU64,
+    /// Invariant: the number of keys in `filling`, so that a lookup need not lock it while nothing is being filled.
     filling_count: AtomicUsize,
     pub(crate) filling_bytes: AtomicU64,
     pub(crate) passed: AtomicU64,
@@ -64,8 +66,8 @@ pub struct Found<H> {
     pub head: Arc<H>,
     /// Reads its body.
     pub reader: Reader,
-    /// Whether the body is whole; else it is being filled.
-    pub complete: bool,
+    /// Bytes of the body; none while it is being filled.
+    pub length: Option<u64>,
 }
 
 /// A store's numbers, for metrics.
@@ -104,6 +106,7 @@ impl<H: Head> Store<H> {
             limits,
             complete,
             filling: Mutex::new(HashMap::new()),
+            fills_begun: AtomicU64::new(0),
             filling_count: AtomicUsize::new(0),
             filling_bytes: AtomicU64::new(0),
             passed: AtomicU64::new(0),
@@ -121,7 +124,7 @@ impl<H: Head> Store<H> {
     /// The response stored, or being filled, under `key` and `name`. One being filled goes first: it is newer.
     #[must_use]
     pub fn find(&self, key: &Key, name: &[u8]) -> Option<Found<H>> {
-        if let Some(found) = self.inner.find_filling(key, name) {
+        if let Some(found) = self.inner.find_filling(key, name, None) {
             return Some(found);
         }
         let complete = self.inner.complete.get(key)?;
@@ -129,7 +132,14 @@ impl<H: Head> Store<H> {
             return None;
         }
         let reader = Reader::of(complete.body.clone());
-        Some(Found { head: Arc::clone(&complete.head), reader, complete: true })
+        let length = Some(complete.body.len() as u64);
+        Some(Found { head: Arc::clone(&complete.head), reader, length })
+    }
+
+    /// The response that the fill with this [`Fill::number`] fills, whether or not another one fills the same key.
+    #[must_use]
+    pub fn find_fill(&self, key: &Key, name: &[u8], number: u64) -> Option<Found<H>> {
+        self.inner.find_filling(key, name, Some(number))
     }
 
     /// Begins to fill `key`. Lookups find it from now on.
@@ -174,30 +184,38 @@ impl<H: Head> Store<H> {
 }
 
 impl<H: Head> Inner<H> {
-    fn filling(&self) -> MutexGuard<'_, HashMap<Key, Arc<Filling<H>>>> {
+    fn filling(&self) -> MutexGuard<'_, HashMap<Key, Vec<Arc<Filling<H>>>>> {
         self.filling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn find_filling(&self, key: &Key, name: &[u8]) -> Option<Found<H>> {
+    fn find_filling(&self, key: &Key, name: &[u8], number: Option<u64>) -> Option<Found<H>> {
         if self.filling_count.load(Ordering::Acquire) == 0 {
             return None;
         }
-        let filling = Arc::clone(self.filling().get(key).filter(|filling| *filling.name == *name)?);
+        let wanted =
+            |filling: &&Arc<Filling<H>>| number.is_none_or(|number| filling.number == number);
+        let filling = Arc::clone(self.filling().get(key)?.iter().rev().find(wanted)?);
+        if *filling.name != *name {
+            return None;
+        }
         let reader = Reader::following(&filling.body)?;
-        Some(Found { head: Arc::clone(&filling.head), reader, complete: false })
+        Some(Found { head: Arc::clone(&filling.head), reader, length: None })
     }
 
-    /// Shows a fill to lookups. A newer fill of the same key takes an older one's place.
+    /// Shows a fill to lookups, before older ones of the same key.
     pub(crate) fn show(&self, filling: &Arc<Filling<H>>) {
         let mut all = self.filling();
-        all.insert(filling.key, Arc::clone(filling));
+        all.entry(filling.key).or_default().push(Arc::clone(filling));
         self.filling_count.store(all.len(), Ordering::Release);
     }
 
     pub(crate) fn hide(&self, filling: &Arc<Filling<H>>) {
         let mut all = self.filling();
-        if all.get(&filling.key).is_some_and(|shown| Arc::ptr_eq(shown, filling)) {
-            all.remove(&filling.key);
+        if let Some(fills) = all.get_mut(&filling.key) {
+            fills.retain(|shown| !Arc::ptr_eq(shown, filling));
+            if fills.is_empty() {
+                all.remove(&filling.key);
+            }
         }
         self.filling_count.store(all.len(), Ordering::Release);
     }

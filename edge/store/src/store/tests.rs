@@ -38,7 +38,7 @@ async fn a_reader_gets_bytes_while_they_arrive() {
     let store = store();
     let mut fill = fill(&store);
     let mut found = find(&store).unwrap();
-    assert!(!found.complete);
+    assert!(found.length.is_none());
     fill.write(Bytes::from_static(b"one ")).unwrap();
     assert_eq!(found.reader.read().await.unwrap().unwrap(), "one ");
     let later = tokio::spawn(async move { rest(&mut found.reader).await });
@@ -46,7 +46,7 @@ async fn a_reader_gets_bytes_while_they_arrive() {
     assert_eq!(fill.complete(), Some(7));
     assert_eq!(later.await.unwrap().unwrap(), b"two");
     let mut found = find(&store).unwrap();
-    assert!(found.complete);
+    assert_eq!(found.length, Some(7));
     assert_eq!(rest(&mut found.reader).await.unwrap(), b"one two");
 }
 
@@ -69,9 +69,24 @@ async fn a_broken_refill_leaves_the_stored_response() {
     first.complete();
     let mut second = fill(&store);
     second.write(Bytes::from_static(b"n")).unwrap();
-    assert!(!find(&store).unwrap().complete);
+    assert!(find(&store).unwrap().length.is_none());
     drop(second);
     assert_eq!(rest(&mut find(&store).unwrap().reader).await.unwrap(), b"old");
+}
+
+#[tokio::test]
+async fn two_fills_of_one_key_are_told_apart() {
+    let store = store();
+    let (mut first, mut second) = (fill(&store), fill(&store));
+    first.write(Bytes::from_static(b"first")).unwrap();
+    second.write(Bytes::from_static(b"second")).unwrap();
+    let mut of_first = store.find_fill(&KEY, b"/a", first.number()).unwrap().reader;
+    let mut newest = find(&store).unwrap().reader;
+    first.complete();
+    second.complete();
+    assert_eq!(rest(&mut of_first).await.unwrap(), b"first");
+    assert_eq!(rest(&mut newest).await.unwrap(), b"second");
+    assert_eq!(store.statistics().filling, 0);
 }
 
 #[test]

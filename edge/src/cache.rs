@@ -1,0 +1,269 @@
+//! Pingora's `Storage` over our store: the only place where the two meet.
+
+use crate::stage::keep;
+use crate::stage::reuse::Kept;
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora_cache::CacheMeta;
+use pingora_cache::key::{CacheHashKey, CacheKey};
+use pingora_cache::storage::{
+    HandleHit, HandleMiss, HitHandler, MissFinishType, MissHandler, PurgeOutcome, PurgeTarget,
+    PurgeType, Storage,
+};
+use pingora_cache::trace::SpanHandle;
+use pingora_error::{Error, ErrorType, Result};
+use pingora_http::ResponseHeader;
+use std::any::Any;
+use std::time::{Duration, SystemTime};
+use store::{Fill, Found, Key, Reader, Store};
+
+/// The windows in which Pingora asks whether a stale response may be used: always. `stage::reuse` decides.
+const ASK_ALWAYS_SECONDS: u32 = u32::MAX;
+/// Bytes a field takes in memory beside its name and value: the map's entry, its hash, its two handles.
+const FIELD_BYTES: usize = 120;
+
+/// What is stored beside a body.
+pub(crate) struct Head {
+    header: ResponseHeader,
+    kept: Kept,
+    variance: Option<[u8; 16]>,
+    /// Whether the header says how long the body is.
+    has_length: bool,
+    /// Whether the header has fields that are for caches only.
+    pub(crate) consumed: bool,
+}
+
+impl store::Head for Head {
+    fn weight(&self) -> usize {
+        let fields = self.header.headers.iter();
+        let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES);
+        size_of::<Self>() + fields.sum::<usize>()
+    }
+}
+
+impl Head {
+    fn of(meta: &CacheMeta) -> Option<Self> {
+        let header = meta.response_header_copy();
+        Some(Self {
+            kept: *meta.extensions().get::<Kept>()?,
+            variance: meta.variance(),
+            has_length: header.headers.contains_key(http::header::CONTENT_LENGTH),
+            consumed: keep::has_consumed_fields(&header.headers),
+            header,
+        })
+    }
+
+    /// As Pingora wants it. `length` is the body's, where it is known.
+    fn meta(&self, length: Option<u64>) -> Result<CacheMeta> {
+        let mut header = self.header.clone();
+        if let Some(length) = length.filter(|_| !self.has_length) {
+            header.insert_header(http::header::CONTENT_LENGTH, length)?;
+        }
+        let mut meta = meta(self.kept, header);
+        if let Some(variance) = self.variance {
+            meta.set_variance_key(variance);
+        }
+        Ok(meta)
+    }
+}
+
+/// What Pingora computes Age and freshness from: a creation that lies the response's age in the past.
+pub(crate) fn meta(kept: Kept, header: ResponseHeader) -> CacheMeta {
+    let age = kept.freshness.age(Duration::ZERO);
+    let created = kept.response_time.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+    let fresh_until = created.checked_add(kept.freshness.lifetime()).unwrap_or(created);
+    let mut meta =
+        CacheMeta::new(fresh_until, created, ASK_ALWAYS_SECONDS, ASK_ALWAYS_SECONDS, header);
+    meta.extensions_mut().insert(kept);
+    meta
+}
+
+/// The first 128 bits of BLAKE3: two names with the same hash are told apart by the store, so this need only be rare.
+pub(crate) fn hash(name: &[u8]) -> [u8; 16] {
+    let mut hash = [0; 16];
+    blake3::Hasher::new().update(name).finalize_xof().fill(&mut hash);
+    hash
+}
+
+/// Pingora's key for a name.
+pub(crate) fn cache_key(name: &[u8]) -> CacheKey {
+    let mut key = CacheKey::new(name, String::new());
+    key.set_primary_bin_override(hash(name));
+    key
+}
+
+/// The store's key of the first variant of a name.
+pub(crate) fn first_variant(name: &[u8]) -> Key {
+    Key { name: hash(name), variant: [0; 16] }
+}
+
+fn store_key(key: &CacheKey) -> Key {
+    Key { name: key.primary_bin(), variant: key.get_variance_key().copied().unwrap_or_default() }
+}
+
+/// The store as Pingora sees it.
+pub(crate) struct Cache {
+    pub(crate) store: Store<Head>,
+}
+
+#[async_trait]
+impl Storage for Cache {
+    async fn lookup(
+        &'static self,
+        key: &CacheKey,
+        _: &SpanHandle,
+    ) -> Result<Option<(CacheMeta, HitHandler)>> {
+        let Some(found) = self.store.find(&store_key(key), key.primary_key()) else {
+            return Ok(None);
+        };
+        hit(found)
+    }
+
+    async fn lookup_streaming_write(
+        &'static self,
+        key: &CacheKey,
+        tag: Option<&[u8]>,
+        _: &SpanHandle,
+    ) -> Result<Option<(CacheMeta, HitHandler)>> {
+        let number = tag.and_then(|tag| <[u8; 8]>::try_from(tag).ok()).map(u64::from_le_bytes);
+        let Some(number) = number else { return Ok(None) };
+        let Some(found) = self.store.find_fill(&store_key(key), key.primary_key(), number) else {
+            return Ok(None);
+        };
+        hit(found)
+    }
+
+    async fn get_miss_handler(
+        &'static self,
+        key: &CacheKey,
+        meta: &CacheMeta,
+        _: &SpanHandle,
+    ) -> Result<MissHandler> {
+        let head = Head::of(meta)
+            .ok_or_else(|| Error::explain(ErrorType::InternalError, "a head without facts"))?;
+        let fill = self.store.fill(store_key(key), key.primary_key().into(), head);
+        let number = fill.number().to_le_bytes();
+        Ok(Box::new(Miss { fill, number, bytes: 0 }))
+    }
+
+    async fn purge(
+        &'static self,
+        target: PurgeTarget<'_>,
+        _: PurgeType,
+        _: &SpanHandle,
+    ) -> Result<PurgeOutcome> {
+        let compact = target.key();
+        let key = Key {
+            name: compact.primary,
+            variant: compact.variance.as_deref().copied().unwrap_or_default(),
+        };
+        Ok(if self.store.remove(&key) {
+            PurgeOutcome::Purged(None)
+        } else {
+            PurgeOutcome::NotFound
+        })
+    }
+
+    async fn update_meta(
+        &'static self,
+        key: &CacheKey,
+        meta: &CacheMeta,
+        _: &SpanHandle,
+    ) -> Result<bool> {
+        let Some(head) = Head::of(meta) else { return Ok(false) };
+        Ok(self.store.update(&store_key(key), key.primary_key(), head))
+    }
+
+    fn support_streaming_partial_write(&self) -> bool {
+        true
+    }
+
+    fn as_any(&self) -> &(dyn Any + Send + Sync + 'static) {
+        self
+    }
+}
+
+fn hit(found: Found<Head>) -> Result<Option<(CacheMeta, HitHandler)>> {
+    let meta = found.head.meta(found.length)?;
+    let hit = Hit { reader: found.reader, kept: found.head.kept, consumed: found.head.consumed };
+    Ok(Some((meta, Box::new(hit))))
+}
+
+/// A response found, whole or being filled.
+pub(crate) struct Hit {
+    reader: Reader,
+    pub(crate) kept: Kept,
+    pub(crate) consumed: bool,
+}
+
+#[async_trait]
+impl HandleHit for Hit {
+    async fn read_body(&mut self) -> Result<Option<Bytes>> {
+        // a fill that broke off is an error, never an end: what was sent is not the whole
+        self.reader
+            .read()
+            .await
+            .map_err(|error| Error::because(ErrorType::ReadError, "reading the store", error))
+    }
+
+    async fn finish(
+        self: Box<Self>,
+        _: &'static (dyn Storage + Sync),
+        _: &CacheKey,
+        _: &SpanHandle,
+    ) -> Result<()> {
+        Ok(())
+    }
+
+    fn can_seek(&self) -> bool {
+        true
+    }
+
+    fn can_seek_multipart(&self) -> bool {
+        self.reader.rewinds()
+    }
+
+    fn seek(&mut self, start: usize, end: Option<usize>) -> Result<()> {
+        self.reader.seek(start as u64, end.map(|end| end as u64));
+        Ok(())
+    }
+
+    fn seek_multipart(&mut self, start: usize, end: Option<usize>) -> Result<()> {
+        self.seek(start, end)
+    }
+
+    fn as_any(&self) -> &(dyn Any + Send + Sync) {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut (dyn Any + Send + Sync) {
+        self
+    }
+}
+
+/// A response being filled.
+struct Miss {
+    fill: Fill<Head>,
+    number: [u8; 8],
+    bytes: usize,
+}
+
+#[async_trait]
+impl HandleMiss for Miss {
+    async fn write_body(&mut self, data: Bytes, _: bool) -> Result<()> {
+        self.bytes += data.len();
+        self.fill
+            .write(data)
+            .map_err(|error| Error::because(ErrorType::WriteError, "filling the store", error))
+    }
+
+    /// Called when the origin's response is whole.
+    async fn finish(self: Box<Self>) -> Result<MissFinishType> {
+        self.fill.complete();
+        Ok(MissFinishType::Created(self.bytes))
+    }
+
+    fn streaming_write_tag(&self) -> Option<&[u8]> {
+        Some(&self.number)
+    }
+}

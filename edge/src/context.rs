@@ -1,0 +1,108 @@
+//! What is known and decided of one request, in the order it becomes known.
+
+use crate::request_id::RequestId;
+use crate::snapshot::{Served, Snapshot};
+use crate::stage::deliver::Handling;
+use crate::stage::identify::Identity;
+use crate::stage::lookup::Lookup;
+use crate::stage::reuse::{Kept, Outcome};
+use route::Rule;
+use semantics::directives::RequestDirectives;
+use semantics::policy::CachePolicy;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+/// One request's context. Each field is written by one stage.
+pub(crate) struct Context {
+    pub(crate) request_id: RequestId,
+    /// When the request's head was there.
+    pub(crate) received: SystemTime,
+    pub(crate) started: Instant,
+    /// The generation this request is served from, from start to end.
+    pub(crate) snapshot: Arc<Snapshot>,
+    /// `identify`
+    pub(crate) identity: Option<Identity>,
+    /// `route`
+    pub(crate) route: Option<Routed>,
+    /// `lookup`
+    pub(crate) lookup: Lookup,
+    pub(crate) asked: RequestDirectives,
+    pub(crate) policy: CachePolicy,
+    /// `reuse`
+    pub(crate) outcome: Outcome,
+    /// `forward`
+    pub(crate) forward: Forward,
+    /// `keep`: why the response is not stored.
+    pub(crate) refused: Option<&'static str>,
+    /// `keep`: what is stored of the response.
+    pub(crate) kept: Option<Kept>,
+    /// A variant other than the first was looked for.
+    pub(crate) varied: bool,
+    /// Whether the response may have fields that are for caches only.
+    pub(crate) consumed: bool,
+    /// `deliver`
+    pub(crate) handling: Handling,
+    /// `deliver`: the client's precondition failed (412).
+    pub(crate) precondition_failed: bool,
+    /// `fail`: the `error` token of Proxy-Status.
+    pub(crate) failure: Option<&'static str>,
+}
+
+/// Where the request goes.
+pub(crate) struct Routed {
+    pub(crate) served: Arc<Served>,
+    pub(crate) rule: Arc<Rule>,
+    /// The path and query the origin is asked for, where they differ from the client's.
+    pub(crate) rewritten: Option<String>,
+}
+
+/// The exchange with the origin.
+#[derive(Default)]
+pub(crate) struct Forward {
+    /// Addresses tried so far.
+    pub(crate) tries: usize,
+    pub(crate) addresses: Arc<[SocketAddr]>,
+    /// The sequence number applied when the fetch began: purges with a higher one reach its response.
+    pub(crate) applied: u64,
+    pub(crate) request_time: Option<SystemTime>,
+    pub(crate) response_time: Option<SystemTime>,
+    pub(crate) status: Option<u16>,
+    pub(crate) reused_connection: bool,
+    /// Bytes of the response's body received.
+    pub(crate) body_bytes: u64,
+    /// The fields of a 304 that validates a stored response.
+    pub(crate) not_modified: Option<http::HeaderMap>,
+}
+
+impl Context {
+    pub(crate) fn new(snapshot: Arc<Snapshot>) -> Self {
+        Self {
+            request_id: RequestId::next(),
+            received: crate::clock::now(),
+            started: Instant::now(),
+            snapshot,
+            identity: None,
+            route: None,
+            lookup: Lookup::default(),
+            asked: RequestDirectives::default(),
+            policy: CachePolicy::default(),
+            outcome: Outcome::default(),
+            forward: Forward::default(),
+            refused: None,
+            kept: None,
+            varied: false,
+            consumed: true,
+            handling: Handling::default(),
+            precondition_failed: false,
+            failure: None,
+        }
+    }
+}
+
+impl Forward {
+    /// The address to try now.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        self.addresses.get(self.tries % self.addresses.len().max(1)).copied()
+    }
+}

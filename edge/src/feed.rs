@@ -1,0 +1,208 @@
+//! Follows control's feed: applies its entries in order, keeps what was adopted on disk, and tells control.
+//!
+//! Three tasks, joined by watches. The follower applies entries and publishes a snapshot after each batch. The keeper
+//! writes the newest adopted state to disk, skipping those that were replaced meanwhile. The reporter tells control
+//! what is on disk.
+
+mod adopted;
+mod keep;
+mod link;
+
+pub(crate) use keep::{StateDirectory, StateError};
+
+use crate::snapshot::Current;
+use crate::telemetry::Telemetry;
+use adopted::Adopted;
+use api::edge::{EdgeReport, REPORT_SECONDS};
+use api::feed::{self, HEARTBEAT_SECONDS};
+use eventsource_stream::{Event, Eventsource as _};
+use futures_util::StreamExt as _;
+use link::LinkError;
+pub(crate) use link::{Link, Token};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
+
+/// Events applied together, before a snapshot is published.
+const BATCH_MAX: usize = 512;
+/// A stream that says nothing for so long is dead.
+const SILENCE: Duration = Duration::from_secs(3 * HEARTBEAT_SECONDS);
+const RETRY_FIRST: Duration = Duration::from_millis(200);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+const REPORT_PAUSE: Duration = Duration::from_secs(REPORT_SECONDS);
+
+/// What the tasks work with.
+pub(crate) struct Feed {
+    pub(crate) link: Link,
+    pub(crate) directory: StateDirectory,
+    pub(crate) current: Current,
+    pub(crate) telemetry: Arc<Telemetry>,
+    /// Where this edge serves and is watched: host and port.
+    pub(crate) http_address: String,
+    pub(crate) admin_address: String,
+}
+
+impl Feed {
+    /// Publishes what was adopted before, without asking control.
+    ///
+    /// # Errors
+    /// When the state on disk can't be read. One that is damaged is set aside, not an error.
+    pub(crate) fn start(self) -> Result<Running, StateError> {
+        let adopted = self.directory.load()?;
+        let feed = Arc::new(self);
+        if adopted.is_from_control() {
+            feed.publish(&adopted);
+        }
+        let adopted = Arc::new(adopted);
+        Ok(Running {
+            feed,
+            changed: watch::Sender::new(Arc::clone(&adopted)),
+            kept: watch::Sender::new(adopted),
+        })
+    }
+
+    fn publish(&self, adopted: &Adopted) {
+        let snapshot = Arc::new(adopted.snapshot());
+        let metrics = &self.telemetry.metrics;
+        let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        metrics.feed_adopted.set(number(snapshot.applied));
+        metrics.sites.set(number(snapshot.sites as u64));
+        metrics.sites_rejected.set(number(adopted.rejected().count() as u64));
+        self.current.store(snapshot);
+    }
+}
+
+/// The feed's tasks, and what joins them.
+pub(crate) struct Running {
+    feed: Arc<Feed>,
+    /// The newest state, as the follower has applied it.
+    changed: watch::Sender<Arc<Adopted>>,
+    /// The newest state that is on disk.
+    kept: watch::Sender<Arc<Adopted>>,
+}
+
+impl Running {
+    /// Runs until dropped.
+    pub(crate) async fn run(self) {
+        tokio::join!(self.follow(), self.keep(), self.report());
+    }
+
+    async fn follow(&self) {
+        let mut adopted = Adopted::clone(&self.changed.borrow());
+        let mut pause = RETRY_FIRST;
+        let mut told = String::new();
+        loop {
+            let before = adopted.applied;
+            let error = self.follow_once(&mut adopted).await;
+            self.feed.telemetry.metrics.feed_connected.set(0);
+            let reason = error.to_string();
+            if reason != told {
+                tracing::warn!("the feed is not followed: {reason}");
+                told = reason;
+            }
+            if adopted.applied > before {
+                pause = RETRY_FIRST;
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(RETRY_MAX);
+        }
+    }
+
+    /// Follows one stream until it ends, and says why it did.
+    async fn follow_once(&self, adopted: &mut Adopted) -> LinkError {
+        let response = match self.feed.link.open_feed(adopted.applied, adopted.log()).await {
+            Ok(response) => response,
+            Err(error) => return error,
+        };
+        let mut batches = response.bytes_stream().eventsource().ready_chunks(BATCH_MAX);
+        loop {
+            let batch = match timeout(SILENCE, batches.next()).await {
+                Ok(Some(batch)) => batch,
+                Ok(None) => return LinkError::Ended,
+                Err(_) => return LinkError::Silent,
+            };
+            let mut changed = false;
+            for event in batch {
+                match event
+                    .map_err(|error| LinkError::Stream(error.to_string()))
+                    .and_then(|event| self.apply(adopted, &event))
+                {
+                    Ok(applied) => changed |= applied,
+                    Err(error) => return error,
+                }
+            }
+            if changed {
+                self.feed.publish(adopted);
+                if !adopted.is_resetting() {
+                    self.changed.send_replace(Arc::new(adopted.clone()));
+                }
+            }
+        }
+    }
+
+    /// Applies one event. True when something changed.
+    fn apply(&self, adopted: &mut Adopted, event: &Event) -> Result<bool, LinkError> {
+        let metrics = &self.feed.telemetry.metrics;
+        let newest =
+            |newest: u64| metrics.feed_newest.set(i64::try_from(newest).unwrap_or(i64::MAX));
+        match event.event.as_str() {
+            feed::EVENT_HELLO => {
+                let hello: feed::Hello = link::parse(&event.data)?;
+                tracing::info!(feed.log = %hello.log, feed.newest = hello.newest, reset = hello.reset, "following the feed");
+                metrics.feed_connected.set(1);
+                newest(hello.newest);
+                adopted.greet(&hello);
+                Ok(false)
+            }
+            feed::EVENT_ENTRY => {
+                let entry: feed::Entry = link::parse(&event.data)?;
+                metrics.feed_entries.inc();
+                newest(entry.seq);
+                Ok(adopted.apply(entry))
+            }
+            feed::EVENT_CURRENT => {
+                let current: feed::Current = link::parse(&event.data)?;
+                newest(current.newest);
+                Ok(adopted.catch_up(current.newest))
+            }
+            _ => Ok(false), // of a later version
+        }
+    }
+
+    async fn keep(&self) {
+        let mut changes = self.changed.subscribe();
+        while changes.changed().await.is_ok() {
+            let adopted = Arc::clone(&changes.borrow_and_update());
+            while let Err(error) = self.feed.directory.save(Arc::clone(&adopted)).await {
+                tracing::error!(%error, "what was adopted can't be kept; it is served, and not acknowledged");
+                sleep(RETRY_MAX).await;
+            }
+            self.kept.send_replace(adopted);
+        }
+    }
+
+    async fn report(&self) {
+        let mut kept = self.kept.subscribe();
+        loop {
+            let report = self.report_of(&kept.borrow_and_update());
+            if let Err(error) = self.feed.link.report(self.feed.directory.edge_id(), &report).await
+            {
+                tracing::debug!("the report did not reach control: {error}");
+            }
+            // a report is due when something was adopted, and otherwise as a sign of life
+            drop(timeout(REPORT_PAUSE, kept.changed()).await);
+        }
+    }
+
+    fn report_of(&self, adopted: &Adopted) -> EdgeReport {
+        EdgeReport {
+            http_address: self.feed.http_address.clone(),
+            admin_address: self.feed.admin_address.clone(),
+            software_version: env!("CARGO_PKG_VERSION").to_owned(),
+            log: adopted.log().cloned(),
+            adopted: adopted.applied,
+            rejected: adopted.rejected().take(api::edge::REJECTED_MAX).cloned().collect(),
+        }
+    }
+}

@@ -1,0 +1,321 @@
+//! May these bytes be a request's head? RFC 9112, read strictly, before any other parser sees a byte.
+//!
+//! What two parsers could read in two ways is refused: bare line feeds, folded lines, a space before a colon, two
+//! lengths, a length beside a transfer coding, a missing or second Host, bytes that no request line has.
+
+use memchr::memchr;
+
+/// Fields in one head.
+pub(crate) const FIELDS_MAX: usize = 100;
+
+/// A head that may be processed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// Bytes from the first of the request line up to the end of the empty line.
+    pub(crate) length: usize,
+    /// Empty lines before the request line (RFC 9112 §2.2), in bytes.
+    pub(crate) skipped: usize,
+    /// Whether nothing follows that belongs to this request: no body, no upgrade.
+    pub(crate) alone: bool,
+}
+
+/// Why a head is refused; displayed as the reason for logs and the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("the head is larger than the limit, or has more than {FIELDS_MAX} fields")]
+    TooLarge,
+    #[error("the head did not arrive in time")]
+    TooSlow,
+    #[error("a line ends without carriage return, or holds one inside")]
+    LineEnd,
+    #[error("the request line is not `method target HTTP/1.x`")]
+    RequestLine,
+    #[error("the protocol is not HTTP/1.0 or HTTP/1.1")]
+    Version,
+    #[error("a field line is not `name: value`")]
+    FieldLine,
+    #[error("the message's length is given twice or wrongly")]
+    Length,
+    #[error("the Host field is missing, given twice, or not the target's")]
+    Host,
+}
+
+impl Refusal {
+    /// The status of the answer, and a word for metrics.
+    pub(crate) const fn reply(self) -> (u16, &'static str) {
+        match self {
+            Self::TooLarge => (431, "too_large"),
+            Self::TooSlow => (408, "too_slow"),
+            Self::LineEnd => (400, "line_end"),
+            Self::RequestLine => (400, "request_line"),
+            Self::Version => (505, "version"),
+            Self::FieldLine => (400, "field_line"),
+            Self::Length => (400, "length"),
+            Self::Host => (400, "host"),
+        }
+    }
+
+    /// Every reason, for metrics.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::TooLarge,
+        Self::TooSlow,
+        Self::LineEnd,
+        Self::RequestLine,
+        Self::Version,
+        Self::FieldLine,
+        Self::Length,
+        Self::Host,
+    ];
+}
+
+/// What is known of a head while its lines are read.
+#[derive(Default)]
+struct Facts<'b> {
+    old: bool,
+    target: &'b [u8],
+    host: Option<&'b [u8]>,
+    length: Option<&'b [u8]>,
+    coded: bool,
+    upgrade: bool,
+    fields: usize,
+}
+
+/// Reads a head from the beginning of `bytes`; none when its end has not arrived. A wrong line is refused when it is
+/// whole, without waiting for the rest.
+pub(crate) fn read(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
+    let mut rest = bytes;
+    let mut skipped = 0;
+    while let Some(after) = rest.strip_prefix(b"\r\n").filter(|_| skipped < 4) {
+        skipped += 2;
+        rest = after;
+    }
+    let Some((line, mut rest)) = next_line(rest)? else { return Ok(None) };
+    let mut facts = Facts::default();
+    facts.read_request_line(line)?;
+    loop {
+        let Some((line, after)) = next_line(rest)? else { return Ok(None) };
+        rest = after;
+        if line.is_empty() {
+            break;
+        }
+        facts.read_field_line(line)?;
+    }
+    let alone = facts.finish()?;
+    Ok(Some(Head { length: bytes.len() - skipped - rest.len(), skipped, alone }))
+}
+
+/// The next line without its end, and what comes after.
+fn next_line(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, Refusal> {
+    let Some(end) = memchr(b'\n', bytes) else { return Ok(None) };
+    let (line, after) = bytes.split_at(end);
+    let line = line.strip_suffix(b"\r").ok_or(Refusal::LineEnd)?;
+    if memchr(b'\r', line).is_some() {
+        return Err(Refusal::LineEnd);
+    }
+    Ok(Some((line, after.get(1..).unwrap_or_default())))
+}
+
+impl<'b> Facts<'b> {
+    fn read_request_line(&mut self, line: &'b [u8]) -> Result<(), Refusal> {
+        let mut words = line.split(|byte| *byte == b' ');
+        let (Some(method), Some(target), Some(version), None) =
+            (words.next(), words.next(), words.next(), words.next())
+        else {
+            return Err(Refusal::RequestLine);
+        };
+        self.old = match version {
+            b"HTTP/1.1" => false,
+            b"HTTP/1.0" => true,
+            _ if version.starts_with(b"HTTP/") => return Err(Refusal::Version),
+            _ => return Err(Refusal::RequestLine),
+        };
+        let right = !method.is_empty() && method.iter().all(|byte| is_token(*byte));
+        if !right
+            || target.is_empty()
+            || !target.iter().all(u8::is_ascii_graphic)
+            || target.contains(&b'#')
+        {
+            return Err(Refusal::RequestLine);
+        }
+        let asterisk = target == b"*" && method == b"OPTIONS";
+        if target.first() != Some(&b'/') && !asterisk && absolute_authority(target).is_none() {
+            return Err(Refusal::RequestLine);
+        }
+        self.target = target;
+        Ok(())
+    }
+
+    fn read_field_line(&mut self, line: &'b [u8]) -> Result<(), Refusal> {
+        self.fields += 1;
+        if self.fields > FIELDS_MAX {
+            return Err(Refusal::TooLarge);
+        }
+        let colon = memchr(b':', line).ok_or(Refusal::FieldLine)?;
+        let (name, value) = line.split_at(colon);
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        let right = !name.is_empty() && name.iter().all(|byte| is_token(*byte));
+        if !right || value.iter().any(|byte| (*byte < b' ' && *byte != b'\t') || *byte == 0x7f) {
+            return Err(Refusal::FieldLine);
+        }
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => self.read_host(value),
+            7 if name.eq_ignore_ascii_case(b"upgrade") => {
+                self.upgrade = true;
+                Ok(())
+            }
+            14 if name.eq_ignore_ascii_case(b"content-length") => self.read_length(value),
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.read_coding(value),
+            _ => Ok(()),
+        }
+    }
+
+    fn read_host(&mut self, value: &'b [u8]) -> Result<(), Refusal> {
+        if self.host.replace(value).is_some() { Err(Refusal::Host) } else { Ok(()) }
+    }
+
+    fn read_length(&mut self, value: &'b [u8]) -> Result<(), Refusal> {
+        let right = (1..=19).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
+        if !right || self.length.replace(value).is_some() { Err(Refusal::Length) } else { Ok(()) }
+    }
+
+    fn read_coding(&mut self, value: &[u8]) -> Result<(), Refusal> {
+        let again = std::mem::replace(&mut self.coded, true);
+        if again || !value.eq_ignore_ascii_case(b"chunked") { Err(Refusal::Length) } else { Ok(()) }
+    }
+
+    /// What only the whole head tells. True when the request has no body and is no upgrade.
+    fn finish(self) -> Result<bool, Refusal> {
+        if self.coded && (self.length.is_some() || self.old) {
+            return Err(Refusal::Length);
+        }
+        if self.host.is_none() && !self.old {
+            return Err(Refusal::Host);
+        }
+        if let (Some(authority), Some(host)) = (absolute_authority(self.target), self.host)
+            && !authority.eq_ignore_ascii_case(host)
+        {
+            return Err(Refusal::Host);
+        }
+        let empty = self.length.is_none_or(|length| length.iter().all(|digit| *digit == b'0'));
+        Ok(empty && !self.coded && !self.upgrade)
+    }
+}
+
+/// The authority of a target in absolute form with a scheme we serve.
+fn absolute_authority(target: &[u8]) -> Option<&[u8]> {
+    let scheme_end = target.windows(3).position(|window| window == b"://")?;
+    let (scheme, rest) = target.split_at(scheme_end);
+    if !scheme.eq_ignore_ascii_case(b"http") && !scheme.eq_ignore_ascii_case(b"https") {
+        return None;
+    }
+    let rest = rest.get(3..)?;
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?')).unwrap_or(rest.len());
+    rest.get(..end).filter(|authority| !authority.is_empty() && !authority.contains(&b'@'))
+}
+
+/// `tchar` of RFC 9110 §5.6.2.
+const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn check(head: &str, expected: Result<Option<bool>, Refusal>) {
+        let found = read(head.as_bytes()).map(|head| head.map(|head| head.alone));
+        assert_eq!(found, expected, "{head:?}");
+    }
+
+    #[test]
+    fn right_heads_pass() {
+        check("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Ok(Some(true)));
+        check("GET / HTTP/1.0\r\n\r\n", Ok(Some(true)));
+        check("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\nmore", Ok(Some(true)));
+        check("POST /a?b HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", Ok(Some(false)));
+        check("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", Ok(Some(true)));
+        check("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n", Ok(Some(false)));
+        check("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n", Ok(Some(false)));
+        check("GET http://a.b/c HTTP/1.1\r\nHost: A.b\r\n\r\n", Ok(Some(true)));
+        check("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", Ok(Some(true)));
+        check("GET / HTTP/1.1\r\nHost:\r\nX-Obs: caf\u{e9}\r\n\r\n", Ok(Some(true)));
+        check("GET / HTTP/1.1\r\nHo", Ok(None));
+    }
+
+    #[test]
+    fn what_two_parsers_read_differently_is_refused() {
+        check("GET / HTTP/1.1\nHost: a\n\n", Err(Refusal::LineEnd));
+        check("GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n", Err(Refusal::LineEnd));
+        check("GET /\r\n", Err(Refusal::RequestLine));
+        check("GET  / HTTP/1.1\r\n", Err(Refusal::RequestLine));
+        check("GET /a b HTTP/1.1\r\n", Err(Refusal::RequestLine));
+        check("GET /\u{e9} HTTP/1.1\r\n", Err(Refusal::RequestLine));
+        check("GET /#a HTTP/1.1\r\n", Err(Refusal::RequestLine));
+        check("GET a HTTP/1.1\r\n", Err(Refusal::RequestLine));
+        check("CONNECT a:443 HTTP/1.1\r\n", Err(Refusal::RequestLine));
+        check("G@T / HTTP/1.1\r\n", Err(Refusal::RequestLine));
+        check("GET / HTTP/2.0\r\n", Err(Refusal::Version));
+        check("GET / HTTP/1.1\r\nHost : a\r\n", Err(Refusal::FieldLine));
+        check("GET / HTTP/1.1\r\n Host: a\r\n", Err(Refusal::FieldLine));
+        check("GET / HTTP/1.1\r\nHost: a\r\n b\r\n", Err(Refusal::FieldLine));
+        check("GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n", Err(Refusal::FieldLine));
+        check("GET / HTTP/1.1\r\n\r\n", Err(Refusal::Host));
+        check("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n", Err(Refusal::Host));
+        check("GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n", Err(Refusal::Host));
+        let with = |fields: &str| format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n");
+        check(&with("Content-Length: 3\r\nContent-Length: 3"), Err(Refusal::Length));
+        check(&with("Content-Length: 3\r\nTransfer-Encoding: chunked"), Err(Refusal::Length));
+        check(
+            &with("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked"),
+            Err(Refusal::Length),
+        );
+        for value in ["+3", "-1", "0x3", "3, 3", "", "99999999999999999999"] {
+            check(&with(&format!("Content-Length: {value}")), Err(Refusal::Length));
+        }
+        for value in ["gzip, chunked", "chunked, chunked", "identity", "xchunked", ""] {
+            check(&with(&format!("Transfer-Encoding: {value}")), Err(Refusal::Length));
+        }
+        check("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", Err(Refusal::Length));
+    }
+
+    #[test]
+    fn fields_are_counted() {
+        let fields = "X: y\r\n".repeat(FIELDS_MAX);
+        check(&format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"), Err(Refusal::TooLarge));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic_and_a_prefix_never_ends_elsewhere(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(Some(head)) = read(&bytes) {
+                prop_assert!(bytes[..head.skipped + head.length].ends_with(b"\r\n\r\n"));
+            }
+        }
+
+        #[test]
+        fn a_head_that_arrives_in_pieces_is_the_same_head(split in 0_usize..60) {
+            let whole = b"GET /a HTTP/1.1\r\nHost: a\r\nAccept: */*\r\nX-Y: z\r\n\r\n";
+            let split = split.min(whole.len() - 1);
+            prop_assert_eq!(read(&whole[..split]), Ok(None));
+            prop_assert!(matches!(read(whole), Ok(Some(head)) if head.length == whole.len()));
+        }
+    }
+}

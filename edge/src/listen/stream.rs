@@ -1,0 +1,132 @@
+//! A client's connection as Pingora reads and writes it.
+//!
+//! Writes are gathered: a head and its body leave in one system call, the body uncopied when it is large. Nothing is
+//! held back past a flush, and an idle connection holds no buffer.
+
+use async_trait::async_trait;
+use bytes::{Buf, BytesMut};
+use pingora_core::protocols::l4::socket::SocketAddr as PingoraAddress;
+use pingora_core::protocols::{
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
+    TimingDigest, UniqueID,
+};
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Writes up to this size are gathered by copying; larger ones go out beside what was gathered.
+const GATHER_MAX_BYTES: usize = 16_384;
+
+#[derive(Debug)]
+pub(crate) struct ClientStream {
+    tcp: TcpStream,
+    gathered: BytesMut,
+    digest: Arc<SocketDigest>,
+}
+
+impl ClientStream {
+    pub(crate) fn new(tcp: TcpStream, client: SocketAddr, local: SocketAddr) -> Self {
+        let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());
+        // both are set once, here, so that nobody asks the system again
+        let known = digest.peer_addr.set(Some(PingoraAddress::Inet(client))).is_ok()
+            && digest.local_addr.set(Some(PingoraAddress::Inet(local))).is_ok();
+        debug_assert!(known, "a new digest knows no address");
+        Self { tcp, gathered: BytesMut::new(), digest: Arc::new(digest) }
+    }
+
+    /// Writes what was gathered, and then the beginning of `more` if there is room: how much of it.
+    fn poll_write_out(&mut self, cx: &mut Context<'_>, more: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            let held = self.gathered.len();
+            let slices = [IoSlice::new(&self.gathered), IoSlice::new(more)];
+            let written = ready!(Pin::new(&mut self.tcp).poll_write_vectored(cx, &slices))?;
+            if written == 0 && held + more.len() > 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.gathered.advance(written.min(held));
+            if self.gathered.is_empty() {
+                self.gathered = BytesMut::new();
+                if written > held || more.is_empty() {
+                    return Poll::Ready(Ok(written - held));
+                }
+            }
+        }
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.gathered.len() + bytes.len() <= GATHER_MAX_BYTES {
+            self.gathered.extend_from_slice(bytes);
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        self.poll_write_out(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.gathered.is_empty() {
+            ready!(self.poll_write_out(cx, &[]))?;
+        }
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.as_mut().poll_flush(cx))?;
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_read(cx, buffer)
+    }
+}
+
+#[async_trait]
+impl Shutdown for ClientStream {
+    async fn shutdown(&mut self) {
+        // the client may be gone already; there is nobody left to tell
+        drop(AsyncWriteExt::shutdown(self).await);
+    }
+}
+
+impl UniqueID for ClientStream {
+    fn id(&self) -> i32 {
+        self.tcp.as_raw_fd()
+    }
+}
+
+impl Ssl for ClientStream {}
+
+impl Peek for ClientStream {}
+
+impl GetTimingDigest for ClientStream {
+    fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
+        Vec::new()
+    }
+}
+
+impl GetProxyDigest for ClientStream {
+    fn get_proxy_digest(&self) -> Option<Arc<pingora_core::protocols::raw_connect::ProxyDigest>> {
+        None
+    }
+}
+
+impl GetSocketDigest for ClientStream {
+    fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
+        Some(Arc::clone(&self.digest))
+    }
+}

@@ -1,0 +1,296 @@
+//! The bill of materials: makes everything an edge consists of, runs it, and stops it in order.
+
+use crate::admin::{self, Admin};
+use crate::cache::Cache;
+use crate::config::Config;
+use crate::feed::{Feed, Link, StateDirectory, Token};
+use crate::listen::{Front, Limits};
+use crate::origin::Addresses;
+use crate::proxy::Edge;
+use crate::snapshot::Current;
+use crate::telemetry::Telemetry;
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::metrics::Metrics;
+use anyhow::Context as _;
+use api::id::EdgeId;
+use pingora_cache::lock::{CacheKeyLockImpl, CacheLock};
+use pingora_cache::predictor::Predictor;
+use pingora_core::apps::HttpServerApp as _;
+use pingora_core::server::configuration::ServerConf;
+use pingora_proxy::{HttpProxy, http_proxy};
+use socket2::{Domain, Protocol, Socket, Type};
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use store::{Limits as StoreLimits, Store};
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+const BACKLOG: i32 = 65_535;
+/// How long another request's fetch is waited for before one of the waiting becomes the fetcher.
+const FETCH_MAX: Duration = Duration::from_secs(60);
+/// Responses per shard that are remembered as too large to be stored.
+const TOO_LARGE_REMEMBERED: usize = 1_024;
+const DRAIN_STEP: Duration = Duration::from_millis(20);
+const ADMIN_DRAIN: Duration = Duration::from_secs(2);
+
+/// Where an edge can be reached.
+pub(crate) struct Bound {
+    pub(crate) http: SocketAddr,
+    pub(crate) admin: SocketAddr,
+}
+
+/// Runs an edge until it is told to stop. `started` is told where it listens.
+///
+/// # Errors
+/// When something it needs can't be had: an address, a directory, a file.
+pub(crate) fn run(
+    config: &Config,
+    token: Token,
+    started: impl FnOnce(&Bound),
+) -> anyhow::Result<()> {
+    let directory = StateDirectory::open(&config.state.directory, new_edge_id)?;
+    let http =
+        bind(config.http.listen).with_context(|| taken("http.listen", config.http.listen))?;
+    let admin =
+        bind(config.admin.listen).with_context(|| taken("admin.listen", config.admin.listen))?;
+    let bound = Bound { http: http.local_addr()?, admin: admin.local_addr()? };
+
+    let telemetry = Arc::new(telemetry(config)?);
+    let current = Current::default();
+    let cache: &'static Cache =
+        Box::leak(Box::new(Cache { store: Store::new(store_limits(config)) }));
+    let pseudonym = format!(
+        "longshore-{}",
+        directory.edge_id().as_str().trim_start_matches(EdgeId::PREFIX).to_lowercase()
+    );
+    let edge = edge(config, &current, cache, &telemetry, pseudonym.into());
+    let feed = Feed {
+        link: Link::new(&config.control.url, token)?,
+        directory,
+        current: Arc::clone(&current),
+        telemetry: Arc::clone(&telemetry),
+        http_address: bound.http.to_string(),
+        admin_address: bound.admin.to_string(),
+    };
+    let feed = feed.start()?;
+    let stop = Stop::new();
+    let servers = Servers::start(config, edge, &telemetry, &http, &stop)?;
+    let admin_router = admin::router(Admin { telemetry: Arc::clone(&telemetry), current, cache });
+
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let admin = tokio::spawn(serve_admin(admin, admin_router, stop.watch()));
+        let following = tokio::spawn(feed.run());
+        started(&bound);
+        wait_for_stop(&telemetry).await?;
+        tracing::info!("stopping");
+        following.abort();
+        servers
+            .stop(&stop, &telemetry, Duration::from_secs(config.http.drain_timeout_seconds))
+            .await;
+        timeout(ADMIN_DRAIN, admin).await.ok();
+        anyhow::Ok(())
+    })?;
+    if let Some(log) = &telemetry.log {
+        log.close();
+    }
+    Ok(())
+}
+
+fn new_edge_id() -> EdgeId {
+    let ulid = ulid::Ulid::from_datetime(crate::clock::now());
+    #[expect(clippy::expect_used, reason = "a ULID is 26 letters and digits")]
+    EdgeId::from_ulid(&ulid.to_string()).expect("a ULID is 26 letters and digits")
+}
+
+fn taken(key: &str, address: SocketAddr) -> String {
+    format!("`{key}`: can't listen on {address}")
+}
+
+fn store_limits(config: &Config) -> StoreLimits {
+    StoreLimits {
+        capacity_bytes: config.memory.capacity_bytes,
+        response_max_bytes: config.memory.response_max_bytes,
+        filling_max_bytes: config.memory.filling_max_bytes,
+    }
+}
+
+fn telemetry(config: &Config) -> anyhow::Result<Telemetry> {
+    let log = &config.access_log;
+    let open = |path: &std::path::PathBuf| {
+        AccessLog::open(path, log.queue_max_lines)
+            .with_context(|| format!("`access_log.path`: can't open `{}`", path.display()))
+    };
+    let database = |path: &std::path::PathBuf| {
+        geo::Database::open(path)
+            .with_context(|| format!("`geo.database`: can't use `{}`", path.display()))
+    };
+    Ok(Telemetry {
+        metrics: Metrics::new()?,
+        log: log.path.as_ref().map(open).transpose()?,
+        geo: config.geo.database.as_ref().map(database).transpose()?,
+    })
+}
+
+fn edge(
+    config: &Config,
+    current: &Current,
+    cache: &'static Cache,
+    telemetry: &Arc<Telemetry>,
+    pseudonym: Box<str>,
+) -> Edge {
+    let collapse: &'static CacheKeyLockImpl = Box::leak(CacheLock::new_boxed(FETCH_MAX));
+    // only size is remembered: every other reason may be the request's, or be over with the next response
+    let predictor = Box::leak(Box::new(Predictor::<16>::new(TOO_LARGE_REMEMBERED, Some(|_| true))));
+    Edge {
+        current: Arc::clone(current),
+        cache,
+        collapse,
+        predictor,
+        collapse_timeout: Duration::from_secs(config.collapse.wait_timeout_seconds),
+        stall_timeout: Duration::from_secs(config.http.stall_timeout_seconds),
+        addresses: Addresses::new(Duration::from_secs(config.origins.addresses_lifetime_seconds)),
+        telemetry: Arc::clone(telemetry),
+        pseudonym,
+    }
+}
+
+/// Binds at once, so that a taken address is known before anything runs.
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Tells everything that runs to stop, in two steps: take nothing new, then end.
+struct Stop {
+    stopping: watch::Sender<bool>,
+    ended: watch::Sender<bool>,
+}
+
+impl Stop {
+    fn new() -> Self {
+        Self { stopping: watch::Sender::new(false), ended: watch::Sender::new(false) }
+    }
+
+    fn watch(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+}
+
+/// The serving threads.
+struct Servers {
+    proxy: Arc<HttpProxy<Edge>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Servers {
+    fn start(
+        config: &Config,
+        edge: Edge,
+        telemetry: &Arc<Telemetry>,
+        listener: &TcpListener,
+        stop: &Stop,
+    ) -> anyhow::Result<Self> {
+        let conf = ServerConf {
+            upstream_keepalive_pool_size: config.origins.idle_connections_max,
+            ..ServerConf::default()
+        };
+        let proxy = Arc::new(http_proxy(&Arc::new(conf), edge));
+        let front = Arc::new(Front {
+            app: Arc::clone(&proxy),
+            limits: Limits::new(&config.http),
+            telemetry: Arc::clone(telemetry),
+            stopping: stop.watch(),
+            places: Arc::new(Semaphore::new(config.http.connections_max)),
+        });
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let mut threads = Vec::new();
+        for number in 0..config.http.threads.unwrap_or(cores) {
+            let (front, listener, ended) =
+                (Arc::clone(&front), listener.try_clone()?, stop.ended.subscribe());
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let thread = std::thread::Builder::new().name(format!("serve-{number}"));
+            threads.push(thread.spawn(move || serve(&runtime, front, listener, ended))?);
+        }
+        Ok(Self { proxy, threads })
+    }
+
+    /// Takes nothing new, waits for what is under way at most as long as `drain`, and ends the threads.
+    async fn stop(self, stop: &Stop, telemetry: &Telemetry, drain: Duration) {
+        stop.stopping.send_replace(true);
+        self.proxy.http_cleanup().await;
+        let deadline = Instant::now() + drain;
+        while telemetry.metrics.open_connections() > 0 && Instant::now() < deadline {
+            sleep(DRAIN_STEP).await;
+        }
+        stop.ended.send_replace(true);
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("a serving thread panicked");
+            }
+        }
+    }
+}
+
+fn serve(
+    runtime: &Runtime,
+    front: Arc<Front<HttpProxy<Edge>>>,
+    listener: TcpListener,
+    mut ended: watch::Receiver<bool>,
+) {
+    runtime.block_on(async move {
+        match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => front.run(listener).await,
+            Err(error) => tracing::error!(%error, "a serving thread can't listen"),
+        }
+        // what is under way runs on this thread until it is over, or it is time to end
+        ended.wait_for(|ended| *ended).await.ok();
+    });
+}
+
+async fn serve_admin(
+    listener: TcpListener,
+    router: axum::Router,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let serving = async {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        axum::serve(listener, router)
+            .with_graceful_shutdown(async move {
+                stopping.wait_for(|stopping| *stopping).await.ok();
+            })
+            .await
+    };
+    if let Err(error) = serving.await {
+        tracing::error!(%error, "the admin address is not served");
+    }
+}
+
+/// Waits for SIGTERM or SIGINT; reopens the access log at SIGHUP.
+async fn wait_for_stop(telemetry: &Telemetry) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hang_up = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hang_up.recv() => {
+                if let Some(log) = &telemetry.log {
+                    log.reopen();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! One generation of everything this edge serves by.
+
+use arc_swap::ArcSwap;
+use purge::Horizon;
+use route::{Site, Table};
+use std::sync::Arc;
+
+/// A site, and how far its purges reach.
+#[derive(Debug)]
+pub(crate) struct Served {
+    pub(crate) site: Arc<Site>,
+    pub(crate) horizon: Horizon,
+}
+
+/// What one request is served from. Never changed: a change makes a new one.
+#[derive(Default)]
+pub(crate) struct Snapshot {
+    /// Counts logs: sequence numbers of different epochs can't be compared, so neither can stored responses.
+    pub(crate) epoch: u64,
+    /// The sequence number up to which the feed is applied.
+    pub(crate) applied: u64,
+    table: Table<Arc<Served>>,
+    pub(crate) sites: usize,
+    /// Whether this came from control, now or at an earlier start.
+    pub(crate) adopted: bool,
+}
+
+impl Snapshot {
+    /// The generation of these sites, in the order they were made. Of two that claim a host, the one made first keeps it.
+    pub(crate) fn new(epoch: u64, applied: u64, sites: impl Iterator<Item = Arc<Served>>) -> Self {
+        let mut table = Table::default();
+        let mut count = 0;
+        for served in sites {
+            count += 1;
+            for host in &served.site.hosts {
+                table.add(host.clone(), Arc::clone(&served));
+            }
+        }
+        Self { epoch, applied, table, sites: count, adopted: true }
+    }
+
+    /// The site of a host.
+    pub(crate) fn site(&self, host: &str) -> Option<&Arc<Served>> {
+        self.table.find(host)
+    }
+}
+
+/// The generation in use.
+pub(crate) type Current = Arc<ArcSwap<Snapshot>>;

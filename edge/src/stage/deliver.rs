@@ -1,0 +1,195 @@
+//! What is the client told, beside the response itself?
+
+use crate::context::Context;
+use crate::stage::lookup::Lookup;
+use crate::stage::reuse::{Kept, Outcome};
+use http::{HeaderValue, StatusCode, header};
+use pingora_cache::{CachePhase, NoCacheReason};
+use pingora_http::ResponseHeader;
+use route::Changes;
+use semantics::cache_status::{self, CacheStatus, Forward};
+use semantics::fields::CONSUMED_FIELDS;
+use semantics::reuse::Reuse;
+use std::time::SystemTime;
+
+/// Field of RFC 9211.
+pub(crate) const CACHE_STATUS: http::HeaderName = http::HeaderName::from_static("cache-status");
+
+/// How the cache took part, as far as Pingora's state machine knows it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part {
+    pub(crate) phase: CachePhase,
+    /// The request waited for another's fetch.
+    pub(crate) waited: bool,
+    /// A variant other than the first was looked for.
+    pub(crate) varied: bool,
+    /// What is kept beside the response that is stored now.
+    pub(crate) stored: Option<Kept>,
+}
+
+/// What the cache did, in one word: for metrics and the access log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Handling {
+    /// Answered here, without store or origin.
+    #[default]
+    Local,
+    Hit,
+    Stale,
+    Collapsed,
+    Revalidated,
+    Miss,
+    Bypass,
+}
+
+impl Handling {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::Local,
+        Self::Hit,
+        Self::Stale,
+        Self::Collapsed,
+        Self::Revalidated,
+        Self::Miss,
+        Self::Bypass,
+    ];
+
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Hit => "hit",
+            Self::Stale => "stale",
+            Self::Collapsed => "collapsed",
+            Self::Revalidated => "revalidated",
+            Self::Miss => "miss",
+            Self::Bypass => "bypass",
+        }
+    }
+}
+
+/// Decides what Cache-Status says (RFC 9211 §2).
+pub(crate) fn decide<'d>(
+    part: Part,
+    context: &'d Context,
+    now: SystemTime,
+) -> (Handling, CacheStatus<'d>) {
+    let ttl = |kept: Kept| kept.freshness.ttl(kept.resident(now));
+    let found = match context.outcome {
+        Outcome::Stored { kept, .. } => Some(kept),
+        Outcome::Nothing | Outcome::Purged => None,
+    };
+    let hit =
+        |detail| CacheStatus { ttl: found.map(ttl), detail, ..cache_status::Outcome::Hit.into() };
+    let forward = |reason| CacheStatus::from(cache_status::Outcome::Forward(reason));
+    let stored = part.stored.map(ttl);
+    let reason = forwarded_because(part, context);
+    match part.phase {
+        CachePhase::Hit if part.waited => (
+            Handling::Collapsed,
+            CacheStatus { collapsed: true, ttl: found.map(ttl), ..forward(reason) },
+        ),
+        CachePhase::Hit => (Handling::Hit, hit(None)),
+        CachePhase::Stale => (Handling::Stale, hit(Some("stale-if-error"))),
+        CachePhase::StaleUpdating => (Handling::Stale, hit(Some("stale-while-revalidate"))),
+        CachePhase::Revalidated => {
+            let forward_status = Some(StatusCode::NOT_MODIFIED);
+            (
+                Handling::Revalidated,
+                CacheStatus { forward_status, stored: true, ttl: stored, ..forward(reason) },
+            )
+        }
+        CachePhase::RevalidatedNoCache(_) => {
+            let forward_status = Some(StatusCode::NOT_MODIFIED);
+            (
+                Handling::Revalidated,
+                CacheStatus { forward_status, detail: context.refused, ..forward(reason) },
+            )
+        }
+        CachePhase::Miss | CachePhase::Expired => {
+            (Handling::Miss, CacheStatus { stored: true, ttl: stored, ..forward(reason) })
+        }
+        CachePhase::Bypass => (
+            Handling::Bypass,
+            CacheStatus { detail: Some("too-large"), ..forward(Forward::Bypass) },
+        ),
+        CachePhase::Disabled(NoCacheReason::NeverEnabled)
+        | CachePhase::Uninit
+        | CachePhase::CacheKey => {
+            let detail = match context.lookup {
+                Lookup::Bypass { detail, .. } => detail,
+                Lookup::Named(_) => None,
+            };
+            (Handling::Bypass, CacheStatus { detail, ..forward(reason) })
+        }
+        CachePhase::Disabled(disabled) => {
+            let detail = context.refused.or(Some(disabled_detail(disabled)));
+            (Handling::Miss, CacheStatus { detail, ..forward(reason) })
+        }
+    }
+}
+
+fn forwarded_because(part: Part, context: &Context) -> Forward {
+    match (&context.lookup, context.outcome) {
+        (Lookup::Bypass { reason, .. }, _) => *reason,
+        (_, Outcome::Purged) => Forward::UriMiss,
+        (_, Outcome::Stored { reuse: Reuse::Validate, kept }) => {
+            let fresh = kept.freshness.ttl(kept.resident(context.received)) > 0;
+            if fresh && !context.asked.are_absent() { Forward::Request } else { Forward::Stale }
+        }
+        (_, Outcome::Stored { .. }) if !part.waited => Forward::Stale,
+        _ if part.varied => Forward::VaryMiss,
+        _ => Forward::UriMiss,
+    }
+}
+
+const fn disabled_detail(reason: NoCacheReason) -> &'static str {
+    match reason {
+        NoCacheReason::ResponseTooLarge | NoCacheReason::PredictedResponseTooLarge => "too-large",
+        NoCacheReason::CacheLockTimeout | NoCacheReason::CacheLockRetryLimit => "wait-timeout",
+        NoCacheReason::CacheLockGiveUp => "not-collapsed",
+        NoCacheReason::StorageError => "store",
+        NoCacheReason::UpstreamError => "origin",
+        NoCacheReason::Custom(detail) => detail,
+        NoCacheReason::NeverEnabled
+        | NoCacheReason::OriginNotCache
+        | NoCacheReason::InternalError
+        | NoCacheReason::Deferred
+        | NoCacheReason::DeclinedToUpstream => "not-stored",
+    }
+}
+
+/// Takes out what is for caches, adds Cache-Status after those of caches nearer the origin, and applies the rule's
+/// changes.
+pub(crate) fn write(
+    header: &mut ResponseHeader,
+    status: &CacheStatus<'_>,
+    changes: Option<&Changes>,
+    consumed: bool,
+) -> pingora_error::Result<()> {
+    if consumed {
+        for name in &CONSUMED_FIELDS {
+            header.remove_header(name);
+        }
+    }
+    header.append_header(CACHE_STATUS, value_of(status))?;
+    if let Some(changes) = changes {
+        for name in &changes.remove {
+            header.remove_header(name);
+        }
+        for (name, value) in &changes.set {
+            header.insert_header(name.clone(), value.clone())?;
+        }
+    }
+    Ok(())
+}
+
+fn value_of(status: &CacheStatus<'_>) -> HeaderValue {
+    let mut value = Vec::with_capacity(64);
+    status.append_to(&mut value);
+    HeaderValue::from_maybe_shared(bytes::Bytes::from(value))
+        .unwrap_or_else(|_| HeaderValue::from_static("longshore"))
+}
+
+/// Turns the 304 that stands for a failed precondition into the 412 it is (RFC 9110 §13.1.1).
+pub(crate) fn precondition_failed(header: &mut ResponseHeader) -> pingora_error::Result<()> {
+    header.set_status(StatusCode::PRECONDITION_FAILED)?;
+    header.insert_header(header::CONTENT_LENGTH, 0)
+}

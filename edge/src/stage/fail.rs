@@ -1,0 +1,200 @@
+//! What went wrong, and what the client is told: one match from failures to answers.
+
+use http::StatusCode;
+use pingora_error::{Error, ErrorSource, ErrorType};
+
+/// Error types of our own, carried through Pingora.
+pub(crate) const DNS_ERROR: ErrorType = ErrorType::new("dns_error");
+pub(crate) const NO_ORIGIN: ErrorType = ErrorType::new("no_origin");
+pub(crate) const NOT_CACHED: ErrorType = ErrorType::new("not_cached");
+
+/// Why a request can't be answered as asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Failure {
+    /// The Host field is no host.
+    Host,
+    /// No site serves the host.
+    Misdirected,
+    /// This edge has forwarded the request before.
+    Loop,
+    /// The client wants a stored response only, and there is none to use.
+    NotCached,
+    /// The rule has nobody to ask.
+    NoOrigin,
+    /// The origin's name has no address.
+    Name,
+    ConnectTimeout,
+    ConnectionRefused,
+    Unroutable,
+    Unavailable,
+    Tls,
+    Certificate,
+    /// What came is not HTTP.
+    Protocol,
+    /// The origin closed before a whole response.
+    Incomplete,
+    ResponseTimeout,
+    WriteTimeout,
+    /// The client sent something wrong after its head.
+    Client,
+    /// The client is gone: nobody to answer.
+    Gone,
+    /// Our own fault.
+    Internal,
+}
+
+impl Failure {
+    /// The status for the client, and the `error` token of Proxy-Status (RFC 9209 §2.3). No status where nobody is
+    /// there to answer.
+    pub(crate) const fn reply(self) -> (Option<u16>, &'static str) {
+        match self {
+            Self::Host | Self::Client => (Some(400), "http_request_error"),
+            Self::Misdirected => (Some(421), "destination_not_found"),
+            Self::Loop => (Some(508), "proxy_loop_detected"),
+            Self::NotCached => (Some(504), "http_request_denied"),
+            Self::NoOrigin => (Some(404), "destination_not_found"),
+            Self::Name => (Some(502), "dns_error"),
+            Self::ConnectTimeout => (Some(504), "connection_timeout"),
+            Self::ConnectionRefused => (Some(502), "connection_refused"),
+            Self::Unroutable => (Some(502), "destination_ip_unroutable"),
+            Self::Unavailable => (Some(502), "destination_unavailable"),
+            Self::Tls => (Some(502), "tls_protocol_error"),
+            Self::Certificate => (Some(502), "tls_certificate_error"),
+            Self::Protocol => (Some(502), "http_protocol_error"),
+            Self::Incomplete => (Some(502), "http_response_incomplete"),
+            Self::ResponseTimeout => (Some(504), "http_response_timeout"),
+            Self::WriteTimeout => (Some(504), "connection_write_timeout"),
+            Self::Gone => (None, "connection_terminated"),
+            Self::Internal => (Some(500), "proxy_internal_error"),
+        }
+    }
+
+    /// What Pingora's error means.
+    pub(crate) fn of(error: &Error) -> Self {
+        match (error.etype(), error.esource()) {
+            (ErrorType::Custom("dns_error"), _) => Self::Name,
+            (ErrorType::Custom("no_origin"), _) => Self::NoOrigin,
+            (ErrorType::Custom("not_cached"), _) => Self::NotCached,
+            (kind, ErrorSource::Downstream) => Self::of_client(kind),
+            (kind, _) => Self::of_origin(kind),
+        }
+    }
+
+    const fn of_client(kind: &ErrorType) -> Self {
+        match kind {
+            ErrorType::WriteError
+            | ErrorType::ReadError
+            | ErrorType::ConnectionClosed
+            | ErrorType::WriteTimedout
+            | ErrorType::ReadTimedout => Self::Gone,
+            _ => Self::Client,
+        }
+    }
+
+    const fn of_origin(kind: &ErrorType) -> Self {
+        match kind {
+            ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => Self::ConnectTimeout,
+            ErrorType::ConnectRefused => Self::ConnectionRefused,
+            ErrorType::ConnectNoRoute => Self::Unroutable,
+            ErrorType::ConnectError
+            | ErrorType::SocketError
+            | ErrorType::BindError
+            | ErrorType::ConnectProxyFailure => Self::Unavailable,
+            ErrorType::TLSHandshakeFailure
+            | ErrorType::HandshakeError
+            | ErrorType::TLSWantX509Lookup => Self::Tls,
+            ErrorType::InvalidCert => Self::Certificate,
+            ErrorType::InvalidHTTPHeader
+            | ErrorType::H1Error
+            | ErrorType::H2Error
+            | ErrorType::H2Downgrade
+            | ErrorType::InvalidH2 => Self::Protocol,
+            ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed => {
+                Self::Incomplete
+            }
+            ErrorType::ReadTimedout => Self::ResponseTimeout,
+            ErrorType::WriteTimedout => Self::WriteTimeout,
+            _ => Self::Internal,
+        }
+    }
+}
+
+/// A page for `status`, for people: HTML, one sentence, nothing about the inside.
+pub(crate) fn page(status: u16, sentence: &str) -> String {
+    let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    let reason = reason.unwrap_or("Error");
+    format!(
+        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{status} {reason}</title>\n\
+         <h1>{status} {reason}</h1>\n<p>{sentence}</p>\n</html>\n"
+    )
+}
+
+/// What the page for a failure says.
+pub(crate) const fn sentence(failure: Failure) -> &'static str {
+    match failure {
+        Failure::Host => "The Host field of the request is not a host name.",
+        Failure::Misdirected => "No site is served here under this host name.",
+        Failure::Loop => "The request has passed through this server before.",
+        Failure::NotCached => {
+            "A stored response was asked for, and there is none that can be used."
+        }
+        Failure::NoOrigin => "Nothing is served here under this path.",
+        Failure::Client => "The request could not be understood.",
+        Failure::ConnectTimeout | Failure::ResponseTimeout | Failure::WriteTimeout => {
+            "The server behind this one did not answer in time."
+        }
+        Failure::Internal | Failure::Gone => "Something went wrong here.",
+        Failure::Name
+        | Failure::ConnectionRefused
+        | Failure::Unroutable
+        | Failure::Unavailable
+        | Failure::Tls
+        | Failure::Certificate
+        | Failure::Protocol
+        | Failure::Incomplete => {
+            "The server behind this one could not be reached, or gave no valid answer."
+        }
+    }
+}
+
+/// A whole answer for a connection that no request could be read from.
+pub(crate) fn raw_page(status: u16, detail: &str) -> Vec<u8> {
+    let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    let reason = reason.unwrap_or("Error");
+    let body = page(status, &format!("The request was refused: {detail}."));
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status} {reason}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {length}\r\n\
+         Cache-Control: no-store\r\nProxy-Status: longshore; error=http_request_error\r\nConnection: close\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_have_the_status_of_their_side() {
+        let check = |kind: ErrorType, source: ErrorSource, expected: Option<u16>| {
+            let error = Error::create(kind.clone(), source, None, None);
+            assert_eq!(Failure::of(&error).reply().0, expected, "{kind:?}");
+        };
+        check(ErrorType::ConnectRefused, ErrorSource::Upstream, Some(502));
+        check(ErrorType::ConnectTimedout, ErrorSource::Upstream, Some(504));
+        check(ErrorType::ReadTimedout, ErrorSource::Upstream, Some(504));
+        check(ErrorType::ConnectionClosed, ErrorSource::Upstream, Some(502));
+        check(ErrorType::ConnectionClosed, ErrorSource::Downstream, None);
+        check(ErrorType::InvalidHTTPHeader, ErrorSource::Downstream, Some(400));
+        check(ErrorType::InternalError, ErrorSource::Internal, Some(500));
+        check(DNS_ERROR, ErrorSource::Upstream, Some(502));
+    }
+
+    #[test]
+    fn a_raw_page_is_a_whole_message() {
+        let text = String::from_utf8(raw_page(400, "two Host fields")).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"));
+        assert!(head.contains(&format!("Content-Length: {}", body.len())));
+    }
+}

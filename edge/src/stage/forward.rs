@@ -1,0 +1,176 @@
+//! Who is asked, and what are they told?
+
+use crate::request_id::RequestId;
+use crate::stage::identify::{CDN_LOOP, Identity};
+use http::header::{self, HeaderName, HeaderValue};
+use pingora_core::protocols::l4::socket::SocketAddr as PingoraAddress;
+use pingora_core::upstreams::peer::{HttpPeer, PeerOptions};
+use pingora_http::RequestHeader;
+use route::{Origin, Rule};
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// By which an origin's log can be held against ours.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Addresses of one origin that are tried for one request.
+pub(crate) const TRIES_MAX: usize = 3;
+/// How long an upgraded connection (WebSocket) may be silent.
+const UPGRADED_IDLE: Duration = Duration::from_hours(1);
+
+/// Fields by which clients have made origins answer for another host, path, method or client. They are no part of a
+/// stored response's name, so an origin never sees a client's.
+const UNTRUSTED: [&str; 16] = [
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "x-forwarded-prefix",
+    "x-forwarded-proto",
+    "x-forwarded-scheme",
+    "x-forwarded-server",
+    "x-forwarded-ssl",
+    "x-host",
+    "x-original-host",
+    "x-original-url",
+    "x-real-ip",
+    "x-rewrite-url",
+    "x-http-method-override",
+    "x-method-override",
+];
+
+/// The connection to ask `origin` on, at `address`.
+pub(crate) fn peer(origin: &Origin, address: SocketAddr, upgrade: bool) -> HttpPeer {
+    let server_name =
+        if origin.address.tls { origin.server_name.to_string() } else { String::new() };
+    let mut peer = HttpPeer::new(address, origin.address.tls, server_name);
+    debug_assert_eq!(peer._address, PingoraAddress::Inet(address));
+    let mut options = PeerOptions::new();
+    options.connection_timeout = Some(origin.connect_timeout);
+    options.total_connection_timeout = Some(origin.connect_timeout);
+    options.read_timeout = Some(if upgrade { UPGRADED_IDLE } else { origin.read_timeout });
+    options.write_timeout = Some(origin.write_timeout);
+    options.idle_timeout = Some(origin.idle_timeout);
+    options.verify_cert = origin.verify;
+    options.verify_hostname = origin.verify;
+    peer.options = options;
+    // connections that were trusted by different rules are never shared
+    let mut trust = DefaultHasher::new();
+    (origin.verify, &origin.server_name, origin.address.tls).hash(&mut trust);
+    peer.group_key = trust.finish();
+    peer
+}
+
+/// Writes the head an origin is sent. `pseudonym` names this edge (RFC 9110 §7.6.3, RFC 8586).
+pub(crate) fn rewrite_head(
+    head: &mut RequestHeader,
+    identity: &Identity,
+    rule: &Rule,
+    rewritten: Option<&str>,
+    pseudonym: &str,
+    request_id: RequestId,
+) -> Option<()> {
+    let target =
+        rewritten.or_else(|| head.uri.path_and_query().map(http::uri::PathAndQuery::as_str));
+    if let Some(target) = target.filter(|_| rewritten.is_some() || head.uri.authority().is_some()) {
+        let target = target.parse().ok()?;
+        head.set_uri(target);
+    }
+    for name in UNTRUSTED {
+        head.remove_header(name);
+    }
+    let host = match rule.origin.as_ref().and_then(|origin| origin.host_header.clone()) {
+        Some(host) => host,
+        None => HeaderValue::from_str(identity.host.authority()).ok()?,
+    };
+    head.insert_header(header::HOST, host).ok()?;
+    for (name, value) in forwarded(identity) {
+        head.insert_header(name, HeaderValue::try_from(value).ok()?).ok()?;
+    }
+    head.append_header(header::VIA, semantics::fields::via(head.version, pseudonym)?).ok()?;
+    head.append_header(CDN_LOOP, HeaderValue::from_str(pseudonym).ok()?).ok()?;
+    head.insert_header(REQUEST_ID, HeaderValue::try_from(request_id.to_string()).ok()?).ok()?;
+    for name in &rule.request_headers.remove {
+        head.remove_header(name);
+    }
+    for (name, value) in &rule.request_headers.set {
+        head.insert_header(name.clone(), value.clone()).ok()?;
+    }
+    Some(())
+}
+
+/// Who asked for what, in the customary fields and in that of RFC 7239.
+fn forwarded(identity: &Identity) -> [(HeaderName, String); 4] {
+    let (client, host, scheme) =
+        (identity.client, identity.host.authority(), identity.scheme.as_str());
+    let node = match client {
+        IpAddr::V4(address) => address.to_string(),
+        IpAddr::V6(address) => format!("\"[{address}]\""),
+    };
+    [
+        (HeaderName::from_static("x-forwarded-for"), client.to_string()),
+        (HeaderName::from_static("x-forwarded-host"), host.to_owned()),
+        (HeaderName::from_static("x-forwarded-proto"), scheme.to_owned()),
+        (header::FORWARDED, format!("for={node};host=\"{host}\";proto={scheme}")),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::testing;
+
+    fn rewritten(
+        target: &str,
+        fields: &[(&'static str, &'static str)],
+        to: Option<&str>,
+    ) -> RequestHeader {
+        let mut head = RequestHeader::build("GET", target.as_bytes(), None).unwrap();
+        for (name, value) in fields {
+            head.append_header(*name, *value).unwrap();
+        }
+        let (identity, routed) = (testing::identity("a.example:81"), testing::routed());
+        rewrite_head(&mut head, &identity, &routed.rule, to, "edge-1", RequestId::next()).unwrap();
+        head
+    }
+
+    #[test]
+    fn the_origin_learns_who_asked_from_us_alone() {
+        let head = rewritten(
+            "/a?b",
+            &[("x-forwarded-for", "6.6.6.6"), ("x-original-url", "/admin"), ("via", "1.0 x")],
+            None,
+        );
+        let field = |name: &str| {
+            let values: Vec<_> =
+                head.headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect();
+            values.join(" | ")
+        };
+        assert_eq!(head.uri.to_string(), "/a?b");
+        assert_eq!(field("host"), "a.example:81");
+        assert_eq!(field("x-forwarded-for"), "192.0.2.7");
+        assert_eq!(field("forwarded"), "for=192.0.2.7;host=\"a.example:81\";proto=http");
+        assert_eq!(field("x-original-url"), "");
+        assert_eq!(field("via"), "1.0 x | 1.1 edge-1");
+        assert_eq!(field("cdn-loop"), "edge-1");
+    }
+
+    #[test]
+    fn rewriting_changes_the_target_alone() {
+        assert_eq!(rewritten("/a?b", &[], Some("/c?b")).uri.to_string(), "/c?b");
+        assert_eq!(rewritten("http://a.example:81/x?y", &[], None).uri.to_string(), "/x?y");
+    }
+
+    #[test]
+    fn connections_of_different_trust_are_apart() {
+        let routed = testing::routed();
+        let origin = routed.rule.origin.as_ref().unwrap();
+        let address = SocketAddr::from(([127, 0, 0, 1], 9));
+        let one = peer(origin, address, false);
+        assert_eq!(one.group_key, peer(origin, address, true).group_key);
+        assert!(
+            one.options.read_timeout.is_some() && one.options.total_connection_timeout.is_some()
+        );
+    }
+}

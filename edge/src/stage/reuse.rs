@@ -1,0 +1,120 @@
+//! May a stored response be used for this request, now?
+
+use purge::Horizon;
+use semantics::directives::RequestDirectives;
+use semantics::freshness::Freshness;
+use semantics::reuse::Reuse;
+use std::time::{Duration, SystemTime};
+
+/// What is kept beside a stored response to decide its reuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) freshness: Freshness,
+    /// When it was received, or last validated.
+    pub(crate) response_time: SystemTime,
+    /// The sequence number its edge had applied when its fetch began.
+    pub(crate) applied: u64,
+}
+
+impl Kept {
+    /// How long it has been here; a clock set back makes it zero.
+    pub(crate) fn resident(&self, now: SystemTime) -> Duration {
+        now.duration_since(self.response_time).unwrap_or_default()
+    }
+}
+
+/// What became of the store's answer to this request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Outcome {
+    /// Nothing was stored, or nothing asked.
+    #[default]
+    Nothing,
+    /// Something was stored. How it may be used, and by which facts.
+    Stored { reuse: Reuse, kept: Kept },
+    /// Something was stored, and has been purged.
+    Purged,
+}
+
+/// Decides whether a stored response is used.
+pub(crate) fn decide(
+    kept: Kept,
+    asked: &RequestDirectives,
+    horizon: Horizon,
+    now: SystemTime,
+) -> Outcome {
+    if horizon.purges(kept.applied) {
+        return Outcome::Purged;
+    }
+    Outcome::Stored { reuse: kept.freshness.reuse(kept.resident(now), asked), kept }
+}
+
+/// Whether a stale response is used while another request fetches a new one, or, with `failed`, because the origin
+/// failed.
+pub(crate) fn serves_stale(
+    outcome: Outcome,
+    asked: &RequestDirectives,
+    failed: bool,
+    now: SystemTime,
+) -> bool {
+    let Outcome::Stored { reuse, kept } = outcome else { return false };
+    match (failed, reuse) {
+        (false, reuse) => reuse == Reuse::WhileRevalidating,
+        (true, _) => kept.freshness.may_be_used_on_error(kept.resident(now), asked),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::testing;
+    use http::{Method, StatusCode};
+    use semantics::policy::CachePolicy;
+    use semantics::storing::{Exchange, Keep, keep};
+
+    const STORED_AT: SystemTime = SystemTime::UNIX_EPOCH;
+
+    fn kept(cache_control: &'static str, applied: u64) -> Kept {
+        let exchange = Exchange {
+            method: &Method::GET,
+            target: &"/".parse().unwrap(),
+            request: &testing::fields(&[]),
+            status: StatusCode::OK,
+            response: &testing::fields(&[("cache-control", cache_control)]),
+            request_time: STORED_AT,
+            response_time: STORED_AT,
+        };
+        let Keep::Store(stored) = keep(&exchange, &CachePolicy::default()) else {
+            panic!("{cache_control}")
+        };
+        Kept { freshness: stored.freshness, response_time: STORED_AT, applied }
+    }
+
+    #[test]
+    fn a_purge_reaches_what_was_fetched_before_it() {
+        let horizon = Horizon::from_everything(5);
+        let decided = |applied| {
+            decide(kept("max-age=60", applied), &RequestDirectives::default(), horizon, STORED_AT)
+        };
+        assert_eq!(decided(4), Outcome::Purged);
+        assert!(matches!(decided(5), Outcome::Stored { reuse: Reuse::Fresh, .. }));
+    }
+
+    #[test]
+    fn stale_is_served_only_where_allowed() {
+        let check = |cache_control, seconds, failed, expected| {
+            let asked = RequestDirectives::default();
+            let now = STORED_AT + Duration::from_secs(seconds);
+            let outcome = decide(kept(cache_control, 0), &asked, Horizon::default(), now);
+            assert_eq!(
+                serves_stale(outcome, &asked, failed, now),
+                expected,
+                "{cache_control} {seconds} {failed}"
+            );
+        };
+        check("max-age=1, stale-while-revalidate=60", 30, false, true);
+        check("max-age=1, stale-while-revalidate=60", 90, false, false);
+        check("max-age=1, stale-while-revalidate=60", 30, true, false);
+        check("max-age=1, stale-if-error=60", 30, true, true);
+        check("max-age=1, stale-if-error=60, must-revalidate", 30, true, false);
+    }
+}

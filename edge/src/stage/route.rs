@@ -1,0 +1,36 @@
+//! Which site and rule is this request for?
+
+use crate::context::Routed;
+use crate::snapshot::Snapshot;
+use crate::stage::fail::Failure;
+use crate::stage::identify::Identity;
+use http::{StatusCode, Uri};
+use std::sync::Arc;
+
+/// What is to be done with a request.
+pub(crate) enum Route {
+    /// Look it up, or ask the origin.
+    Serve(Routed),
+    /// Answer with a redirect.
+    Redirect { status: StatusCode, location: String, routed: Routed },
+}
+
+/// Decides where a request goes. Fails with 421 for a host no site serves (RFC 9110 §15.5.20).
+pub(crate) fn decide(
+    uri: &Uri,
+    identity: &Identity,
+    snapshot: &Snapshot,
+) -> Result<Route, Failure> {
+    let served = snapshot.site(identity.host.name()).ok_or(Failure::Misdirected)?;
+    let found = served.site.rule(uri.path());
+    let query = uri.query();
+    let rewritten = found.rule.rewrite.as_ref().map(|rewrite| rewrite.fill(&found.captures, query));
+    let redirect = found.rule.redirect.as_ref();
+    let redirect =
+        redirect.map(|redirect| (redirect.status, redirect.to.fill(&found.captures, query)));
+    let routed = Routed { served: Arc::clone(served), rule: found.rule, rewritten };
+    Ok(match redirect {
+        Some((status, location)) => Route::Redirect { status, location, routed },
+        None => Route::Serve(routed),
+    })
+}

@@ -1,0 +1,37 @@
+//! What the stages' tests share.
+
+use crate::context::Routed;
+use crate::snapshot::Served;
+use crate::stage::identify::{Identity, Scheme};
+use api::id::SiteId;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+pub(crate) fn routed() -> Routed {
+    let document = serde_json::json!({
+        "name": "a", "hosts": ["a.example"], "origins": [{"name": "main", "url": "http://127.0.0.1:9"}],
+    });
+    let id = SiteId::from_ulid("01J9Z3K8Q4W5E6R7T8Y9V0B1N2").unwrap();
+    let site = route::Site::resolve(id, &document).unwrap();
+    let served = Arc::new(Served { site: Arc::new(site), horizon: purge::Horizon::default() });
+    let rule = served.site.rule("/").rule;
+    Routed { served, rule, rewritten: None }
+}
+
+pub(crate) fn identity(host: &str) -> Identity {
+    Identity {
+        host: route::Host::parse(host, 80).unwrap(),
+        client: IpAddr::from([192, 0, 2, 7]),
+        scheme: Scheme::Http,
+    }
+}
+
+pub(crate) fn fields(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+    let fields = fields.iter();
+    let mut map = HeaderMap::new();
+    fields.for_each(|(name, value)| {
+        map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+    });
+    map
+}
