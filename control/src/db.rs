@@ -10,10 +10,11 @@ pub(crate) mod tokens;
 
 use api::id::LogId;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
-use sqlx::{Any, AnyPool, Executor as _, Row as _, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor as _, Row as _, Transaction};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::time::timeout;
 
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTIONS_MAX: u32 = 8;
@@ -57,6 +58,7 @@ impl Db {
         }
         let options: AnyConnectOptions =
             url.parse().map_err(|error| OpenError::Url(Some(error)))?;
+        try_once(&options).await.map_err(OpenError::Open)?;
         let pool = pool(sqlite).connect_with(options).await.map_err(OpenError::Open)?;
         sqlx::migrate!().run(&pool).await.map_err(OpenError::Migrate)?;
         let (log, newest) = feed::begin(&pool).await.map_err(OpenError::Open)?;
@@ -107,6 +109,12 @@ impl Db {
     pub(crate) async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Connects once: the pool would try again and again, and not say why it failed.
+async fn try_once(options: &AnyConnectOptions) -> sqlx::Result<()> {
+    let connected = timeout(ACQUIRE_TIMEOUT, AnyConnection::connect_with(options)).await;
+    connected.unwrap_or(Err(sqlx::Error::PoolTimedOut))?.close().await
 }
 
 fn pool(sqlite: bool) -> AnyPoolOptions {

@@ -22,9 +22,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
-/// Parts that a key or table name of a TOML document may have. No document of ours needs more than five.
-const TOML_DOTS_MAX: usize = 64;
-
 /// How a body is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
@@ -81,12 +78,6 @@ fn parse_toml(body: &[u8]) -> Result<Value, Error> {
     };
     let text = std::str::from_utf8(body)
         .map_err(|error| wrong("invalid UTF-8".to_owned(), error.valid_up_to()))?;
-    // each dot of a key is a level of nesting, which the parser does not count
-    let deep = text.lines().position(|line| line.matches('.').nth(TOML_DOTS_MAX * 64).is_some());
-    if let Some(line) = deep {
-        let message = "too many dots on a line".to_owned();
-        return Err(Error::Syntax { format: "TOML", message, line: line + 1, column: 1 });
-    }
     toml::from_str(text).map_err(|error| {
         wrong(error.message().to_owned(), error.span().map_or(0, |span| span.start))
     })
@@ -115,11 +106,15 @@ async fn collect(body: Body) -> Result<Vec<u8>, Error> {
 }
 
 /// Reads a document that people write, and reports everything that is wrong with it.
-pub(crate) fn document<T: DeserializeOwned + Serialize + Check>(
-    format: Format,
-    body: &[u8],
-) -> Result<T, Error> {
-    check::parse(format.parse(body)?).map_err(Error::Invalid)
+///
+/// A large document full of mistakes takes a while, so it does not hold up what else the thread serves.
+pub(crate) async fn document<T>(format: Format, body: Vec<u8>) -> Result<T, Error>
+where
+    T: DeserializeOwned + Serialize + Check + Send + 'static,
+{
+    let read = move || check::parse(format.parse(&body)?).map_err(Error::Invalid);
+    // a runtime that stops abandons the task; then nobody waits for the answer
+    tokio::task::spawn_blocking(read).await.unwrap_or(Err(Error::Body))
 }
 
 /// Reads a JSON document that a program sends; members it does not know are passed over.

@@ -58,6 +58,8 @@ pub(crate) enum Error {
     Slow(u64),
     #[error("the database does not answer")]
     Unavailable(#[source] sqlx::Error),
+    #[error("the operation panicked")]
+    Panic,
     #[error("the database failed")]
     Database(#[source] sqlx::Error),
 }
@@ -94,7 +96,7 @@ impl Error {
             Self::Followers(_) | Self::Slow(_) | Self::Unavailable(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::Database(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Panic | Self::Database(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 

@@ -88,17 +88,21 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .with_state(app)
 }
 
-/// What happens to every request.
-async fn serve(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+/// What happens to every request, in a task of its own: a client that goes away cuts off neither a transaction nor the
+/// line in the log.
+async fn serve(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    let answered = tokio::spawn(answer(app, request, next)).await;
+    answered.unwrap_or_else(|_| Error::Panic.into_response())
+}
+
+async fn answer(app: Arc<App>, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers());
     let caller = CallerCell::default();
     request.extensions_mut().insert(CallerCell::clone(&caller));
     let (method, route) = (request.method().clone(), route(&request));
     let rest = Rest::share(&mut request);
-    let response = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await;
-    let slow = |_| Error::Slow(REQUEST_TIMEOUT.as_secs()).into_response();
-    let mut response = problem::describe(response.unwrap_or_else(slow), &id);
+    let mut response = problem::describe(run(request, next).await, &id);
     if let Some(rest) = rest
         && !rest.discard().await
     {
@@ -109,6 +113,16 @@ async fn serve(State(app): State<Arc<App>>, mut request: Request, next: Next) ->
     app.metrics.request(&route, &method, response.status(), duration);
     log(&id, &method, &route, response.status(), duration, caller.get());
     response
+}
+
+/// Runs the operation, in a task that goes on when the answer was due: the driver of the database loses count of
+/// transactions that are dropped while they begin or end.
+async fn run(request: Request, next: Next) -> Response {
+    match tokio::time::timeout(REQUEST_TIMEOUT, tokio::spawn(next.run(request))).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(_)) => Error::Panic.into_response(),
+        Err(_) => Error::Slow(REQUEST_TIMEOUT.as_secs()).into_response(),
+    }
 }
 
 fn route(request: &Request) -> String {

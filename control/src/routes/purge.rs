@@ -36,7 +36,7 @@ pub(crate) async fn purge(
     let format = Format::of(&call.headers, &[Format::Json])?;
     let body = input::body(&call.headers, body).await?;
     let attempt = app.in_flight.enter(&call, &body)?;
-    let PurgeRequest { everything: _ } = input::document(format, &body)?;
+    let PurgeRequest { everything: _ } = input::document(format, body).await?;
     let mut change = app.db.change().await?;
     if let Some(attempt) = &attempt
         && let Some(given) = attempt.earlier(&mut change).await?

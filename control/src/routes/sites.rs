@@ -43,7 +43,7 @@ pub(crate) async fn create(
     let format = Format::of(&call.headers, &[Format::Json, Format::Toml])?;
     let body = input::body(&call.headers, body).await?;
     let attempt = app.in_flight.enter(&call, &body)?;
-    let site: Site = input::document(format, &body)?;
+    let site: Site = input::document(format, body).await?;
     let mut change = app.db.change().await?;
     if let Some(attempt) = &attempt
         && let Some(given) = attempt.earlier(&mut change).await?
@@ -142,7 +142,8 @@ pub(crate) async fn replace(
     call.allow(Scope::SitesWrite, &[])?;
     let condition = Condition::if_match(&call.headers)?.ok_or(Error::PreconditionRequired)?;
     let format = Format::of(&call.headers, &[Format::Json, Format::Toml])?;
-    let document: Site = input::document(format, &input::body(&call.headers, body).await?)?;
+    let body = input::body(&call.headers, body).await?;
+    let document: Site = input::document(format, body).await?;
     let mut change = app.db.change().await?;
     let earlier = change.site(&site).await?.ok_or(Error::Missing("such site"))?;
     require(Some(&condition), &earlier)?;

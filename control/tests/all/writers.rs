@@ -6,8 +6,13 @@ use crate::service::{Database, changed, site};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-on_both_databases!(numbers_have_no_gaps, one_of_two_changes_wins);
+on_both_databases!(
+    numbers_have_no_gaps,
+    one_of_two_changes_wins,
+    clients_that_go_away_leave_no_half_change
+);
 
 async fn numbers_have_no_gaps(database: Database) {
     let services = [database.start().await, database.start().await];
@@ -51,4 +56,26 @@ async fn one_of_two_changes_wins(database: Database) {
     assert!(answers.iter().all(|answer| matches!(answer.status.as_u16(), 200 | 412)));
     assert_eq!(services[1].admin.get("/v1/sites/a").await.json(), won[0].json());
     assert_eq!(won[0].json()["seq"], json!(2));
+}
+
+/// Clients go away at every moment of a change. Each change is then made or not, and later ones are not caught in it.
+async fn clients_that_go_away_leave_no_half_change(database: Database) {
+    let services = [database.start().await, database.start().await];
+    let leaving = (0..100).map(|number| {
+        let control = services[0].admin.clone();
+        async move {
+            let site = site(&format!("s{number}"));
+            let request = control.post("/v1/sites", &site);
+            let moment = Duration::from_micros(200 * number);
+            tokio::time::timeout(moment, request).await.is_ok()
+        }
+    });
+    let stayed = join_all(leaving).await.into_iter().filter(|stayed| *stayed).count();
+    let last = services[0].admin.post("/v1/sites", &site("last")).await.expect(201).json();
+    let sites = services[1].admin.get("/v1/sites?limit=200").await.expect(200).json();
+    let sites = sites["sites"].as_array().unwrap();
+    let seqs: BTreeSet<u64> = sites.iter().filter_map(|site| site["seq"].as_u64()).collect();
+    assert!(sites.len() > stayed);
+    assert!(seqs.contains(&last["seq"].as_u64().unwrap()));
+    assert_eq!(seqs, (1..=sites.len() as u64).collect());
 }
