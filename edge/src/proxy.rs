@@ -35,6 +35,9 @@ use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// The client of a request that none made: a fetch in the background.
+const NOBODY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
+
 /// What all requests share.
 pub(crate) struct Edge {
     pub(crate) current: Current,
@@ -426,7 +429,7 @@ impl Edge {
     fn route(&self, session: &Session, ctx: &mut Context) -> Result<route::Route, Failure> {
         let request = session.req_header();
         let client = session.client_addr().and_then(|address| address.as_inet());
-        let client = client.map_or(IpAddr::from([0, 0, 0, 0]), |address| address.ip());
+        let client = client.map_or(NOBODY, std::net::SocketAddr::ip);
         let identity = identify::decide(&request.uri, &request.headers, client, &self.pseudonym)?;
         let decided = route::decide(&request.uri, &identity, &ctx.snapshot);
         ctx.identity = Some(identity);

@@ -29,8 +29,8 @@ impl Horizon {
 
     /// Applies the purge with number `seq`. Late and repeated purges change nothing.
     pub fn apply(&mut self, selector: &Selector, seq: u64) {
-        if let Selector::Everything = selector {
-            self.everything = self.everything.max(seq);
+        match selector {
+            Selector::Everything => self.everything = self.everything.max(seq),
         }
     }
 

@@ -104,8 +104,11 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
     Ok(Some(Head { length: bytes.len() - skipped - rest.len(), skipped, alone }))
 }
 
-/// The next line without its end, and what comes after.
-fn next_line(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, Refusal> {
+/// A line without its end, and what comes after.
+type Line<'b> = (&'b [u8], &'b [u8]);
+
+/// The next line; none when its end has not arrived.
+fn next_line(bytes: &[u8]) -> Result<Option<Line<'_>>, Refusal> {
     let Some(end) = memchr(b'\n', bytes) else { return Ok(None) };
     let (line, after) = bytes.split_at(end);
     let line = line.strip_suffix(b"\r").ok_or(Refusal::LineEnd)?;

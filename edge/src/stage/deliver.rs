@@ -120,7 +120,7 @@ pub(crate) fn decide<'d>(
             (Handling::Bypass, CacheStatus { detail, ..forward(reason) })
         }
         CachePhase::Disabled(disabled) => {
-            let detail = context.refused.or(Some(disabled_detail(disabled)));
+            let detail = Some(context.refused.unwrap_or_else(|| disabled_detail(disabled)));
             (Handling::Miss, CacheStatus { detail, ..forward(reason) })
         }
     }

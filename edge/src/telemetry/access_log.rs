@@ -5,7 +5,7 @@ use super::metrics::Metrics;
 use crate::stage::record::Line;
 use std::fs::OpenOptions;
 use std::io::{self, BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -39,7 +39,7 @@ impl AccessLog {
         let path = path.to_owned();
         let writer = std::thread::Builder::new()
             .name("access-log".to_owned())
-            .spawn(move || write_all(&lines, output, path))?;
+            .spawn(move || write_all(&lines, output, &path))?;
         Ok(Self { queue, writer: Mutex::new(Some(writer)) })
     }
 
@@ -74,26 +74,26 @@ fn open(path: &Path) -> io::Result<Output> {
 }
 
 /// Writes lines until told to close. Flushes whenever the queue is empty.
-fn write_all(lines: &Receiver<Message>, mut output: Output, path: PathBuf) {
+fn write_all(lines: &Receiver<Message>, mut output: Output, path: &Path) {
     let mut failing = false;
     loop {
         let message = match lines.try_recv() {
             Ok(message) => message,
             Err(TryRecvError::Empty) => {
-                note(output.flush(), &path, &mut failing);
+                note(output.flush(), path, &mut failing);
                 let Ok(message) = lines.recv() else { return };
                 message
             }
             Err(TryRecvError::Disconnected) => return,
         };
         match message {
-            Message::Line(line) => note(write_line(&mut output, &line), &path, &mut failing),
-            Message::Close => return note(output.flush(), &path, &mut failing),
+            Message::Line(line) => note(write_line(&mut output, &line), path, &mut failing),
+            Message::Close => return note(output.flush(), path, &mut failing),
             Message::Reopen => {
-                note(output.flush(), &path, &mut failing);
-                match open(&path) {
+                note(output.flush(), path, &mut failing);
+                match open(path) {
                     Ok(opened) => output = opened,
-                    Err(error) => note(Err(error), &path, &mut failing),
+                    Err(error) => note(Err(error), path, &mut failing),
                 }
             }
         }
