@@ -98,7 +98,7 @@ fn scores_row(suite: &str, outcomes: &[Outcome]) -> String {
 fn row(name: &str, [required, optimal, check]: [String; 3]) -> String {
     let mut row = String::new();
     // writing to a string can't fail
-    let _written = writeln!(row, "{name:<44} {required:>9} {optimal:>9} {check:>9}");
+    let _written = writeln!(row, "{name:<66} {required:>9} {optimal:>9} {check:>9}");
     row
 }
 

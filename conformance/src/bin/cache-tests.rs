@@ -43,6 +43,7 @@ async fn run(directory: &Path) -> Result<Vec<Outcome>> {
     let mut client = node(directory, "client.mjs");
     client.arg(format!("http://{}", edge.http())).stderr(Stdio::inherit());
     let output = client.output().await.context("can't run node")?;
+    std::fs::write(logs.join("cache-tests-edge.log"), edge.program.log())?;
     if !output.status.success() {
         bail!("the suite's client ended with {}", output.status);
     }

@@ -1,0 +1,36 @@
+//! What the built programs do together, told from outside. One binary, so that it links once.
+//!
+//! Run `cargo build --workspace` first: these tests start the programs.
+
+#[path = "scenarios/bodies.rs"]
+mod bodies;
+#[path = "scenarios/conditional.rs"]
+mod conditional;
+#[path = "scenarios/configuration.rs"]
+mod configuration;
+#[path = "scenarios/connections.rs"]
+mod connections;
+#[path = "scenarios/failure.rs"]
+mod failure;
+#[path = "scenarios/forwarding.rs"]
+mod forwarding;
+#[path = "scenarios/hostile.rs"]
+mod hostile;
+#[path = "scenarios/incomplete.rs"]
+mod incomplete;
+#[path = "scenarios/observability.rs"]
+mod observability;
+#[path = "scenarios/process.rs"]
+mod process;
+#[path = "scenarios/reuse.rs"]
+mod reuse;
+#[path = "scenarios/routing.rs"]
+mod routing;
+#[path = "scenarios/scene.rs"]
+mod scene;
+#[path = "scenarios/storing.rs"]
+mod storing;
+#[path = "scenarios/streaming.rs"]
+mod streaming;
+#[path = "scenarios/up.rs"]
+mod up;

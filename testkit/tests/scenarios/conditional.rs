@@ -1,0 +1,77 @@
+//! Validation and ranges: 304 and 206 from what is stored (RFC 9110 §13, §14).
+
+use crate::scene::{FRESH, Scene};
+
+const MODIFIED: &str = "Wed, 01 Jan 2020 00:00:00 GMT";
+
+async fn with_validators() -> Scene {
+    let scene = Scene::start().await;
+    let answer = scene.origin.on("/a").respond(200).header("Cache-Control", FRESH);
+    answer.header("ETag", "\"v1\"").header("Last-Modified", MODIFIED).body("0123456789");
+    scene.get("/a").await;
+    scene
+}
+
+#[tokio::test]
+async fn a_client_that_has_it_gets_304() {
+    let scene = with_validators().await;
+    for (name, value, status) in [
+        ("If-None-Match", "\"v1\"", 304),
+        ("If-None-Match", "W/\"v1\"", 304),
+        ("If-None-Match", "\"v0\", \"v1\"", 304),
+        ("If-None-Match", "*", 304),
+        ("If-None-Match", "\"v2\"", 200),
+        ("If-Modified-Since", MODIFIED, 304),
+        ("If-Modified-Since", "Tue, 31 Dec 2019 00:00:00 GMT", 200),
+    ] {
+        let answer = scene.call("GET", "/a").header(name, value).send().await;
+        assert_eq!(answer.status, status, "{name}: {value}");
+        assert_eq!(answer.body.is_empty(), status == 304);
+        assert_eq!(answer.field("etag"), Some("\"v1\""));
+    }
+    assert_eq!(scene.origin.count("/a"), 1);
+}
+
+#[tokio::test]
+async fn a_stale_response_is_validated_and_used_again() {
+    let scene = Scene::start().await;
+    let stale = scene.origin.on("/a").respond(200).header("Cache-Control", "max-age=0");
+    stale.header("ETag", "\"v1\"").body("x");
+    let same = scene.origin.on("/a").respond(304).header("Cache-Control", FRESH);
+    same.header("ETag", "\"v1\"");
+    scene.get("/a").await;
+    let validated = scene.get("/a").await;
+    assert_eq!((validated.status, validated.text()), (200, "x"));
+    assert!(validated.cache_status().contains("fwd=stale"), "{}", validated.head);
+    assert_eq!(scene.origin.requests()[1].field("if-none-match"), Some("\"v1\""));
+    let hit = scene.get("/a").await;
+    assert!(hit.is_hit() && scene.origin.count("/a") == 2, "{}", hit.head);
+}
+
+#[tokio::test]
+async fn ranges_are_cut_from_what_is_stored() {
+    let scene = with_validators().await;
+    for (range, body, content_range) in [
+        ("bytes=2-4", "234", "bytes 2-4/10"),
+        ("bytes=7-", "789", "bytes 7-9/10"),
+        ("bytes=-2", "89", "bytes 8-9/10"),
+        ("bytes=8-100", "89", "bytes 8-9/10"),
+    ] {
+        let answer = scene.call("GET", "/a").header("Range", range).send().await;
+        assert_eq!((answer.status, answer.text()), (206, body), "{range}");
+        assert_eq!(answer.field("content-range"), Some(content_range));
+    }
+    let beyond = scene.call("GET", "/a").header("Range", "bytes=10-").send().await;
+    assert_eq!((beyond.status, beyond.field("content-range")), (416, Some("bytes */10")));
+    assert_eq!(scene.origin.count("/a"), 1);
+}
+
+#[tokio::test]
+async fn if_range_guards_a_range() {
+    let scene = with_validators().await;
+    for (validator, status) in [("\"v1\"", 206), ("\"v2\"", 200), ("W/\"v1\"", 200)] {
+        let call = scene.call("GET", "/a").header("Range", "bytes=0-1");
+        let answer = call.header("If-Range", validator).send().await;
+        assert_eq!(answer.status, status, "{validator}");
+    }
+}

@@ -1,0 +1,88 @@
+//! What clients see when the origin fails: RFC 9110 §15.6, RFC 9209, RFC 5861 §4.
+
+use crate::scene::{Scene, site};
+use serde_json::json;
+use testkit::{Origin, Response, Unreachable};
+
+fn check_problem(answer: &Response, status: u16, error: &str) {
+    assert_eq!(answer.status, status, "{}{}", answer.head, answer.text());
+    let proxy_status = answer.field("proxy-status").unwrap_or_default();
+    assert!(proxy_status.contains(&format!("error={error}")), "`{error}` in `{proxy_status}`");
+    assert!(answer.fields.has("cache-status"), "{}", answer.head);
+    assert!(!answer.body.is_empty() && answer.body.len() < 4_096);
+    let cache_control = answer.field("cache-control").unwrap_or("no-store");
+    assert!(cache_control.contains("no-store"), "{cache_control}");
+}
+
+#[tokio::test]
+async fn an_origin_that_refuses_is_502() {
+    let nobody = Unreachable::take();
+    let origin = Origin::start().await;
+    let scene =
+        Scene::with_document(origin, site("a", "a.example", &nobody.url(), json!({}))).await;
+    check_problem(&scene.get("/a").await, 502, "connection_refused");
+    let post = scene.call("POST", "/a").body("x").send().await;
+    check_problem(&post, 502, "connection_refused");
+}
+
+#[tokio::test]
+async fn an_origin_that_says_nothing_is_504() {
+    let origin = Origin::start().await;
+    origin.on("/silent").hang();
+    let origins = json!([{ "name": "main", "url": origin.url(), "read_timeout_seconds": 1 }]);
+    let document = site("a", "a.example", &origin.url(), json!({ "origins": origins }));
+    let scene = Scene::with_document(origin, document).await;
+    check_problem(&scene.get("/silent").await, 504, "http_response_timeout");
+}
+
+#[tokio::test]
+async fn an_origin_that_closes_or_talks_nonsense_is_502() {
+    let scene = Scene::start().await;
+    scene.origin.on("/close").close();
+    scene.origin.on("/reset").reset();
+    scene.origin.on("/nonsense").raw("220 mail.example ESMTP\r\n\r\n").close();
+    scene.origin.on("/head").raw("HTTP/1.1 200 OK\r\nContent-Le").close();
+    for path in ["/close", "/reset", "/nonsense", "/head"] {
+        let answer = scene.get(path).await;
+        assert_eq!(answer.status, 502, "{path}: {}", answer.head);
+        assert!(answer.fields.has("proxy-status"), "{path}: {}", answer.head);
+    }
+}
+
+#[tokio::test]
+async fn an_origin_that_comes_back_is_used_at_once() {
+    let scene = Scene::start().await;
+    scene.origin.on("/a").respond(200).body("before");
+    assert_eq!(scene.get("/a").await.text(), "before");
+    let address = scene.origin.address();
+    scene.origin.stop().await;
+    assert_eq!(scene.edge.get("a.example", "/a").await.status, 502);
+    let back = Origin::start_at(address).await;
+    back.on("/a").respond(200).body("after");
+    assert_eq!(scene.edge.get("a.example", "/a").await.text(), "after");
+}
+
+#[tokio::test]
+async fn a_stale_response_survives_an_origin_outage() {
+    let scene = Scene::with(json!({ "cache": { "stale_if_error_seconds": 3600 } })).await;
+    let answer = scene.origin.on("/a").respond(200).header("Cache-Control", "max-age=0");
+    answer.header("ETag", "\"v1\"").body("x");
+    scene.origin.on("/a").close();
+    scene.origin.on("/a").respond(503).body("why");
+    scene.get("/a").await;
+    for _ in 0..2 {
+        let stale = scene.get("/a").await;
+        assert_eq!((stale.status, stale.text()), (200, "x"), "{}", stale.head);
+    }
+}
+
+#[tokio::test]
+async fn errors_of_the_origin_are_passed_on() {
+    let scene = Scene::start().await;
+    for status in [400, 404, 410, 500, 503] {
+        let path = format!("/{status}");
+        scene.origin.on(&path).respond(status).body("why");
+        let answer = scene.get(&path).await;
+        assert_eq!((answer.status, answer.text()), (status, "why"));
+    }
+}

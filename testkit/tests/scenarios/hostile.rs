@@ -1,0 +1,99 @@
+//! Heads that mean different things to different parsers are refused and go no further (RFC 9112 §2.2, §3, §5, §6).
+
+use crate::scene::{FRESH, Scene};
+
+const HOSTILE: [(&str, &str); 17] = [
+    ("no Host", "GET /a HTTP/1.1\r\n\r\n"),
+    ("two Hosts", "GET /a HTTP/1.1\r\nHost: a.example\r\nHost: b.example\r\n\r\n"),
+    ("a list of Hosts", "GET /a HTTP/1.1\r\nHost: a.example, b.example\r\n\r\n"),
+    ("a space before the colon", "GET /a HTTP/1.1\r\nHost : a.example\r\n\r\n"),
+    ("a folded line", "GET /a HTTP/1.1\r\nHost: a.example\r\nX: a\r\n b\r\n\r\n"),
+    ("a space before the first field", "GET /a HTTP/1.1\r\n Host: a.example\r\n\r\n"),
+    ("a bare CR", "GET /a HTTP/1.1\r\nHost: a.example\r\nX: a\rb\r\n\r\n"),
+    ("a NUL", "GET /a HTTP/1.1\r\nHost: a.example\r\nX: a\0b\r\n\r\n"),
+    ("a nameless field", "GET /a HTTP/1.1\r\nHost: a.example\r\n: x\r\n\r\n"),
+    (
+        "two lengths",
+        "POST /a HTTP/1.1\r\nHost: a.example\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
+    ),
+    ("a signed length", "POST /a HTTP/1.1\r\nHost: a.example\r\nContent-Length: +1\r\n\r\na"),
+    (
+        "a length and chunks",
+        "POST /a HTTP/1.1\r\nHost: a.example\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
+    (
+        "a coding that is not chunked",
+        "POST /a HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+    ),
+    (
+        "chunked twice",
+        "POST /a HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+    ),
+    (
+        "chunks in HTTP/1.0",
+        "POST /a HTTP/1.0\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
+    ("two spaces in the request line", "GET  /a HTTP/1.1\r\nHost: a.example\r\n\r\n"),
+    ("another host in the target", "GET http://b.example/a HTTP/1.1\r\nHost: a.example\r\n\r\n"),
+];
+
+#[tokio::test]
+async fn hostile_heads_are_400_and_go_no_further() {
+    let scene = Scene::start().await;
+    scene.origin.on("/a").respond(200).body("x");
+    let mut wrong = Vec::new();
+    for (name, bytes) in HOSTILE {
+        let mut client = scene.edge.connect().await;
+        client.send(bytes).await;
+        match client.response().await {
+            Ok(answer) if answer.status == 400 => {}
+            Ok(answer) => wrong.push(format!("{name}: {}", answer.status)),
+            Err(error) => wrong.push(format!("{name}: {error}")),
+        }
+    }
+    assert!(wrong.is_empty(), "not answered with 400:\n{}", wrong.join("\n"));
+    assert_eq!(scene.origin.requests(), []);
+    assert_eq!(scene.get("/a").await.text(), "x");
+}
+
+#[tokio::test]
+async fn a_head_over_the_limits_is_431() {
+    let scene = Scene::start().await;
+    let long = format!("GET /a HTTP/1.1\r\nHost: a.example\r\nX: {}\r\n\r\n", "x".repeat(40_000));
+    let many = format!("GET /a HTTP/1.1\r\nHost: a.example\r\n{}\r\n", "X: y\r\n".repeat(200));
+    for (name, bytes) in [("long", long), ("many", many)] {
+        let mut client = scene.edge.connect().await;
+        client.send(bytes).await;
+        let answer = client.response().await.unwrap();
+        assert_eq!(answer.status, 431, "{name}");
+    }
+    assert_eq!(scene.origin.requests(), []);
+}
+
+#[tokio::test]
+async fn what_follows_a_refused_head_is_not_read_as_a_request() {
+    let scene = Scene::start().await;
+    scene.origin.on("/*").respond(200).header("Cache-Control", FRESH).body("x");
+    let mut client = scene.edge.connect().await;
+    let refused = "GET /a HTTP/1.1\r\nHost : a.example\r\n\r\n";
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    client.send([refused, smuggled].concat()).await;
+    assert_eq!(client.response().await.unwrap().status, 400);
+    assert!(client.response().await.is_err());
+    assert_eq!(scene.origin.requests(), []);
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_all_answered_in_order() {
+    let scene = Scene::start().await;
+    for (path, body) in [("/1", "one"), ("/2", "two"), ("/3", "three")] {
+        scene.origin.on(path).respond(200).header("Cache-Control", FRESH).body(body);
+        scene.get(path).await;
+    }
+    let request = |path| format!("GET {path} HTTP/1.1\r\nHost: a.example\r\n\r\n");
+    let mut client = scene.edge.connect().await;
+    client.send(["/1", "/2", "/3"].map(request).concat()).await;
+    for body in ["one", "two", "three"] {
+        assert_eq!(client.response().await.unwrap().text(), body);
+    }
+}

@@ -1,0 +1,50 @@
+//! Metrics and the access log say what happened, and say the same.
+
+use crate::scene::{FRESH, Scene};
+use serde_json::Value;
+use testkit::Call;
+
+#[tokio::test]
+async fn every_request_is_one_line_of_the_access_log() {
+    let scene = Scene::start().await;
+    scene.origin.on("/a").respond(200).header("Cache-Control", FRESH).body("x");
+    for path in ["/a", "/a", "/missing"] {
+        scene.get(path).await;
+    }
+    let lines = scene.edge.access_log_lines(3).await;
+    assert_eq!(lines.len(), 3);
+    let statuses: Vec<Option<u64>> =
+        lines.iter().map(|line| line.get("status").and_then(Value::as_u64)).collect();
+    assert_eq!(statuses, [Some(200), Some(200), Some(404)]);
+    let ids: Vec<_> = lines.iter().map(|line| line.get("request_id")).collect();
+    assert!(ids.iter().all(Option::is_some) && ids[0] != ids[1], "{lines:?}");
+    assert!(lines[1].to_string().contains("hit"), "{}", lines[1]);
+}
+
+#[tokio::test]
+async fn metrics_are_described_and_count_every_request() {
+    let scene = Scene::start().await;
+    scene.origin.on("/a").respond(200).header("Cache-Control", FRESH).body("x");
+    for path in ["/a", "/a", "/a", "/missing"] {
+        scene.get(path).await;
+    }
+    let lines = scene.edge.access_log_lines(4).await;
+    let metrics = scene.edge.metrics().await;
+    let names = metrics.names();
+    assert!(!names.is_empty());
+    for name in &names {
+        assert!(metrics.is_described(name), "{name} has no HELP");
+    }
+    let requests = metrics.sum("longshore_edge_requests_total", &[]);
+    assert_eq!(requests.to_string(), lines.len().to_string(), "{names:?}");
+}
+
+#[tokio::test]
+async fn the_admin_port_answers_for_health() {
+    let scene = Scene::start().await;
+    for (path, status) in [("/healthz", 200), ("/readyz", 200), ("/nowhere", 404)] {
+        let answer = Call::new(scene.edge.admin(), "GET", "admin", path).send().await;
+        assert_eq!(answer.status, status, "{path}");
+    }
+    assert_eq!(scene.get("/metrics").await.status, 404, "metrics are not for clients");
+}
