@@ -101,16 +101,20 @@ pub enum TokenCommand {
 }
 
 impl Place {
+    /// The file of the database, where it is one in the data directory.
+    pub(crate) fn file(&self) -> Option<PathBuf> {
+        self.database_url.is_none().then(|| self.data_dir.join("control.db"))
+    }
+
     /// The URL of the database.
     ///
     /// # Errors
     /// When there is no working directory to complete a relative path with.
     pub(crate) fn url(&self) -> std::io::Result<String> {
-        if let Some(url) = &self.database_url {
-            return Ok(url.clone());
-        }
-        let file = std::path::absolute(self.data_dir.join("control.db"))?;
-        Ok(format!("sqlite://{}?mode=rwc", escape(&file)))
+        let Some(file) = self.file() else {
+            return Ok(self.database_url.clone().unwrap_or_default());
+        };
+        Ok(format!("sqlite://{}?mode=rwc", escape(&std::path::absolute(file)?)))
     }
 }
 

@@ -13,11 +13,14 @@ use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor as _, Row as _, Transaction};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, MutexGuard, watch};
+use tokio::sync::{Mutex, MutexGuard, Semaphore, watch};
 use tokio::time::timeout;
 
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTIONS_MAX: u32 = 8;
+/// Of the connections, those that followers of the feed use at most: a thousand that catch up at one time leave room
+/// for everything else.
+const FEED_READERS_MAX: usize = 4;
 /// A transaction is on disk before its answer is sent; readers do not wait for the writer.
 const SQLITE_SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
     PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON;";
@@ -42,6 +45,7 @@ pub(crate) struct Db {
     log: LogId,
     /// Held by the one writer. `SQLite` has room for one; those of `PostgreSQL` are ordered by the row of `log` in any case.
     writer: Mutex<()>,
+    feed_readers: Semaphore,
     /// The newest sequence number known here.
     /// Invariant: it never decreases. [`Db::observe`] is its only writer.
     newest: watch::Sender<u64>,
@@ -62,7 +66,8 @@ impl Db {
         let pool = pool(sqlite).connect_with(options).await.map_err(OpenError::Open)?;
         sqlx::migrate!().run(&pool).await.map_err(OpenError::Migrate)?;
         let (log, newest) = feed::begin(&pool).await.map_err(OpenError::Open)?;
-        Ok(Self { pool, log, writer: Mutex::new(()), newest: watch::Sender::new(newest) })
+        let (writer, feed_readers) = (Mutex::new(()), Semaphore::new(FEED_READERS_MAX));
+        Ok(Self { pool, log, writer, feed_readers, newest: watch::Sender::new(newest) })
     }
 
     /// Which log this database holds.

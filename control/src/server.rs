@@ -11,7 +11,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -78,9 +78,14 @@ pub(crate) async fn open(place: &Place) -> Result<Db, StartError> {
     Ok(Db::open(&place.url().map_err(data_dir)?).await?)
 }
 
+/// Makes the directory, and the database's file in it, for this user only.
 fn make_private(place: &Place) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(&place.data_dir)
+    use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&place.data_dir)?;
+    if let Some(file) = place.file() {
+        OpenOptions::new().append(true).create(true).mode(0o600).open(file)?;
+    }
+    Ok(())
 }
 
 impl Server {

@@ -68,6 +68,7 @@ impl Db {
                     COUNT(*) OVER () AS waiting \
                 FROM (SELECT seq, entry FROM feed WHERE seq > $1 ORDER BY seq LIMIT $2) AS next \
             ) AS page ON page.total - page.bytes < $3 ORDER BY page.seq";
+        let _turn = self.feed_readers.acquire().await;
         let rows = sqlx::query(page)
             .bind(stored(after))
             .bind(PAGE_ENTRIES)

@@ -98,8 +98,21 @@ impl Change<'_> {
             id,
             site,
         };
-        let encode = |error: serde_json::Error| sqlx::Error::Encode(error.into());
-        let document = serde_json::to_value(&record.site).map_err(encode)?;
+        let document = serde_json::to_value(&record.site)
+            .map_err(|error| sqlx::Error::Encode(error.into()))?;
+        self.put_row(&record, &document, now).await?;
+        self.put_hosts(&record).await?;
+        let put = feed::Change::SitePut { site_id: record.id.clone(), site: document };
+        self.tell(Subject::Site(&record.id), put).await?;
+        Ok(record)
+    }
+
+    async fn put_row(
+        &mut self,
+        record: &SiteRecord,
+        document: &serde_json::Value,
+        now: Moment,
+    ) -> sqlx::Result<()> {
         let upsert = "INSERT INTO sites (id, name, revision, seq, document, created_at, updated_at) \
             VALUES ($1, $2, $3, $4, $5, $6, $6) ON CONFLICT (id) DO UPDATE SET name = excluded.name, \
             revision = excluded.revision, seq = excluded.seq, document = excluded.document, \
@@ -113,10 +126,7 @@ impl Change<'_> {
             .bind(now.0)
             .execute(&mut *self.transaction)
             .await?;
-        self.put_hosts(&record).await?;
-        let put = feed::Change::SitePut { site_id: record.id.clone(), site: document };
-        self.tell(Subject::Site(&record.id), put).await?;
-        Ok(record)
+        Ok(())
     }
 
     async fn put_hosts(&mut self, record: &SiteRecord) -> sqlx::Result<()> {

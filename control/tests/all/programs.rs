@@ -68,6 +68,20 @@ async fn nothing_acknowledged_is_lost_by_kill(database: Database) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn only_its_user_can_read_what_it_stores() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let database = Database::sqlite();
+    let directory = database.place().data_dir;
+    std::fs::create_dir(&directory).unwrap();
+    let (_child, control) = serve(&database).await;
+    control.post("/v1/sites", &site("a")).await.expect(201);
+    for name in ["control.db", "control.db-wal", "control.db-shm"] {
+        let mode = std::fs::metadata(directory.join(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sigterm_and_sigint_stop_it_with_followers_connected() {
     for signal in ["-TERM", "-INT"] {
         let database = Database::sqlite();

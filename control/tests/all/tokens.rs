@@ -97,7 +97,8 @@ async fn secrets_are_stored_nowhere(database: Database) {
         assert!(!printed.contains(&secret) && !printed.contains("ls_"));
     }
     for entry in std::fs::read_dir(database.place().data_dir).unwrap() {
-        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        let path = entry.unwrap().path();
+        let bytes = std::fs::read(&path).unwrap();
         let digits = secret.trim_start_matches("ls_").as_bytes();
         assert!(!bytes.windows(digits.len()).any(|window| window == digits));
     }
