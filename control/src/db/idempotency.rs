@@ -101,3 +101,36 @@ impl Db {
         Ok(done.rows_affected())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn answers_are_forgotten_when_they_are_old_and_not_before() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let url = format!("sqlite://{}/a.db?mode=rwc", directory.path().display());
+        let db = Db::open(&url).await.unwrap();
+        let token: TokenId = "tok_01J9Z3K8Q4W5E6R7T8Y9V0B1N2".parse().unwrap();
+        let asked =
+            |key: &str| Asked { token: token.clone(), key: key.to_owned(), hash: "h".to_owned() };
+        let given = Given { status: 201, headers: Vec::new(), body: "{}".to_owned() };
+        let day = Duration::from_secs(24 * 3600);
+        let now = Moment(200_000_000);
+        for (key, at) in [("old", Moment(100_000_000)), ("new", now.before(day))] {
+            let mut change = db.change().await.unwrap();
+            change.answer(&asked(key), &given, at).await.unwrap();
+            change.commit().await.unwrap();
+        }
+        assert_eq!(db.forget_answers(now.before(day)).await.unwrap(), 1);
+        let mut change = db.change().await.unwrap();
+        assert_eq!(change.known(&asked("old")).await.unwrap(), Known::New);
+        assert_eq!(change.known(&asked("new")).await.unwrap(), Known::Answered(given));
+        let other = Asked { hash: "other".to_owned(), ..asked("new") };
+        assert_eq!(change.known(&other).await.unwrap(), Known::Other);
+        // a change that is not committed takes no number
+        drop(change);
+        assert_eq!(db.change().await.unwrap().seq(), 3);
+    }
+}
