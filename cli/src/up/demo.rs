@@ -113,6 +113,9 @@ impl Demo {
         if !record.site.origins.iter().any(|known| known.url == last.origin) {
             return Ok(Standing::Theirs);
         }
+        if origin == last.origin {
+            return self.created(last.origin, &record);
+        }
         let answer = replace_origin(&found, &last.origin, origin, path, client).await?;
         self.created(origin.to_owned(), &answer.read()?)
     }
