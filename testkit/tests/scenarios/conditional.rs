@@ -75,3 +75,30 @@ async fn if_range_guards_a_range() {
         assert_eq!(answer.status, status, "{validator}");
     }
 }
+
+#[tokio::test]
+async fn a_304_for_another_entity_tag_does_not_renew_what_is_stored() {
+    let scene = Scene::start().await;
+    let stale = scene.origin.on("/a").respond(200).header("Cache-Control", "max-age=0");
+    stale.header("ETag", "\"v1\"").body("one");
+    scene.origin.on("/a").respond(304).header("Cache-Control", FRESH).header("ETag", "\"v2\"");
+    let anew = scene.origin.on("/a").respond(200).header("Cache-Control", FRESH);
+    anew.header("ETag", "\"v2\"").body("two");
+    assert_eq!(scene.get("/a").await.text(), "one");
+    for _ in 0..2 {
+        let answer = scene.get("/a").await;
+        let pair = (answer.field("etag"), answer.text());
+        assert!(matches!(pair, (Some("\"v1\""), "one") | (Some("\"v2\""), "two")), "{pair:?}");
+    }
+}
+
+#[tokio::test]
+async fn entity_tags_may_contain_any_byte_above_ascii() {
+    let scene = Scene::start().await;
+    let head = b"HTTP/1.1 200 OK\r\nCache-Control: max-age=60\r\nContent-Length: 1\r\nETag: \"\xfc\"\r\n\r\nx";
+    scene.origin.on("/a").raw(head.to_vec());
+    scene.get("/a").await;
+    let mut client = scene.edge.connect().await;
+    client.send(b"GET /a HTTP/1.1\r\nHost: a.example\r\nIf-None-Match: \"\xfc\"\r\n\r\n").await;
+    assert_eq!(client.response().await.unwrap().status, 304);
+}

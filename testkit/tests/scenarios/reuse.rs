@@ -156,3 +156,24 @@ async fn a_fill_that_began_before_a_purge_is_not_reused() {
     assert_eq!(early.response().await.unwrap().text(), "old");
     assert_eq!(scene.get("/a").await.text(), "new");
 }
+
+#[tokio::test]
+async fn the_age_an_origin_sends_goes_on_to_the_first_client() {
+    let scene = Scene::start().await;
+    let answer = scene.origin.on("/a").respond(200).header("Cache-Control", FRESH);
+    answer.header("Age", "30").body("x");
+    let miss = scene.get("/a").await;
+    let age = miss.field("age").and_then(|age| age.parse::<u32>().ok());
+    assert!(age.is_some_and(|age| age >= 30), "{}", miss.head);
+}
+
+#[tokio::test]
+async fn the_date_an_origin_sends_stays() {
+    let scene = Scene::start().await;
+    let date = "Fri, 20 Nov 2020 10:00:00 GMT";
+    let answer = scene.origin.on("/a").respond(200).header("Cache-Control", "max-age=999999999");
+    answer.header("Date", date).body("x");
+    assert_eq!(scene.get("/a").await.fields.all("date"), [date]);
+    let hit = scene.get("/a").await;
+    assert!(hit.is_hit() && hit.fields.all("date") == [date], "{}", hit.head);
+}

@@ -83,3 +83,13 @@ async fn only_safe_methods_are_answered_from_the_cache() {
         assert_eq!(scene.origin.count("/a"), count, "{method}");
     }
 }
+
+#[tokio::test]
+async fn fields_that_must_not_be_reused_still_reach_the_first_client() {
+    let scene = Scene::start().await;
+    let answer = scene.origin.on("/a").respond(200).header("X-Once", "1");
+    answer.header("Cache-Control", "max-age=3600, no-cache=\"x-once\"").body("x");
+    assert_eq!(scene.get("/a").await.field("x-once"), Some("1"));
+    let second = scene.get("/a").await;
+    assert!(!second.is_hit() || !second.fields.has("x-once"), "{}", second.head);
+}
