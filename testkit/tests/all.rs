@@ -10,6 +10,8 @@ mod conditional;
 mod configuration;
 #[path = "scenarios/connections.rs"]
 mod connections;
+#[path = "scenarios/documents.rs"]
+mod documents;
 #[path = "scenarios/failure.rs"]
 mod failure;
 #[path = "scenarios/forwarding.rs"]

@@ -1,0 +1,208 @@
+//! `docs/configuration.md` against the types, the shipped file, and the programs' own words.
+
+use super::markdown::{self, Document};
+use api::check::parse;
+use api::site::Site;
+use api::site::origin::Origin;
+use api::site::rule::{Redirect, Rewrite, Rule};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+/// A key as the page describes it.
+struct Described {
+    default: String,
+    range: String,
+}
+
+/// The keys of one section's tables: key, default, range or limits.
+fn described(is_wanted: impl Fn(&str) -> bool) -> BTreeMap<String, Described> {
+    let page = Document::read("docs/configuration.md");
+    let mut found = BTreeMap::new();
+    for row in page.rows().filter(|row| row.len() == 4) {
+        let key = row[0].trim_matches('`').to_owned();
+        if is_wanted(&key) {
+            let own = Described { default: row[1].to_owned(), range: row[2].to_owned() };
+            assert!(found.insert(key.clone(), own).is_none(), "{key} is described twice");
+        }
+    }
+    found
+}
+
+fn shipped() -> String {
+    std::fs::read_to_string(markdown::root().join("config/edge.toml")).unwrap()
+}
+
+/// `section.key` and value of everything in a table of tables.
+fn flat(table: &toml::Table) -> BTreeMap<String, toml::Value> {
+    let sections = table.iter().flat_map(|(section, keys)| {
+        let keys = keys.as_table().unwrap().iter();
+        keys.map(move |(key, value)| (format!("{section}.{key}"), value.clone()))
+    });
+    sections.collect()
+}
+
+/// The shipped file with every key that stands in a comment.
+fn every_edge_key() -> BTreeMap<String, toml::Value> {
+    let shipped = shipped();
+    let uncommented = shipped.lines().map(|line| match line.strip_prefix("# ") {
+        Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| is_key(key)) => rest.to_owned(),
+        _ => line.to_owned(),
+    });
+    flat(&uncommented.collect::<Vec<_>>().join("\n").parse().unwrap())
+}
+
+fn is_key(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+}
+
+/// Keys of a document that an edge's configuration does not have.
+pub(crate) fn unknown_edge_keys(document: &Value) -> Vec<String> {
+    let known = every_edge_key();
+    let table: toml::Table = toml::Table::try_from(document).unwrap();
+    flat(&table).into_keys().filter(|key| !known.contains_key(key)).collect()
+}
+
+/// What is wrong with a site.
+pub(crate) fn problems_of_site(document: Value) -> Vec<String> {
+    let problems = parse::<Site>(document).err().unwrap_or_default();
+    problems.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn every_key_of_an_edge_is_described_with_its_default() {
+    let shipped = flat(&shipped().parse().unwrap());
+    let every = every_edge_key();
+    let described = described(is_edge_key);
+    assert_eq!(described.keys().collect::<Vec<_>>(), every.keys().collect::<Vec<_>>());
+    for (key, own) in &described {
+        match shipped.get(key) {
+            Some(value) => assert_eq!(own.default, format!("`{value}`"), "{key}"),
+            None => assert!(!own.default.contains('`'), "{key} has no default"),
+        }
+    }
+}
+
+/// Whether a key stands in a section that no site document has.
+fn is_edge_key(key: &str) -> bool {
+    const SECTIONS: [&str; 9] =
+        ["http", "admin", "control", "state", "memory", "collapse", "origins", "access_log", "geo"];
+    key.split_once('.').is_some_and(|(section, _)| SECTIONS.contains(&section))
+}
+
+/// The edge names every number that is out of range, with its limits.
+#[test]
+fn ranges_of_an_edge_are_the_ones_it_enforces() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("edge.toml");
+    let numbers = every_edge_key().into_iter().filter(|(_, value)| value.is_integer());
+    let lines = numbers.map(|(key, _)| format!("{key} = {}\n", i64::MAX));
+    std::fs::write(&file, lines.collect::<String>()).unwrap();
+    let run =
+        Command::new(testkit::program_path("longshore-edge")).arg("--config").arg(&file).output();
+    let run = run.unwrap();
+    assert_eq!(run.status.code(), Some(2));
+    let log = String::from_utf8(run.stderr).unwrap();
+    let described = described(|key| every_edge_key().get(key).is_some_and(toml::Value::is_integer));
+    for (key, own) in described {
+        let (least, most) = own.range.split_once(" to ").unwrap_or_else(|| panic!("{key}"));
+        let enforced = format!("`{key}` is {}, must be {least} to {most}", i64::MAX);
+        assert!(log.contains(&enforced), "{enforced} is not in {log}");
+    }
+}
+
+/// A site with every field.
+fn full_site() -> Value {
+    let mut site: Site = parse(json!({
+        "name": "full", "hosts": ["a.example"],
+        "origins": [{ "name": "main", "url": "http://127.0.0.1:9", "host_header": "b.example",
+            "tls": { "server_name": "c.example" } }],
+        "rules": [{ "paths": ["/*"], "origin": "main",
+            "request_headers": { "set": { "A": "b" }, "remove": ["C"] },
+            "response_headers": { "set": { "A": "b" }, "remove": ["C"] } }],
+        "cache": { "enabled": true, "lifetime_seconds": 1, "default_lifetime_seconds": 1,
+            "stale_while_revalidate_seconds": 1, "stale_if_error_seconds": 1,
+            "store_set_cookie": true, "honour_request_directives": true },
+    }))
+    .unwrap();
+    site.rules[0].redirect = Some(Redirect { to: "/".to_owned(), ..Redirect::default() });
+    site.rules[0].rewrite = Some(Rewrite { to: "/".to_owned() });
+    serde_json::to_value(site).unwrap()
+}
+
+/// The paths of all leaves. The own path of a map, of a plain list and of what is empty is a leaf.
+fn leaves(path: &str, value: &Value, found: &mut BTreeMap<String, Value>) {
+    let of_objects = |items: &[Value]| items.first().is_some_and(Value::is_object);
+    match value {
+        Value::Object(members) if !members.is_empty() && !path.ends_with(".set") => {
+            for (member, value) in members {
+                let dot = if path.is_empty() { "" } else { "." };
+                leaves(&format!("{path}{dot}{member}"), value, found);
+            }
+        }
+        Value::Array(items) if of_objects(items) => leaves(&format!("{path}[]"), &items[0], found),
+        _ => drop(found.insert(path.to_owned(), value.clone())),
+    }
+}
+
+/// What fields are where a document leaves them out.
+fn site_defaults() -> BTreeMap<String, Value> {
+    let mut found = BTreeMap::new();
+    let mut add = |path: &str, value: Value| leaves(path, &value, &mut found);
+    add("origins[]", serde_json::to_value(Origin::default()).unwrap());
+    add("rules[]", serde_json::to_value(Rule::default()).unwrap());
+    add("rules[].redirect", serde_json::to_value(Redirect::default()).unwrap());
+    found
+}
+
+#[test]
+fn every_field_of_a_site_is_described_with_its_default() {
+    let mut fields = BTreeMap::new();
+    leaves("", &full_site(), &mut fields);
+    let names: BTreeSet<String> = fields.into_keys().collect();
+    let is_site_key = |key: &str| {
+        let first = key.split(['.', '[']).next().unwrap_or_default();
+        !is_edge_key(key) && ["name", "hosts", "origins", "rules", "cache"].contains(&first)
+    };
+    let described = described(is_site_key);
+    let own: BTreeSet<String> = described.keys().cloned().collect();
+    assert_eq!(own, names);
+    let defaults = site_defaults();
+    for (key, own) in described {
+        let simple = |value: &&Value| value.is_number() || value.is_boolean();
+        match defaults.get(&key).filter(simple) {
+            Some(value) => assert_eq!(own.default, format!("`{value}`"), "{key}"),
+            None if key.starts_with("cache.") => assert_eq!(own.default, cache_default(&key)),
+            None => assert!(!own.default.contains('`'), "{key} has no default"),
+        }
+    }
+}
+
+/// What the API's own description says of a caching field's default.
+fn cache_default(key: &str) -> String {
+    let openapi = std::fs::read_to_string(markdown::root().join("control/openapi.json")).unwrap();
+    let openapi: Value = serde_json::from_str(&openapi).unwrap();
+    let properties = &openapi["components"]["schemas"]["Cache"]["properties"];
+    let description = &properties[key.trim_start_matches("cache.")]["description"];
+    let text = description.as_str().unwrap_or_else(|| panic!("{key} in {properties}"));
+    let default = text.rsplit_once("Default: ").unwrap().1.trim_end_matches('.').replace('\n', " ");
+    let literal = default == "true" || default == "false" || default.parse::<u64>().is_ok();
+    if literal { format!("`{default}`") } else { default }
+}
+
+/// Numbers of a site that are out of range are refused with the limits described.
+#[test]
+fn limits_of_a_site_are_the_ones_enforced() {
+    let mut described = described(|key| key.ends_with("_seconds") && !is_edge_key(key));
+    described.retain(|key, _| key.starts_with("origins[]") || key.starts_with("cache."));
+    assert_eq!(described.len(), 8);
+    for (key, own) in described {
+        let mut site = full_site();
+        site["rules"][0].as_object_mut().unwrap().remove("rewrite");
+        let pointer = format!("/{}", key.replace("[]", "/0").replace('.', "/"));
+        *site.pointer_mut(&pointer).unwrap() = json!(u32::MAX);
+        let problems = problems_of_site(site);
+        let expected = format!("must be {} seconds", own.range);
+        assert!(problems.len() == 1 && problems[0].contains(&expected), "{key}: {problems:?}");
+    }
+}
