@@ -86,9 +86,10 @@ pub(crate) fn hash(name: &[u8]) -> [u8; 16] {
 }
 
 /// Pingora's key for a name.
-pub(crate) fn cache_key(name: &[u8]) -> CacheKey {
+pub(crate) fn cache_key(name: Vec<u8>) -> CacheKey {
+    let hash = hash(&name);
     let mut key = CacheKey::new(name, String::new());
-    key.set_primary_bin_override(hash(name));
+    key.set_primary_bin_override(hash);
     key
 }
 

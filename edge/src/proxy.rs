@@ -103,8 +103,9 @@ impl ProxyHttp for Edge {
     }
 
     fn cache_key_callback(&self, _: &Session, ctx: &mut Context) -> Result<CacheKey> {
-        match &ctx.lookup {
-            Lookup::Named(name) => Ok(cache::cache_key(name)),
+        match &mut ctx.lookup {
+            // the key holds the name from here on
+            Lookup::Named(name) => Ok(cache::cache_key(std::mem::take(name))),
             Lookup::Bypass { .. } => {
                 Error::e_explain(ErrorType::InternalError, "a lookup without a name")
             }
