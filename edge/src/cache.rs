@@ -29,6 +29,8 @@ pub(crate) struct Head {
     variance: Option<[u8; 16]>,
     /// Whether the header says how long the body is.
     has_length: bool,
+    /// The status line and fields as clients are sent them, without what each reuse adds.
+    wire: Box<[u8]>,
     /// Whether the header has fields that are for caches only.
     pub(crate) consumed: bool,
 }
@@ -37,7 +39,7 @@ impl store::Head for Head {
     fn weight(&self) -> usize {
         let fields = self.header.headers.iter();
         let fields = fields.map(|(name, value)| name.as_str().len() + value.len() + FIELD_BYTES);
-        size_of::<Self>() + fields.sum::<usize>()
+        size_of::<Self>() + self.wire.len() + fields.sum::<usize>()
     }
 }
 
@@ -49,8 +51,37 @@ impl Head {
             variance: meta.variance(),
             has_length: header.headers.contains_key(http::header::CONTENT_LENGTH),
             consumed: keep::has_consumed_fields(&header.headers),
+            wire: wire(&header),
             header,
         })
+    }
+
+    pub(crate) fn kept(&self) -> Kept {
+        self.kept
+    }
+
+    pub(crate) fn fields(&self) -> &http::HeaderMap {
+        &self.header.headers
+    }
+
+    pub(crate) fn status(&self) -> http::StatusCode {
+        self.header.status
+    }
+
+    /// Which variant of its name this is, by the fields that its `Vary` names.
+    pub(crate) fn variance(&self) -> Option<[u8; 16]> {
+        self.variance
+    }
+
+    /// Writes the status line and the fields of a response with a body of `length` bytes, up to where each reuse adds
+    /// its own.
+    pub(crate) fn write_to(&self, out: &mut Vec<u8>, length: u64) {
+        out.extend_from_slice(&self.wire);
+        if !self.has_length {
+            out.extend_from_slice(b"Content-Length: ");
+            out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
     }
 
     /// As Pingora wants it. `length` is the body's, where it is known.
@@ -65,6 +96,18 @@ impl Head {
         }
         Ok(meta)
     }
+}
+
+fn wire(header: &ResponseHeader) -> Box<[u8]> {
+    let mut sent = header.clone();
+    for name in &semantics::fields::CONSUMED_FIELDS {
+        sent.remove_header(name);
+    }
+    let reason = sent.status.canonical_reason().unwrap_or_default();
+    let mut wire = Vec::with_capacity(512);
+    wire.extend_from_slice(format!("HTTP/1.1 {} {reason}\r\n", sent.status.as_str()).as_bytes());
+    sent.header_to_h1_wire(&mut wire);
+    wire.into()
 }
 
 /// What Pingora computes Age and freshness from: a creation that lies the response's age in the past.
@@ -83,6 +126,17 @@ pub(crate) fn hash(name: &[u8]) -> [u8; 16] {
     let mut hash = [0; 16];
     blake3::Hasher::new().update(name).finalize_xof().fill(&mut hash);
     hash
+}
+
+/// The variant that a request with the fields `request` selects of a response with the fields `stored`; none for a
+/// response without `Vary` (RFC 9111 §4.1).
+pub(crate) fn variance(stored: &http::HeaderMap, request: &http::HeaderMap) -> Option<[u8; 16]> {
+    if !stored.contains_key(http::header::VARY) {
+        return None;
+    }
+    let mut key = Vec::with_capacity(128);
+    semantics::vary::variant_key(stored, request, &mut key);
+    (!key.is_empty()).then(|| hash(&key))
 }
 
 /// Pingora's key for a name.

@@ -98,7 +98,7 @@ pub(crate) struct Origins {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct AccessLog {
     pub(crate) path: Option<PathBuf>,
-    pub(crate) queue_max_lines: usize,
+    pub(crate) buffer_max_bytes: usize,
 }
 
 /// Places of addresses.
@@ -165,7 +165,7 @@ impl Default for Origins {
 
 impl Default for AccessLog {
     fn default() -> Self {
-        Self { path: None, queue_max_lines: 16_384 }
+        Self { path: None, buffer_max_bytes: 8 << 20 }
     }
 }
 
@@ -206,7 +206,12 @@ impl Config {
                 1,
                 86_400,
             ),
-            ("access_log.queue_max_lines", self.access_log.queue_max_lines as u64, 1, 1 << 24),
+            (
+                "access_log.buffer_max_bytes",
+                self.access_log.buffer_max_bytes as u64,
+                1_024,
+                1 << 32,
+            ),
         ];
         let wrong = numbers.iter().filter(|(_, value, least, most)| value < least || value > most);
         let lines: Vec<String> = wrong

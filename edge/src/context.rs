@@ -9,7 +9,7 @@ use crate::stage::reuse::{Kept, Outcome};
 use route::Rule;
 use semantics::directives::RequestDirectives;
 use semantics::policy::CachePolicy;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -21,6 +21,8 @@ pub(crate) struct Context {
     pub(crate) started: Instant,
     /// The generation this request is served from, from start to end.
     pub(crate) snapshot: Arc<Snapshot>,
+    /// Whose request it is; nobody's for a fetch in the background.
+    pub(crate) client: Option<IpAddr>,
     /// `identify`
     pub(crate) identity: Option<Identity>,
     /// `route`
@@ -82,6 +84,7 @@ impl Context {
             received: crate::clock::now(),
             started: Instant::now(),
             snapshot,
+            client: None,
             identity: None,
             route: None,
             lookup: Lookup::default(),

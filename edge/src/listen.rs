@@ -7,11 +7,12 @@
 mod head;
 mod stream;
 
-pub(crate) use head::Refusal;
+pub(crate) use head::{Plain, Refusal, fields};
 
 use crate::config;
+use crate::plain::PlainHits;
 use crate::telemetry::Telemetry;
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
@@ -35,6 +36,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// What the connections of this edge share.
 pub(crate) struct Front<A> {
     pub(crate) app: Arc<A>,
+    pub(crate) plain_hits: PlainHits,
     pub(crate) limits: Limits,
     pub(crate) telemetry: Arc<Telemetry>,
     /// True once the edge is being stopped.
@@ -112,18 +114,44 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
                 Err(NoHead::Refused(refusal)) => return self.refuse(stream, client, refusal).await,
             };
             drop(buffer.split_to(head.skipped));
-            // what follows a request without a body is the next request's, and stays here
-            let given = if head.alone { buffer.split_to(head.length) } else { buffer.split() };
-            let mut session = ServerSession::new_http1(stream);
-            session.set_pipelined_prefix(given);
-            match self.app.process_new_http(session, &self.stopping).await {
-                Some(reused) => stream = reused.consume().0,
+            let _busy = self.telemetry.metrics.request_begun();
+            stream = match self.answer(stream, &mut buffer, head, client).await {
+                Some(stream) => stream,
                 None => return,
+            };
+            if *self.stopping.borrow() {
+                return;
             }
-            if buffer.is_empty() {
+            if buffer.is_empty() && buffer.capacity() > HEAD_START_BYTES {
                 buffer = BytesMut::new();
             }
         }
+    }
+
+    /// Answers the request at the beginning of `buffer`, and takes it out. The connection comes back if it can be used
+    /// for another request.
+    async fn answer(
+        &self,
+        mut stream: Stream,
+        buffer: &mut BytesMut,
+        head: head::Head,
+        client: SocketAddr,
+    ) -> Option<Stream> {
+        if let Some(plain) = head.plain.filter(|_| !*self.stopping.borrow()) {
+            match self.plain_hits.answer(&mut stream, client.ip(), plain, buffer).await {
+                Some(Ok(())) => {
+                    buffer.advance(head.length);
+                    return Some(stream);
+                }
+                Some(Err(_)) => return None, // gone, or as good as gone
+                None => {}
+            }
+        }
+        // what follows a request without a body is the next request's, and stays here
+        let given = if head.alone { buffer.split_to(head.length) } else { buffer.split() };
+        let mut session = ServerSession::new_http1(stream);
+        session.set_pipelined_prefix(given);
+        self.app.process_new_http(session, &self.stopping).await.map(|reused| reused.consume().0)
     }
 
     async fn read_head(
@@ -152,17 +180,12 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
         }
     }
 
-    /// Waits, without a buffer, for a request to begin.
+    /// Waits for a request to begin.
     async fn first_bytes(&self, stream: &mut Stream, buffer: &mut BytesMut) -> Result<(), NoHead> {
-        let mut stopping = self.stopping.clone();
         buffer.reserve(HEAD_START_BYTES);
-        tokio::select! {
-            biased;
-            read = timeout(self.limits.idle_timeout, stream.read_buf(buffer)) => match read {
-                Ok(Ok(1..)) => Ok(()),
-                _ => Err(NoHead::Ended),
-            },
-            _ = stopping.wait_for(|stopping| *stopping) => Err(NoHead::Ended),
+        match timeout(self.limits.idle_timeout, stream.read_buf(buffer)).await {
+            Ok(Ok(1..)) => Ok(()),
+            _ => Err(NoHead::Ended),
         }
     }
 

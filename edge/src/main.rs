@@ -9,6 +9,7 @@ mod context;
 mod feed;
 mod listen;
 mod origin;
+mod plain;
 mod proxy;
 mod record;
 mod request_id;

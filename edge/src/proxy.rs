@@ -118,12 +118,7 @@ impl ProxyHttp for Edge {
         _: &mut Context,
         request: &RequestHeader,
     ) -> Option<HashBinary> {
-        if !meta.headers().contains_key(header::VARY) {
-            return None;
-        }
-        let mut key = Vec::with_capacity(128);
-        semantics::vary::variant_key(meta.headers(), &request.headers, &mut key);
-        (!key.is_empty()).then(|| cache::hash(&key))
+        cache::variance(meta.headers(), &request.headers)
     }
 
     async fn cache_hit_filter(
@@ -430,7 +425,8 @@ impl Edge {
     fn route(&self, session: &Session, ctx: &mut Context) -> Result<route::Route, Failure> {
         let request = session.req_header();
         let client = session.client_addr().and_then(|address| address.as_inet());
-        let client = client.map_or(NOBODY, std::net::SocketAddr::ip);
+        ctx.client = client.map(std::net::SocketAddr::ip);
+        let client = ctx.client.unwrap_or(NOBODY);
         let identity = identify::decide(&request.uri, &request.headers, client, &self.pseudonym)?;
         let decided = route::decide(&request.uri, &identity, &ctx.snapshot);
         ctx.identity = Some(identity);

@@ -1,16 +1,17 @@
-//! Counts and logs a request that is over.
+//! Counts and logs requests that are over.
 
 use crate::context::Context;
-use crate::stage::deliver::{CACHE_STATUS, Handling};
-use crate::stage::record::{Line, milliseconds, origin_part};
-use crate::telemetry::{Telemetry, rfc3339};
+use crate::stage::deliver::CACHE_STATUS;
+use crate::stage::record::{Over, origin_part};
+use crate::telemetry::Telemetry;
 use http::{HeaderMap, HeaderName, Version, header};
 use pingora_proxy::Session;
+use std::borrow::Cow;
 
 /// Characters of a field that the log keeps.
 const FIELD_MAX_CHARACTERS: usize = 512;
 
-/// Counts a request, and logs it where there is a log. Fetches in the background count with the origin only.
+/// Counts and logs a request that went through Pingora. Fetches in the background count with the origin only.
 pub(crate) fn request(telemetry: &Telemetry, session: &Session, context: &Context) {
     if context.forward.request_time.is_some() {
         telemetry.metrics.origin_request(context.forward.status);
@@ -18,47 +19,41 @@ pub(crate) fn request(telemetry: &Telemetry, session: &Session, context: &Contex
     if session.subrequest_ctx.is_some() {
         return;
     }
-    let status = session.response_written().map_or(0, |head| head.status.as_u16());
-    let body_bytes = session.body_bytes_sent() as u64;
-    let duration = context.started.elapsed();
-    telemetry.metrics.request(context.handling, status, body_bytes, duration);
-    let Some(log) = &telemetry.log else { return };
     let request = session.req_header();
-    let client = context.identity.as_ref().map(|identity| identity.client);
-    let line = Line {
-        time: rfc3339(context.received),
-        request_id: context.request_id.to_string(),
-        client: client.map_or_else(String::new, |client| client.to_string()),
-        client_country: client.and_then(|client| telemetry.country(client)),
-        method: request.method.to_string(),
+    let written = session.response_written();
+    telemetry.over(Over {
+        received: context.received,
+        request_id: Some(context.request_id),
+        client: context.client,
+        client_country: None,
+        method: request.method.as_str(),
         scheme: "http",
-        host: context
-            .identity
-            .as_ref()
-            .map_or_else(String::new, |identity| identity.host.to_string()),
-        target: request.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+        host: context.identity.as_ref().map_or("", |identity| identity.host.authority()),
+        target: request.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str),
         protocol: if request.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" },
-        status,
-        body_bytes,
-        duration_ms: milliseconds(duration.as_micros()),
-        site: context.route.as_ref().map(|routed| routed.served.site.name.to_string()),
-        cache: context.handling.as_str(),
-        cache_status: last(session.response_written().map(|head| &head.headers), &CACHE_STATUS),
+        status: written.map_or(0, |head| head.status.as_u16()),
+        body_bytes: session.body_bytes_sent() as u64,
+        duration: context.started.elapsed(),
+        site: context.route.as_ref().map(|routed| &*routed.served.site.name),
+        handling: context.handling,
+        cache_status: last(written.map(|head| &head.headers), &CACHE_STATUS),
         origin: origin_part(context),
         error: context.failure,
         user_agent: last(Some(&request.headers), &header::USER_AGENT),
         referer: last(Some(&request.headers), &header::REFERER),
-    };
-    debug_assert!(
-        context.handling != Handling::Hit || line.origin.is_none(),
-        "a hit asks no origin"
-    );
-    log.write(&telemetry.metrics, line);
+    });
 }
 
 /// The last line of a field, shortened.
-fn last(fields: Option<&HeaderMap>, name: &HeaderName) -> String {
+fn last<'h>(fields: Option<&'h HeaderMap>, name: &HeaderName) -> Cow<'h, str> {
     let value = fields.and_then(|fields| fields.get_all(name).iter().next_back());
-    let text = value.map(|value| String::from_utf8_lossy(value.as_bytes()));
-    text.map_or_else(String::new, |text| text.chars().take(FIELD_MAX_CHARACTERS).collect())
+    value.map_or(Cow::Borrowed(""), |value| shorten(String::from_utf8_lossy(value.as_bytes())))
+}
+
+/// At most [`FIELD_MAX_CHARACTERS`] of a text.
+pub(crate) fn shorten(text: Cow<'_, str>) -> Cow<'_, str> {
+    if text.len() <= FIELD_MAX_CHARACTERS {
+        return text;
+    }
+    Cow::Owned(text.chars().take(FIELD_MAX_CHARACTERS).collect())
 }

@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::feed::{Feed, Link, StateDirectory, Token};
 use crate::listen::{Front, Limits};
 use crate::origin::Addresses;
+use crate::plain::PlainHits;
 use crate::proxy::Edge;
 use crate::snapshot::Current;
 use crate::telemetry::Telemetry;
@@ -122,7 +123,7 @@ fn store_limits(config: &Config) -> StoreLimits {
 fn telemetry(config: &Config) -> anyhow::Result<Telemetry> {
     let log = &config.access_log;
     let open = |path: &std::path::PathBuf| {
-        AccessLog::open(path, log.queue_max_lines)
+        AccessLog::open(path, log.buffer_max_bytes)
             .with_context(|| format!("`access_log.path`: can't open `{}`", path.display()))
     };
     let database = |path: &std::path::PathBuf| {
@@ -206,9 +207,16 @@ impl Servers {
             upstream_keepalive_pool_size: config.origins.idle_connections_max,
             ..ServerConf::default()
         };
+        let plain_hits = PlainHits {
+            current: Arc::clone(&edge.current),
+            cache: edge.cache,
+            telemetry: Arc::clone(telemetry),
+            stall_timeout: edge.stall_timeout,
+        };
         let proxy = Arc::new(http_proxy(&Arc::new(conf), edge));
         let front = Arc::new(Front {
             app: Arc::clone(&proxy),
+            plain_hits,
             limits: Limits::new(&config.http),
             telemetry: Arc::clone(telemetry),
             stopping: stop.watch(),
@@ -231,7 +239,7 @@ impl Servers {
         stop.stopping.send_replace(true);
         self.proxy.http_cleanup().await;
         let deadline = Instant::now() + drain;
-        while telemetry.metrics.open_connections() > 0 && Instant::now() < deadline {
+        while telemetry.metrics.open_requests() > 0 && Instant::now() < deadline {
             sleep(DRAIN_STEP).await;
         }
         stop.ended.send_replace(true);

@@ -211,6 +211,12 @@ impl Origin {
 }
 
 impl Changes {
+    /// Whether nothing is changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.remove.is_empty() && self.set.is_empty()
+    }
+
     fn resolve(written: &HeaderChanges) -> Option<Self> {
         let name = |name: &String| HeaderName::try_from(name.as_str()).ok();
         let remove = written.remove.iter().map(name).collect::<Option<_>>()?;

@@ -3,7 +3,9 @@
 //! What two parsers could read in two ways is refused: bare line feeds, folded lines, a space before a colon, two
 //! lengths, a length beside a transfer coding, a missing or second Host, bytes that no request line has.
 
+use http::{HeaderMap, HeaderName, HeaderValue};
 use memchr::memchr;
+use std::ops::Range;
 
 /// Fields in one head.
 pub(crate) const FIELDS_MAX: usize = 100;
@@ -17,6 +19,57 @@ pub(crate) struct Head {
     pub(crate) skipped: usize,
     /// Whether nothing follows that belongs to this request: no body, no upgrade.
     pub(crate) alone: bool,
+    /// For a GET that any stored response may answer as it is.
+    pub(crate) plain: Option<Plain>,
+}
+
+/// Where the parts of a plain request lie, counted from the first byte of its request line. Plain is a GET in origin
+/// form that says nothing of caching, conditions, ranges, connections or loops.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Plain {
+    target: Place,
+    host: Place,
+    user_agent: Place,
+    referer: Place,
+}
+
+/// A part of a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    start: usize,
+    end: usize,
+}
+
+impl Place {
+    /// Where `part`, a slice of `whole`, lies in it.
+    fn of(part: &[u8], whole: &[u8]) -> Self {
+        let start = part.as_ptr().addr().saturating_sub(whole.as_ptr().addr());
+        Self { start, end: start + part.len() }
+    }
+
+    fn text(self, head: &[u8]) -> &str {
+        let bytes = head.get(Range { start: self.start, end: self.end }).unwrap_or_default();
+        std::str::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+impl Plain {
+    /// The target: path and query.
+    pub(crate) fn target(self, head: &[u8]) -> &str {
+        self.target.text(head)
+    }
+
+    pub(crate) fn host(self, head: &[u8]) -> &str {
+        self.host.text(head)
+    }
+
+    pub(crate) fn user_agent(self, head: &[u8]) -> &str {
+        self.user_agent.text(head)
+    }
+
+    pub(crate) fn referer(self, head: &[u8]) -> &str {
+        self.referer.text(head)
+    }
 }
 
 /// Why a head is refused; displayed as the reason for logs and the answer.
@@ -78,6 +131,11 @@ struct Facts<'b> {
     coded: bool,
     upgrade: bool,
     fields: usize,
+    get: bool,
+    /// A field that decides whether, or how, a stored response may answer.
+    special: bool,
+    user_agent: &'b [u8],
+    referer: &'b [u8],
 }
 
 /// Reads a head from the beginning of `bytes`; none when its end has not arrived. A wrong line is refused when it is
@@ -100,8 +158,15 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
         }
         facts.read_field_line(line)?;
     }
+    let whole = bytes.get(skipped..).unwrap_or_default();
+    let plain = facts.plain(whole);
     let alone = facts.finish()?;
-    Ok(Some(Head { length: bytes.len() - skipped - rest.len(), skipped, alone }))
+    Ok(Some(Head {
+        length: whole.len() - rest.len(),
+        skipped,
+        alone,
+        plain: plain.filter(|_| alone),
+    }))
 }
 
 /// A line without its end, and what comes after.
@@ -144,6 +209,7 @@ impl<'b> Facts<'b> {
         if target.first() != Some(&b'/') && !asterisk && absolute_authority(target).is_none() {
             return Err(Refusal::RequestLine);
         }
+        self.get = method == b"GET";
         self.target = target;
         Ok(())
     }
@@ -166,9 +232,20 @@ impl<'b> Facts<'b> {
                 self.upgrade = true;
                 Ok(())
             }
+            7 if name.eq_ignore_ascii_case(b"referer") => {
+                self.referer = value;
+                Ok(())
+            }
+            10 if name.eq_ignore_ascii_case(b"user-agent") => {
+                self.user_agent = value;
+                Ok(())
+            }
             14 if name.eq_ignore_ascii_case(b"content-length") => self.read_length(value),
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.read_coding(value),
-            _ => Ok(()),
+            _ => {
+                self.special |= is_special(name, value);
+                Ok(())
+            }
         }
     }
 
@@ -184,6 +261,17 @@ impl<'b> Facts<'b> {
     fn read_coding(&mut self, value: &[u8]) -> Result<(), Refusal> {
         let again = std::mem::replace(&mut self.coded, true);
         if again || !value.eq_ignore_ascii_case(b"chunked") { Err(Refusal::Length) } else { Ok(()) }
+    }
+
+    fn plain(&self, whole: &[u8]) -> Option<Plain> {
+        let host = self.host.filter(|_| self.get && !self.special && !self.old)?;
+        let place = |part| Place::of(part, whole);
+        (self.target.first() == Some(&b'/')).then(|| Plain {
+            target: place(self.target),
+            host: place(host),
+            user_agent: place(self.user_agent),
+            referer: place(self.referer),
+        })
     }
 
     /// What only the whole head tells. True when the request has no body and is no upgrade.
@@ -202,6 +290,48 @@ impl<'b> Facts<'b> {
         let empty = self.length.is_none_or(|length| length.iter().all(|digit| *digit == b'0'));
         Ok(empty && !self.coded && !self.upgrade)
     }
+}
+
+/// The fields of a head that [`read`] has passed.
+pub(crate) fn fields(head: &[u8]) -> HeaderMap {
+    let mut fields = HeaderMap::with_capacity(16);
+    let mut rest = next_line(head).ok().flatten().map_or(head, |(_, after)| after);
+    while let Ok(Some((line, after))) = next_line(rest) {
+        rest = after;
+        let Some(colon) = memchr(b':', line) else { break };
+        let (name, value) = line.split_at(colon);
+        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
+        {
+            fields.append(name, value);
+        }
+    }
+    fields
+}
+
+/// Whether a field decides about stored responses (RFC 9111 §5.2.1, RFC 9110 §13.1, §14.2), the connection, or loops.
+fn is_special(name: &[u8], value: &[u8]) -> bool {
+    const NAMES: [&[u8]; 14] = [
+        b"te",
+        b"range",
+        b"expect",
+        b"pragma",
+        b"if-range",
+        b"if-match",
+        b"cdn-loop",
+        b"keep-alive",
+        b"cache-control",
+        b"if-none-match",
+        b"if-modified-since",
+        b"if-unmodified-since",
+        b"proxy-authorization",
+        b"proxy-connection",
+    ];
+    if name.eq_ignore_ascii_case(b"connection") {
+        return !value.eq_ignore_ascii_case(b"keep-alive");
+    }
+    NAMES.iter().any(|special| name.eq_ignore_ascii_case(special))
 }
 
 /// The authority of a target in absolute form with a scheme we serve.
@@ -297,6 +427,52 @@ mod tests {
             check(&with(&format!("Transfer-Encoding: {value}")), Err(Refusal::Length));
         }
         check("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", Err(Refusal::Length));
+    }
+
+    #[test]
+    fn only_a_get_that_asks_for_nothing_special_is_plain() {
+        let plain = |request_line: &str, fields: &str| {
+            let head =
+                format!("{request_line}\r\nHost: a.example\r\nUser-Agent: b\r\n{fields}\r\n");
+            let plain = read(head.as_bytes()).unwrap().unwrap().plain?;
+            let head = head.as_bytes();
+            assert_eq!(
+                (plain.host(head), plain.user_agent(head), plain.referer(head)),
+                ("a.example", "b", "")
+            );
+            Some(plain.target(head).to_owned())
+        };
+        assert_eq!(
+            plain("GET /a?b HTTP/1.1", "Accept: */*\r\nConnection: keep-alive\r\n").as_deref(),
+            Some("/a?b")
+        );
+        for request_line in [
+            "HEAD / HTTP/1.1",
+            "GET / HTTP/1.0",
+            "POST / HTTP/1.1",
+            "GET http://a.example/ HTTP/1.1",
+        ] {
+            assert_eq!(plain(request_line, ""), None, "{request_line}");
+        }
+        for field in [
+            "Range: bytes=0-1",
+            "If-None-Match: *",
+            "cache-control: no-cache",
+            "Connection: close",
+            "CDN-Loop: x",
+            "Content-Length: 1",
+            "Upgrade: h2c",
+        ] {
+            assert_eq!(plain("GET / HTTP/1.1", &format!("{field}\r\n")), None, "{field}");
+        }
+    }
+
+    #[test]
+    fn fields_are_read_as_they_are() {
+        let read =
+            fields(b"GET / HTTP/1.1\r\nHost: a\r\nAccept:  x, y \r\naccept: z\r\n\r\nX: next");
+        assert_eq!(read.len(), 3);
+        assert_eq!(read.get_all("accept").iter().collect::<Vec<_>>(), ["x, y", "z"]);
     }
 
     #[test]

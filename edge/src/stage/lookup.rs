@@ -1,7 +1,9 @@
 //! May the store answer this request at all, and under which name?
 
 use crate::context::Routed;
-use crate::stage::identify::Identity;
+use crate::stage::identify::{Identity, Scheme};
+use ::route::Host;
+use api::id::SiteId;
 use http::{HeaderMap, Method, Uri, header};
 use semantics::cache_status::Forward;
 use semantics::policy::CachePolicy;
@@ -53,16 +55,33 @@ fn has_body(fields: &HeaderMap) -> bool {
     length.is_some_and(|length| length != b"0") || fields.contains_key(header::TRANSFER_ENCODING)
 }
 
+/// The name of a response to GET.
+pub(crate) fn name(uri: &Uri, identity: &Identity, routed: &Routed, epoch: u64) -> Vec<u8> {
+    name_of(uri.path(), uri.query(), identity.scheme, &identity.host, &routed.served.site.id, epoch)
+}
+
 /// The name of a response to GET: everything it may depend on beside what `Vary` names, each part behind its length,
 /// so that no two names are the same bytes.
-pub(crate) fn name(uri: &Uri, identity: &Identity, routed: &Routed, epoch: u64) -> Vec<u8> {
-    let site = routed.served.site.id.as_str();
-    let (scheme, host) = (identity.scheme.as_str(), identity.host.authority());
-    let (path, query) = (uri.path(), uri.query());
-    let mut name =
-        Vec::with_capacity(48 + site.len() + host.len() + path.len() + query.map_or(0, str::len));
+pub(crate) fn name_of(
+    path: &str,
+    query: Option<&str>,
+    scheme: Scheme,
+    host: &Host,
+    site: &SiteId,
+    epoch: u64,
+) -> Vec<u8> {
+    let parts = [
+        Some(site.as_str()),
+        Some("GET"),
+        Some(scheme.as_str()),
+        Some(host.authority()),
+        Some(path),
+        query,
+    ];
+    let bytes: usize = parts.iter().flatten().map(|part| part.len()).sum();
+    let mut name = Vec::with_capacity(bytes + 8 + 4 * parts.len());
     name.extend_from_slice(&epoch.to_le_bytes());
-    for part in [Some(site), Some("GET"), Some(scheme), Some(host), Some(path), query] {
+    for part in parts {
         // an absent query is not an empty one
         let length =
             part.map_or(u32::MAX, |part| u32::try_from(part.len()).unwrap_or(u32::MAX - 1));
@@ -127,7 +146,7 @@ mod tests {
         ) {
             let routed = testing::routed();
             let of = |uri: &str, host: &str| {
-                let host = route::Host::parse(host, 80).ok()?;
+                let host = Host::parse(host, 80).ok()?;
                 let identity = Identity { host, ..testing::identity("a") };
                 Some((name(&uri.parse().ok()?, &identity, &routed, 0), identity.host.authority().to_owned()))
             };

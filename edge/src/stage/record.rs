@@ -1,82 +1,169 @@
-//! What is remembered of a request when it is over.
+//! What is told of a request when it is over.
 
 use crate::context::Context;
+use crate::request_id::RequestId;
 use crate::stage::deliver::Handling;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use std::borrow::Cow;
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, SystemTime};
 
-/// One line of the access log.
+/// A request that is over, as a line of the access log tells it.
 #[derive(Debug, Serialize)]
-pub(crate) struct Line {
+pub(crate) struct Over<'r> {
     /// When the head was there: RFC 3339, UTC, milliseconds.
-    pub(crate) time: String,
-    pub(crate) request_id: String,
-    pub(crate) client: String,
+    #[serde(rename = "time", serialize_with = "as_rfc3339")]
+    pub(crate) received: SystemTime,
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_text")]
+    pub(crate) request_id: Option<RequestId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) client: Option<IpAddr>,
+    /// ISO 3166-1, where a database knows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) client_country: Option<String>,
-    pub(crate) method: String,
+    pub(crate) method: &'r str,
     pub(crate) scheme: &'static str,
-    pub(crate) host: String,
-    pub(crate) target: String,
+    pub(crate) host: &'r str,
+    pub(crate) target: &'r str,
     pub(crate) protocol: &'static str,
     pub(crate) status: u16,
     /// Bytes of the body sent.
     pub(crate) body_bytes: u64,
-    pub(crate) duration_ms: f64,
+    #[serde(rename = "duration_ms", serialize_with = "as_milliseconds")]
+    pub(crate) duration: Duration,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) site: Option<String>,
+    pub(crate) site: Option<&'r str>,
     /// What the cache did: `hit`, `miss`, …
-    pub(crate) cache: &'static str,
+    #[serde(rename = "cache", serialize_with = "as_word")]
+    pub(crate) handling: Handling,
     /// What Cache-Status said.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub(crate) cache_status: String,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) cache_status: Cow<'r, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) origin: Option<OriginPart>,
-    /// The `error` token of Proxy-Status.
+    pub(crate) origin: Option<OriginPart<'r>>,
+    /// The `error` token of Proxy-Status, or why a head was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<&'static str>,
-    pub(crate) user_agent: String,
-    pub(crate) referer: String,
+    pub(crate) user_agent: Cow<'r, str>,
+    pub(crate) referer: Cow<'r, str>,
 }
 
 /// What the origin had to do with a request.
 #[derive(Debug, Serialize)]
-pub(crate) struct OriginPart {
-    pub(crate) name: String,
+pub(crate) struct OriginPart<'r> {
+    name: &'r str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) address: Option<String>,
+    address: Option<SocketAddr>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) status: Option<u16>,
+    status: Option<u16>,
     /// Until the head of its response was there.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) first_byte_ms: Option<f64>,
-    pub(crate) body_bytes: u64,
-    pub(crate) tries: usize,
-    pub(crate) connection_reused: bool,
+    #[serde(
+        rename = "first_byte_ms",
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "as_maybe_milliseconds"
+    )]
+    first_byte: Option<Duration>,
+    body_bytes: u64,
+    tries: usize,
+    connection_reused: bool,
+}
+
+impl Over<'_> {
+    /// A client whose bytes were no request to be processed.
+    pub(crate) fn refused(client: IpAddr, status: u16, reason: &'static str) -> Self {
+        Self {
+            received: crate::clock::now(),
+            request_id: None,
+            client: Some(client),
+            client_country: None,
+            method: "",
+            scheme: "http",
+            host: "",
+            target: "",
+            protocol: "HTTP/1.1",
+            status,
+            body_bytes: 0,
+            duration: Duration::ZERO,
+            site: None,
+            handling: Handling::Local,
+            cache_status: Cow::Borrowed(""),
+            origin: None,
+            error: Some(reason),
+            user_agent: Cow::Borrowed(""),
+            referer: Cow::Borrowed(""),
+        }
+    }
 }
 
 /// What the origin had to do with this request; none when it wasn't asked.
-pub(crate) fn origin_part(context: &Context) -> Option<OriginPart> {
+pub(crate) fn origin_part(context: &Context) -> Option<OriginPart<'_>> {
     let forward = &context.forward;
     let sent = forward.request_time?;
     let origin = context.route.as_ref()?.rule.origin.as_ref()?;
-    let answered = forward.response_time.and_then(|received| received.duration_since(sent).ok());
     Some(OriginPart {
-        name: origin.name.to_string(),
-        address: forward.address().map(|address| address.to_string()),
+        name: &origin.name,
+        address: forward.address(),
         status: forward.status,
-        first_byte_ms: answered.map(|duration| milliseconds(duration.as_micros())),
+        first_byte: forward.response_time.and_then(|received| received.duration_since(sent).ok()),
         body_bytes: forward.body_bytes,
         tries: forward.tries + 1,
         connection_reused: forward.reused_connection,
     })
 }
 
-/// Microseconds in milliseconds, exact to the microsecond.
-pub(crate) fn milliseconds(microseconds: u128) -> f64 {
-    f64::from(u32::try_from(microseconds).unwrap_or(u32::MAX)) / 1_000.0
+fn as_rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&humantime::format_rfc3339_millis(*time))
+}
+
+fn as_text<S: Serializer>(id: &Option<RequestId>, serializer: S) -> Result<S::Ok, S::Error> {
+    match id {
+        Some(id) => serializer.collect_str(id),
+        None => serializer.serialize_none(),
+    }
+}
+
+fn as_word<S: Serializer>(handling: &Handling, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(handling.as_str())
+}
+
+/// Exact to the microsecond.
+fn as_milliseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    let microseconds = u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
+    serializer.serialize_f64(f64::from(microseconds) / 1_000.0)
+}
+
+fn as_maybe_milliseconds<S: Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => as_milliseconds(duration, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 /// What the request was in metrics: how it was handled, and the class of its status (0 for none).
 pub(crate) const fn class(handling: Handling, status: u16) -> (usize, usize) {
     (handling as usize, (status / 100) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_one_json_object_with_units_in_its_names() {
+        let mut over = Over::refused(IpAddr::from([192, 0, 2, 7]), 400, "host");
+        over.received = SystemTime::UNIX_EPOCH + Duration::from_millis(1_795_168_064_005);
+        over.duration = Duration::from_micros(1_234);
+        over.user_agent = Cow::Borrowed("a \"b\"\n");
+        let line = serde_json::to_string(&over).unwrap();
+        let read: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert!(!line.contains('\n'));
+        assert_eq!(read["time"], "2026-11-20T09:47:44.005Z");
+        assert_eq!(read["client"], "192.0.2.7");
+        assert_eq!(read["duration_ms"], 1.234);
+        assert_eq!(read["cache"], "local");
+        assert_eq!(read["user_agent"], "a \"b\"\n");
+    }
 }

@@ -26,6 +26,7 @@ pub(crate) struct Metrics {
     refused: Vec<IntCounter>,
     connections: IntCounter,
     connections_open: IntGauge,
+    requests_open: IntGauge,
     origin_requests: [IntCounter; STATUS_CLASSES.len()],
     origin_connect_failures: IntCounter,
     pub(crate) log_lines_dropped: IntCounter,
@@ -126,6 +127,8 @@ impl Metrics {
             connections: make
                 .counter("longshore_edge_connections_total", "Connections accepted.")?,
             connections_open: make.gauge("longshore_edge_connections", "Connections open.")?,
+            requests_open: make
+                .gauge("longshore_edge_requests_open", "Requests being answered.")?,
             origin_requests: make.counters(
                 "longshore_edge_origin_requests_total",
                 "Requests sent to origins, by class of the answer's status (`none` for no answer).",
@@ -203,15 +206,19 @@ impl Metrics {
     }
 
     /// Counts a connection, open until the guard is dropped.
-    pub(crate) fn connection_opened(&self) -> OpenConnection {
+    pub(crate) fn connection_opened(&self) -> Open {
         self.connections.inc();
-        self.connections_open.inc();
-        OpenConnection(self.connections_open.clone())
+        Open::new(&self.connections_open)
     }
 
-    /// How many connections are open.
-    pub(crate) fn open_connections(&self) -> i64 {
-        self.connections_open.get()
+    /// Counts a request, open until the guard is dropped.
+    pub(crate) fn request_begun(&self) -> Open {
+        Open::new(&self.requests_open)
+    }
+
+    /// How many requests are being answered.
+    pub(crate) fn open_requests(&self) -> i64 {
+        self.requests_open.get()
     }
 
     /// Everything in Prometheus' text format.
@@ -227,10 +234,17 @@ impl Metrics {
     }
 }
 
-/// A connection that is open.
-pub(crate) struct OpenConnection(IntGauge);
+/// Something that is counted while it is open.
+pub(crate) struct Open(IntGauge);
 
-impl Drop for OpenConnection {
+impl Open {
+    fn new(gauge: &IntGauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Open {
     fn drop(&mut self) {
         self.0.dec();
     }

@@ -52,6 +52,15 @@ impl Reader {
         matches!(self.source, Source::Complete(_))
     }
 
+    /// The whole body at once, where it is complete.
+    #[must_use]
+    pub fn whole(&self) -> Option<Bytes> {
+        match &self.source {
+            Source::Complete(body) => Some(body.clone()),
+            Source::Filling { .. } => None,
+        }
+    }
+
     /// The next piece, or none at the end. Waits for a fill as long as the fill lasts.
     ///
     /// # Errors

@@ -1,0 +1,164 @@
+//! Answers the plainest of requests from the store, without Pingora: a GET that says nothing of caching, conditions or
+//! ranges, for a response that is whole and fresh.
+//!
+//! The same stages decide as for every other request. What isn't plain after all is left to them, untouched: this file
+//! either gives the whole answer or none.
+
+use crate::cache::{self, Cache, Head};
+use crate::clock;
+use crate::listen::{self, Plain};
+use crate::record::shorten;
+use crate::request_id::RequestId;
+use crate::snapshot::{Current, Served};
+use crate::stage::deliver::{self, Handling};
+use crate::stage::identify::Scheme;
+use crate::stage::lookup;
+use crate::stage::record::Over;
+use crate::stage::reuse::{self, Outcome};
+use crate::telemetry::Telemetry;
+use bytes::{Buf, Bytes};
+use http::StatusCode;
+use pingora_core::protocols::Stream;
+use route::Host;
+use semantics::cache_status::{self, CacheStatus};
+use semantics::directives::RequestDirectives;
+use semantics::reuse::Reuse;
+use std::borrow::Cow;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
+
+/// What answers are made from.
+pub(crate) struct PlainHits {
+    pub(crate) current: Current,
+    pub(crate) cache: &'static Cache,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) stall_timeout: Duration,
+}
+
+/// An answer, ready to be sent.
+struct Answer {
+    host: Host,
+    served: Arc<Served>,
+    head: Vec<u8>,
+    /// Where in `head` the value of Cache-Status is.
+    cache_status: std::ops::Range<usize>,
+    status: StatusCode,
+    body: Bytes,
+}
+
+impl PlainHits {
+    /// Answers a request, if a stored response answers it as it is. None when nothing was done; an error when the
+    /// client has gone, or stalls.
+    pub(crate) async fn answer(
+        &self,
+        stream: &mut Stream,
+        client: IpAddr,
+        plain: Plain,
+        request: &[u8],
+    ) -> Option<io::Result<()>> {
+        let (received, started) = (clock::now(), Instant::now());
+        let answer = self.find(plain, request, received)?;
+        let length = answer.body.len() as u64;
+        let sent = self.send(stream, &answer.head, answer.body).await;
+        let cache_status = answer.head.get(answer.cache_status).unwrap_or_default();
+        self.telemetry.over(Over {
+            received,
+            request_id: Some(RequestId::next()),
+            client: Some(client),
+            client_country: None,
+            method: "GET",
+            scheme: Scheme::Http.as_str(),
+            host: answer.host.authority(),
+            target: plain.target(request),
+            protocol: "HTTP/1.1",
+            status: answer.status.as_u16(),
+            body_bytes: if sent.is_ok() { length } else { 0 },
+            duration: started.elapsed(),
+            site: Some(&answer.served.site.name),
+            handling: Handling::Hit,
+            cache_status: String::from_utf8_lossy(cache_status),
+            origin: None,
+            error: sent.is_err().then_some("connection_terminated"),
+            user_agent: shorten(Cow::Borrowed(plain.user_agent(request))),
+            referer: shorten(Cow::Borrowed(plain.referer(request))),
+        });
+        Some(sent)
+    }
+
+    /// Passes the request through the stages, as far as a hit goes.
+    fn find(&self, plain: Plain, request: &[u8], now: SystemTime) -> Option<Answer> {
+        let snapshot = self.current.load();
+        let host = Host::parse(plain.host(request), Scheme::Http.default_port()).ok()?;
+        let served = snapshot.site(host.name())?;
+        let target = plain.target(request);
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (target, None),
+        };
+        let rule = served.site.rule(path).rule;
+        if rule.redirect.is_some()
+            || rule.cache.enabled == Some(false)
+            || !rule.response_headers.is_empty()
+        {
+            return None;
+        }
+        let name =
+            lookup::name_of(path, query, Scheme::Http, &host, &served.site.id, snapshot.epoch);
+        let found = self.cache.store.find(&cache::first_variant(&name), &name)?;
+        let body = found.reader.whole()?;
+        if !is_usable(&found.head, served, now) || !is_selected(&found.head, request) {
+            return None;
+        }
+        let (head, cache_status) =
+            write_head(&found.head, body.len() as u64, found.head.kept().resident(now));
+        let (served, status) = (Arc::clone(served), found.head.status());
+        Some(Answer { host, served, head, cache_status, status, body })
+    }
+
+    /// Sends head and body in as few writes as the client lets it.
+    async fn send(&self, stream: &mut Stream, head: &[u8], mut body: Bytes) -> io::Result<()> {
+        let stalled = |_| io::Error::from(io::ErrorKind::TimedOut);
+        stream.write_all(head).await?;
+        while body.has_remaining() {
+            let written =
+                timeout(self.stall_timeout, stream.write(&body)).await.map_err(stalled)??;
+            body.advance(written);
+        }
+        timeout(self.stall_timeout, stream.flush()).await.map_err(stalled)?
+    }
+}
+
+/// Whether a stored response is fresh, not purged, and of a status that has a body.
+fn is_usable(head: &Head, served: &Served, now: SystemTime) -> bool {
+    let outcome = reuse::decide(head.kept(), &RequestDirectives::default(), served.horizon, now);
+    let fresh = matches!(outcome, Outcome::Stored { reuse: Reuse::Fresh, .. });
+    fresh && head.status() != StatusCode::NO_CONTENT && head.status() != StatusCode::NOT_MODIFIED
+}
+
+/// Whether the request selects this variant (RFC 9111 §4.1). Other variants are looked for by Pingora.
+fn is_selected(head: &Head, request: &[u8]) -> bool {
+    let Some(variance) = head.variance() else { return true };
+    cache::variance(head.fields(), &listen::fields(request)) == Some(variance)
+}
+
+/// The head of a hit, and where in it the value of Cache-Status is.
+fn write_head(head: &Head, length: u64, resident: Duration) -> (Vec<u8>, std::ops::Range<usize>) {
+    let freshness = head.kept().freshness;
+    let mut out = Vec::with_capacity(1_024);
+    head.write_to(&mut out, length);
+    out.extend_from_slice(b"Age: ");
+    out.extend_from_slice(itoa::Buffer::new().format(freshness.age(resident).as_secs()).as_bytes());
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(deliver::CACHE_STATUS.as_str().as_bytes());
+    out.extend_from_slice(b": ");
+    let start = out.len();
+    let ttl = Some(freshness.ttl(resident));
+    CacheStatus { ttl, ..cache_status::Outcome::Hit.into() }.append_to(&mut out);
+    let value = start..out.len();
+    out.extend_from_slice(b"\r\n\r\n");
+    (out, value)
+}
