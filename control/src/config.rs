@@ -2,6 +2,7 @@
 
 use api::token::Scope;
 use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// The control service of Longshore: holds sites and feeds them to the edges.
@@ -30,8 +31,13 @@ pub enum Command {
 /// Where state is.
 #[derive(Debug, Clone, Args)]
 pub struct Place {
-    /// Directory of control's state; made if it is not there
-    #[arg(long, env = "LONGSHORE_DATA", value_name = "DIR")]
+    /// Directory of control's state, which `serve` makes; `control` in `LONGSHORE_DATA` where absent
+    #[arg(
+        long,
+        env = "LONGSHORE_CONTROL_DATA",
+        value_name = "DIR",
+        default_value_os_t = data_dir(std::env::var_os("LONGSHORE_DATA"))
+    )]
     pub data_dir: PathBuf,
     /// `sqlite://PATH?mode=rwc` or `postgres://USER:PASSWORD@HOST/NAME`; `control.db` in the directory where absent
     #[arg(long, env = "DATABASE_URL", hide_env_values = true, value_name = "URL")]
@@ -100,6 +106,12 @@ pub enum TokenCommand {
     },
 }
 
+/// Where `longshore up` has control's state, in its own directory `up`.
+fn data_dir(up: Option<OsString>) -> PathBuf {
+    let up = up.filter(|up| !up.is_empty());
+    Path::new(&up.unwrap_or_else(|| "data".into())).join("control")
+}
+
 impl Place {
     /// The file of the database, where it is one in the data directory.
     pub(crate) fn file(&self) -> Option<PathBuf> {
@@ -155,6 +167,16 @@ mod tests {
     fn arguments_are_consistent() {
         use clap::CommandFactory as _;
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn state_is_where_up_has_it() {
+        let check = |up: Option<&str>, expected: &str| {
+            assert_eq!(data_dir(up.map(Into::into)), Path::new(expected));
+        };
+        check(None, "data/control");
+        check(Some(""), "data/control");
+        check(Some("/srv/longshore"), "/srv/longshore/control");
     }
 
     #[test]

@@ -31,6 +31,9 @@ pub enum OpenError {
     /// The URL names no database that control can use.
     #[error("the database URL must begin with `sqlite:` or `postgres:`")]
     Url(#[source] Option<sqlx::Error>),
+    /// It has no tables yet.
+    #[error("the database is empty; `longshore-control serve` makes its tables")]
+    Empty,
     /// It cannot be reached or written.
     #[error("cannot open the database")]
     Open(#[source] sqlx::Error),
@@ -52,18 +55,24 @@ pub(crate) struct Db {
 }
 
 impl Db {
-    /// Opens the database at `url` and brings its tables up to date.
+    /// Opens the database at `url`, makes its tables where it has none, and brings them up to date.
+    pub(crate) async fn make(url: &str) -> Result<Self, OpenError> {
+        Self::begin(connect(url).await?).await
+    }
+
+    /// Opens the database at `url`, which has tables, and brings them up to date.
     pub(crate) async fn open(url: &str) -> Result<Self, OpenError> {
-        sqlx::any::install_default_drivers();
-        let scheme = url.split(':').next().unwrap_or_default();
-        let sqlite = scheme == "sqlite";
-        if !sqlite && !matches!(scheme, "postgres" | "postgresql") {
-            return Err(OpenError::Url(None));
+        // a file that is not there stays so
+        let file = url.starts_with("sqlite:").then(|| url.replace("mode=rwc", "mode=rw"));
+        let pool = connect(file.as_deref().unwrap_or(url)).await?;
+        match sqlx::query("SELECT one FROM log").fetch_optional(&pool).await {
+            Ok(_) => Self::begin(pool).await,
+            Err(sqlx::Error::Database(error)) if is_no_table(&*error) => Err(OpenError::Empty),
+            Err(error) => Err(OpenError::Open(error)),
         }
-        let options: AnyConnectOptions =
-            url.parse().map_err(|error| OpenError::Url(Some(error)))?;
-        try_once(&options).await.map_err(OpenError::Open)?;
-        let pool = pool(sqlite).connect_with(options).await.map_err(OpenError::Open)?;
+    }
+
+    async fn begin(pool: AnyPool) -> Result<Self, OpenError> {
         sqlx::migrate!().run(&pool).await.map_err(OpenError::Migrate)?;
         let (log, newest) = feed::begin(&pool).await.map_err(OpenError::Open)?;
         let (writer, feed_readers) = (Mutex::new(()), Semaphore::new(FEED_READERS_MAX));
@@ -114,6 +123,23 @@ impl Db {
     pub(crate) async fn close(&self) {
         self.pool.close().await;
     }
+}
+
+/// Whether a statement failed because its table is not there, in the words of either database.
+fn is_no_table(error: &dyn sqlx::error::DatabaseError) -> bool {
+    error.code().as_deref() == Some("42P01") || error.message().starts_with("no such table")
+}
+
+async fn connect(url: &str) -> Result<AnyPool, OpenError> {
+    sqlx::any::install_default_drivers();
+    let scheme = url.split(':').next().unwrap_or_default();
+    let sqlite = scheme == "sqlite";
+    if !sqlite && !matches!(scheme, "postgres" | "postgresql") {
+        return Err(OpenError::Url(None));
+    }
+    let options: AnyConnectOptions = url.parse().map_err(|error| OpenError::Url(Some(error)))?;
+    try_once(&options).await.map_err(OpenError::Open)?;
+    pool(sqlite).connect_with(options).await.map_err(OpenError::Open)
 }
 
 /// Connects once: the pool would try again and again, and not say why it failed.

@@ -52,6 +52,13 @@ pub enum StartError {
         #[source]
         source: io::Error,
     },
+    /// There is no database yet, and the command makes none.
+    #[error(
+        "there is no database in `{}`; `longshore-control serve` makes one, and --data-dir or LONGSHORE_CONTROL_DATA \
+         names another directory",
+        .0.display()
+    )]
+    NoDatabase(PathBuf),
     /// The database cannot be used.
     #[error(transparent)]
     Database(#[from] OpenError),
@@ -68,14 +75,39 @@ pub struct Server {
     connections: Arc<Semaphore>,
 }
 
-/// Makes the data directory and opens the database.
-pub(crate) async fn open(place: &Place) -> Result<Db, StartError> {
+/// Makes the data directory and the database where they are not there, and opens it.
+async fn make(place: &Place) -> Result<Db, StartError> {
     let data_dir = |source| StartError::DataDir { path: place.data_dir.clone(), source };
     make_private(place).map_err(data_dir)?;
-    // two processes that bring the tables up to date wait for each other
-    let lock = File::create(place.data_dir.join("control.lock")).map_err(data_dir)?;
-    lock.lock().map_err(data_dir)?;
-    Ok(Db::open(&place.url().map_err(data_dir)?).await?)
+    let _lock = lock(place).map_err(data_dir)?;
+    Ok(Db::make(&place.url().map_err(data_dir)?).await?)
+}
+
+/// Opens the database that `serve` made.
+pub(crate) async fn open(place: &Place) -> Result<Db, StartError> {
+    let data_dir = |source| StartError::DataDir { path: place.data_dir.clone(), source };
+    let file = place.file();
+    if file.as_ref().is_some_and(|file| !file.exists()) {
+        return Err(StartError::NoDatabase(place.data_dir.clone()));
+    }
+    // a database that is elsewhere needs no directory here
+    let _lock = match place.data_dir.is_dir() {
+        true => Some(lock(place).map_err(data_dir)?),
+        false => None,
+    };
+    match Db::open(&place.url().map_err(data_dir)?).await {
+        Err(OpenError::Empty) if file.is_some() => {
+            Err(StartError::NoDatabase(place.data_dir.clone()))
+        }
+        opened => Ok(opened?),
+    }
+}
+
+/// Has two processes that bring the tables up to date wait for each other.
+fn lock(place: &Place) -> io::Result<File> {
+    let lock = File::create(place.data_dir.join("control.lock"))?;
+    lock.lock()?;
+    Ok(lock)
 }
 
 /// Makes the directory, and the database's file in it, for this user only.
@@ -97,7 +129,7 @@ impl Server {
         let listen = |source| StartError::Listen { address: config.listen.clone(), source };
         let listener = TcpListener::bind(&config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let db = SharedDb::new(open(&config.place).await?);
+        let db = SharedDb::new(make(&config.place).await?);
         let limits = Limits { followers_max: config.followers_max };
         let app = Arc::new(App::new(db, limits).map_err(StartError::Metrics)?);
         let connections = Arc::new(Semaphore::new(config.connections_max));

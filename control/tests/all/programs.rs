@@ -10,12 +10,15 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
-on_both_databases!(nothing_acknowledged_is_lost_by_kill);
+on_both_databases!(nothing_acknowledged_is_lost_by_kill, only_serve_makes_a_database);
 
 fn program(database: &Database, arguments: &[&str]) -> Command {
     let place = database.place();
     let mut command = Command::new(env!("CARGO_BIN_EXE_longshore-control"));
-    command.args(arguments).env("LONGSHORE_DATA", &place.data_dir).env_remove("DATABASE_URL");
+    command
+        .args(arguments)
+        .env("LONGSHORE_CONTROL_DATA", &place.data_dir)
+        .env_remove("DATABASE_URL");
     command.envs(place.database_url.map(|url| ("DATABASE_URL", url)));
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command
@@ -65,6 +68,67 @@ async fn nothing_acknowledged_is_lost_by_kill(database: Database) {
     let sites = control.get("/v1/sites?limit=200").await.json();
     assert_eq!(numbers.len(), sites["sites"].as_array().unwrap().len());
     assert_eq!(numbers, (1..=newest).collect::<Vec<u64>>());
+}
+
+async fn only_serve_makes_a_database(database: Database) {
+    let directory = database.place().data_dir;
+    let create = ["token", "create", "--name", "x", "--scope", "admin"];
+    for arguments in [&create[..], &["token", "list"]] {
+        let output = run(&database, arguments).await;
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{stderr}");
+        assert!(stderr.contains("longshore-control serve"), "{stderr}");
+        let named = database.place().database_url.is_some()
+            || stderr.contains(&directory.display().to_string());
+        assert!(named && !directory.exists(), "{stderr}");
+    }
+    let (child, _) = serve(&database).await;
+    drop(child);
+    assert_eq!(run(&database, &create).await.status.code(), Some(0));
+}
+
+/// An empty file, or one named by a URL that would have it made, is no database either.
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_need_a_database_with_tables() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("control.db");
+    let url = format!("sqlite://{}?mode=rwc", file.display());
+    let data_dir = directory.path().to_str().unwrap();
+    let database = Database::sqlite();
+    for (place, text) in
+        [(["--database-url", &url], "unable to open"), (["--data-dir", data_dir], "no database in")]
+    {
+        let output = run(&database, &[&["token", "list"], &place[..]].concat()).await;
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains(text) && !file.exists(), "{stderr}");
+    }
+    std::fs::write(&file, "").unwrap();
+    for place in [["--database-url", &url], ["--data-dir", data_dir]] {
+        let output = run(&database, &[&["token", "list"], &place[..]].concat()).await;
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains("longshore-control serve"), "{stderr}");
+    }
+}
+
+/// What `longshore up` has in its directory is found without a flag.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_database_of_up_is_found() {
+    let up = tempfile::tempdir().unwrap();
+    let program = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_longshore-control"));
+        command.args(arguments).env_clear().env("LONGSHORE_DATA", up.path());
+        command.stdin(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        command
+    };
+    let listen = ["serve", "--listen", "127.0.0.1:0", "--json"];
+    let mut child = program(&listen).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).await.unwrap();
+    assert!(up.path().join("control/control.db").is_file());
+    assert!(program(&["token", "list"]).status().await.unwrap().success());
+    assert!(!up.path().join("control.db").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -89,6 +89,7 @@ async fn each_operation_needs_its_scope(database: Database) {
 }
 
 async fn secrets_are_stored_nowhere(database: Database) {
+    let _service = database.start().await;
     let (id, secret) = database.token(&["admin"]).await;
     for json in [false, true] {
         let list = TokenCommand::List { place: database.place(), json };
