@@ -46,7 +46,7 @@ pub(crate) enum Error {
     Large(usize),
     #[error("the body must be {0}")]
     MediaType(&'static str),
-    #[error("the document has {} problems", .0.len())]
+    #[error("the document has {}", problems(.0.len()))]
     Invalid(Vec<FieldProblem>),
     #[error("this Idempotency-Key was used for another request")]
     KeyReused,
@@ -62,6 +62,10 @@ pub(crate) enum Error {
     Panic,
     #[error("the database failed")]
     Database(#[source] sqlx::Error),
+}
+
+fn problems(count: usize) -> String {
+    if count == 1 { "1 problem".to_owned() } else { format!("{count} problems") }
 }
 
 impl From<sqlx::Error> for Error {
@@ -159,4 +163,19 @@ pub(crate) fn describe(mut response: Response, request_id: &str) -> Response {
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE));
     *response.body_mut() = Body::from(body);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_are_counted() {
+        let check = |count: usize, expected: &str| {
+            let problem = FieldProblem { field: String::new(), detail: String::new(), value: None };
+            assert_eq!(Error::Invalid(vec![problem; count]).to_string(), expected);
+        };
+        check(1, "the document has 1 problem");
+        check(2, "the document has 2 problems");
+    }
 }
