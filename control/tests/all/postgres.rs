@@ -1,6 +1,7 @@
 //! A `PostgreSQL` server for the tests of this process, which ends with it.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
@@ -66,4 +67,26 @@ pub(crate) fn new_database() -> String {
         .unwrap();
     assert!(created.success());
     format!("postgres://postgres@localhost/{name}?host={}", directory.replace('/', "%2F"))
+}
+
+/// With `sslmode=require` the server is asked for TLS, and spoken to in TLS alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_encrypted_where_the_url_says_so() {
+    const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("postgres://x@{}/x?sslmode=require", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = [0; 8];
+        stream.read_exact(&mut request).unwrap();
+        stream.write_all(b"S").unwrap();
+        let mut record = [0; 1];
+        stream.read_exact(&mut record).unwrap();
+        (request, record)
+    });
+    let place = control::config::Place { data_dir: "/nowhere".into(), database_url: Some(url) };
+    let list = control::config::TokenCommand::List { place, json: true };
+    assert!(control::token::run(list).await.is_err());
+    // RFC 8446 §5.1: a handshake
+    assert_eq!(server.join().unwrap(), (SSL_REQUEST, [22]));
 }
