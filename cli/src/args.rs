@@ -41,7 +41,7 @@ pub(crate) enum Command {
     /// Put, list, show and remove sites
     #[command(subcommand)]
     Site(Site),
-    /// See the edges
+    /// List edges, and forget those that are gone
     #[command(subcommand)]
     Edge(Edge),
     /// Have edges forget what they stored of a site
@@ -112,6 +112,12 @@ pub(crate) enum Site {
 pub(crate) enum Edge {
     /// List the edges and how far each has followed the feed
     List,
+    /// Take an edge that is gone off the list; one that reports again is listed again
+    Rm {
+        /// Id
+        #[arg(value_name = "ID", value_parser = name)]
+        id: String,
+    },
 }
 
 #[derive(Debug, clap::Args)]
@@ -128,7 +134,7 @@ pub(crate) struct Purge {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Wait {
-    /// Wait until every connected edge has it, 30 seconds at most unless said otherwise
+    /// Wait until every connected edge has it, 30 seconds at most unless said otherwise; fail when none is connected
     #[arg(
         long,
         value_name = "SECONDS",

@@ -65,9 +65,9 @@ impl Client {
         Ok(Self { http, control: settings.control.clone(), token: settings.token.clone() })
     }
 
-    /// Where control is.
-    pub(crate) fn control(&self) -> &Url {
-        &self.control
+    /// Where control is, as people write it.
+    pub(crate) fn control(&self) -> &str {
+        self.control.as_str().trim_end_matches('/')
     }
 
     /// Asks for a resource.
@@ -131,8 +131,7 @@ impl Client {
     fn unreachable(&self, source: reqwest::Error) -> Failure {
         // The address is in the message already.
         let source = source.without_url();
-        let control = self.control.as_str().trim_end_matches('/').to_owned();
-        Failure::Unreachable { control, source }
+        Failure::Unreachable { control: self.control().to_owned(), source }
     }
 }
 
@@ -151,11 +150,23 @@ fn problem(status: reqwest::StatusCode, body: &[u8]) -> ProblemDetails {
 mod tests {
     use super::*;
 
+    fn client(control: &str) -> Client {
+        let settings = Settings { control: Url::parse(control).unwrap(), token: None };
+        Client::new(&settings).unwrap()
+    }
+
+    #[test]
+    fn control_is_shown_without_a_slash_at_its_end() {
+        for url in ["http://c.example", "http://c.example/cdn", "http://127.0.0.1:7070"] {
+            assert_eq!(client(url).control(), url);
+            assert_eq!(client(&format!("{url}/")).control(), url);
+        }
+    }
+
     #[test]
     fn paths_are_added_to_the_url_of_control_and_encoded() {
         let check = |control: &str, expected: &str| {
-            let settings = Settings { control: Url::parse(control).unwrap(), token: None };
-            let client = Client::new(&settings).unwrap();
+            let client = client(control);
             let ask =
                 Ask { path: &["v1", "sites", "a/b"], query: &[("after", "x&y")], ..Ask::default() };
             assert_eq!(client.url(&ask).unwrap().as_str(), expected);

@@ -39,6 +39,8 @@ fn wrong_usage_exits_2() {
         &["site", "get", "../tokens"],
         &["site", "put", "/nowhere/site.toml"],
         &["purge", "demo"],
+        &["edge", "rm"],
+        &["edge", "rm", "../sites"],
         &["site", "put", "a.toml", "--wait=soon"],
         &["--control", "nonsense", "status"],
         &["up", "--http-listen", "8080"],
@@ -65,6 +67,7 @@ fn control_that_cannot_be_reached_exits_3() {
         &["site", "get", "demo", "--json"],
         &["site", "rm", "demo"],
         &["edge", "list"],
+        &["edge", "rm", "edge_01J9Z3K8Q4W5E6R7T8Y9V0B1N2"],
         &["purge", "demo", "--everything", "--wait"],
     ] {
         let errors = check(words, 3);

@@ -1,4 +1,4 @@
-//! `longshore edge`: the edges as control knows them.
+//! `longshore edge`: list, rm.
 
 use crate::args::Edge as Args;
 use crate::client::{Ask, Client};
@@ -6,10 +6,22 @@ use crate::failure::Failure;
 use crate::output::{Output, table};
 use api::edge::{EdgeList, EdgeStatus};
 use reqwest::Method;
+use serde_json::json;
 
 /// Does what was asked.
 pub(crate) async fn run(args: &Args, client: &Client, output: Output) -> Result<(), Failure> {
-    let Args::List = args;
+    match args {
+        Args::List => list(client, output).await,
+        Args::Rm { id } => {
+            let path = &["v1", "edges", id.as_str()];
+            client.send(Method::DELETE, Ask { path, ..Ask::default() }).await?;
+            output.result(&json!({ "removed": id }), || format!("{id}: removed"));
+            Ok(())
+        }
+    }
+}
+
+async fn list(client: &Client, output: Output) -> Result<(), Failure> {
     let ask = Ask { path: &["v1", "edges"], ..Ask::default() };
     let answer = client.send(Method::GET, ask).await?;
     let list: EdgeList = answer.read()?;

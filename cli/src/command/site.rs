@@ -6,6 +6,7 @@ use crate::args::{Site as Args, Wait};
 use crate::client::{Answer, Ask, Client};
 use crate::failure::Failure;
 use crate::output::{Output, table};
+use api::site::Site;
 use api::sites::{PAGE_MAX, SitePage, SiteRecord};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -127,13 +128,42 @@ async fn get(name: &str, client: &Client, output: Output) -> Result<(), Failure>
     let path = &["v1", "sites", name];
     let answer = client.send(Method::GET, Ask { path, ..Ask::default() }).await?;
     let record: SiteRecord = answer.read()?;
-    let text = toml::to_string_pretty(&record.site)
-        .map_err(|error| Failure::failed("the site can't be written in TOML", error))?;
+    let text = written(&record.site)?;
     output.result(&answer.body, || {
         let SiteRecord { id, revision, seq, updated_at, .. } = &record;
         format!("# {id}, revision {revision}, feed {seq}, updated {updated_at}\n{text}")
     });
     Ok(())
+}
+
+/// The document as `put` takes it. Lists and tables with nothing in them say nothing, and are left out.
+fn written(site: &Site) -> Result<String, Failure> {
+    let written = toml::Table::try_from(site)
+        .and_then(|table| toml::to_string_pretty(&toml::Value::Table(without_empty(table))));
+    written.map_err(|error| Failure::failed("the site can't be written in TOML", error))
+}
+
+fn without_empty(table: toml::Table) -> toml::Table {
+    let members = table.into_iter().filter_map(|(name, value)| Some((name, unless_empty(value)?)));
+    members.collect()
+}
+
+fn unless_empty(value: toml::Value) -> Option<toml::Value> {
+    use toml::Value::{Array, Table};
+    match value {
+        Table(table) => Some(without_empty(table)).filter(|table| !table.is_empty()).map(Table),
+        Array(items) if items.is_empty() => None,
+        // an item keeps its place, also when nothing is in it
+        Array(items) => Some(Array(items.into_iter().map(without_empty_inside).collect())),
+        plain => Some(plain),
+    }
+}
+
+fn without_empty_inside(item: toml::Value) -> toml::Value {
+    match item {
+        toml::Value::Table(table) => toml::Value::Table(without_empty(table)),
+        other => other,
+    }
 }
 
 #[cfg(test)]
@@ -147,6 +177,35 @@ mod tests {
             assert_eq!(name_of(&json!({ "name": wrong })), None);
         }
         assert_eq!((name_of(&json!({})), name_of(&json!([]))), (None, None));
+    }
+
+    #[test]
+    fn a_site_is_written_without_what_is_empty_and_reads_as_it_was() {
+        let check = |document: Value, expected: &str| {
+            let site: Site = api::check::parse(document).unwrap();
+            let text = written(&site).unwrap();
+            assert_eq!(text, expected);
+            let read: Value = toml::from_str(&text).unwrap();
+            assert_eq!(api::check::parse::<Site>(read).unwrap(), site);
+        };
+        let rule = json!({"paths": ["/*"], "redirect": {"to": "/b"}, "cache": {},
+            "response_headers": {"set": {"X-A": "b"}}});
+        let head = "name = \"a\"\nhosts = [\"a.example\"]\n";
+        check(
+            json!({"name": "a", "hosts": ["a.example"], "rules": [rule]}),
+            &format!(
+                "{head}\n[[rules]]\npaths = [\"/*\"]\n\n[rules.response_headers.set]\nX-A = \"b\"\n\n\
+                 [rules.redirect]\nto = \"/b\"\nstatus = 302\n"
+            ),
+        );
+        let origin = "[[origins]]\nname = \"main\"\nurl = \"http://127.0.0.1:1\"\nconnect_timeout_seconds = 5\n\
+            read_timeout_seconds = 60\nwrite_timeout_seconds = 60\nidle_timeout_seconds = 60\n\n\
+            [origins.tls]\nverify = true\n";
+        check(
+            json!({"name": "a", "hosts": ["a.example"], "cache": {"enabled": false},
+                "origins": [{"name": "main", "url": "http://127.0.0.1:1"}]}),
+            &format!("{head}\n{origin}\n[cache]\nenabled = false\n"),
+        );
     }
 
     #[test]

@@ -19,7 +19,7 @@ pub(crate) async fn run(client: &Client, output: Output) -> Result<(), Failure> 
     let ask = Ask { path: &["v1", "edges"], ..Ask::default() };
     let answer = client.send(Method::GET, ask).await?;
     let list: EdgeList = answer.read()?;
-    let control = client.control().as_str();
+    let control = client.control();
     let value = json!({
         "control": { "url": control, "healthy": true, "ready": true },
         "edges": answer.body["edges"],

@@ -7,6 +7,8 @@ use api::edge::{EdgeList, EdgeStatus};
 use api::id::SiteId;
 use std::time::{Duration, Instant};
 
+/// How long an edge may take to connect before it is said that there is none.
+const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 const POLL_FIRST: Duration = Duration::from_millis(10);
 const POLL_LAST: Duration = Duration::from_millis(250);
 
@@ -30,7 +32,8 @@ enum Progress {
     Done(usize),
 }
 
-/// Waits until every connected edge, and at least one, has adopted `seq`; counts from `since`, `limit` at most.
+/// Waits until every connected edge, and at least one, has adopted `seq`; counts from `since`, `limit` at most, and
+/// no longer than [`CONNECT_LIMIT`] for an edge to connect.
 /// An edge that refuses the document `site` got with `seq` ends the waiting.
 pub(crate) async fn adopted(
     client: &Client,
@@ -47,11 +50,19 @@ pub(crate) async fn adopted(
         if let Progress::Done(edges) = progress {
             return Ok(Adoption { edges, took: since.elapsed() });
         }
-        let Some(left) = limit.checked_sub(since.elapsed()).filter(|left| !left.is_zero()) else {
+        let Some(left) = progress.left(since.elapsed(), limit) else {
             return Err(late(&progress, seq, limit));
         };
         tokio::time::sleep(pause.min(left)).await;
         pause = (pause * 2).min(POLL_LAST);
+    }
+}
+
+impl Progress {
+    /// How long to go on waiting after `waited`; not at all when time is up.
+    fn left(&self, waited: Duration, limit: Duration) -> Option<Duration> {
+        let limit = if *self == Self::NoEdge { limit.min(CONNECT_LIMIT) } else { limit };
+        limit.checked_sub(waited).filter(|left| !left.is_zero())
     }
 }
 
@@ -87,7 +98,9 @@ fn late(progress: &Progress, seq: u64, limit: Duration) -> Failure {
             format!("not yet adopted after {limit} s (feed {seq}) by {}", edges.join(", "))
         }
         Progress::NoEdge | Progress::Done(_) => {
-            format!("no edge was connected for {limit} s to adopt it (feed {seq})")
+            format!(
+                "no edge is connected that could adopt it (feed {seq}); see `longshore edge list`"
+            )
         }
     })
 }
@@ -115,6 +128,17 @@ mod tests {
             let expected = Progress::Behind(vec![behind.id.to_string()]);
             assert_eq!(progress(&[edge(true, 6, 6, 0), behind], 5), expected);
         }
+    }
+
+    #[test]
+    fn nobody_is_waited_for_when_no_edge_connects() {
+        let [soon, limit] = [Duration::from_millis(1_500), Duration::from_secs(30)];
+        assert_eq!(Progress::NoEdge.left(soon, limit), Some(Duration::from_millis(500)));
+        assert_eq!(Progress::NoEdge.left(CONNECT_LIMIT, limit), None);
+        assert_eq!(Progress::NoEdge.left(soon, Duration::from_secs(1)), None);
+        let behind = Progress::Behind(Vec::new());
+        assert_eq!(behind.left(CONNECT_LIMIT, limit), Some(Duration::from_secs(28)));
+        assert_eq!(behind.left(limit, limit), None);
     }
 
     #[test]
