@@ -20,14 +20,20 @@ mod forwarding;
 mod hostile;
 #[path = "scenarios/incomplete.rs"]
 mod incomplete;
+#[path = "scenarios/nginx.rs"]
+mod nginx;
 #[path = "scenarios/observability.rs"]
 mod observability;
+#[path = "scenarios/plain.rs"]
+mod plain;
 #[path = "scenarios/process.rs"]
 mod process;
 #[path = "scenarios/reuse.rs"]
 mod reuse;
 #[path = "scenarios/routing.rs"]
 mod routing;
+#[path = "scenarios/scale.rs"]
+mod scale;
 #[path = "scenarios/scene.rs"]
 mod scene;
 #[path = "scenarios/storing.rs"]
