@@ -15,6 +15,8 @@ pub enum Outcome {
     Hit,
     /// Forwarded (§2.2).
     Forward(Forward),
+    /// Neither: the answer was made here.
+    Local,
 }
 
 /// Why a request went forward (§2.2).
@@ -93,6 +95,7 @@ impl CacheStatus<'_> {
         out.extend_from_slice(NAME.as_bytes());
         match self.outcome {
             Outcome::Hit => out.extend_from_slice(b"; hit"),
+            Outcome::Local => {}
             Outcome::Forward(reason) => {
                 out.extend_from_slice(b"; fwd=");
                 out.extend_from_slice(reason.token().as_bytes());

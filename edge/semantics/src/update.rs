@@ -4,8 +4,8 @@
 //! shorten its life or end it.
 
 use http::header::{
-    AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, DATE, ETAG, HeaderMap,
-    HeaderName, HeaderValue, LAST_MODIFIED, SET_COOKIE,
+    AGE, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, DATE, ETAG, HeaderMap, HeaderName,
+    HeaderValue, LAST_MODIFIED, SET_COOKIE,
 };
 
 use crate::directives::ResponseDirectives;
@@ -13,10 +13,15 @@ use crate::entity_tag::EntityTag;
 use crate::fields::{connection_nominated, is_never_stored};
 use crate::policy::CachePolicy;
 
-/// Describe the stored body rather than the response, so that only a new body changes them (§3.2).
-/// Servers are known to send a generic `Content-Type` with 304.
-const BOUND_TO_BODY: [HeaderName; 4] =
-    [CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE];
+/// Describe the bytes of the stored body rather than the response, so that only a new body changes them (§3.2).
+/// `Content-Digest` of a 304 is that of no content at all (RFC 9530 §2).
+const BOUND_TO_BODY: [HeaderName; 5] = [
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_RANGE,
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("content-md5"),
+];
 
 /// Whether a 304 is about this stored response (§4.3.4): a strong entity tag it carries must be the
 /// stored one. If not, fetch anew without the condition.
@@ -84,11 +89,13 @@ mod tests {
             &["vary: b", "content-location: /x"],
             &["vary: b", "content-location: /x"],
         );
+        check(&["content-type: a/b"], &["content-type: c/d"], &["content-type: c/d"]);
     }
 
     #[test]
     fn fields_of_the_body_and_of_the_hop_stay() {
-        for name in ["content-length", "content-type", "content-encoding", "content-range"] {
+        let names = ["content-length", "content-encoding", "content-range", "content-md5"];
+        for name in names.into_iter().chain(["content-digest"]) {
             let [old, new] = ["1", "2"].map(|value| format!("{name}: {value}"));
             check(&[&old], &[&new], &[&old]);
         }
