@@ -1,6 +1,6 @@
 //! Answers made here, without store or origin.
 
-use crate::stage::deliver::CACHE_STATUS;
+use crate::stage::deliver::{self, CACHE_STATUS};
 use crate::stage::fail::{Failure, page, sentence};
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
@@ -8,16 +8,29 @@ use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use route::Changes;
+use semantics::cache_status::{CacheStatus, Outcome};
+use std::time::Duration;
+use tokio::time::timeout;
 
 /// Field of RFC 9209.
 const PROXY_STATUS: http::HeaderName = http::HeaderName::from_static("proxy-status");
 
+/// Bytes of a request's body that are read after its answer, and for how long, so that the client sees the answer and
+/// not a reset.
+const LINGER_BYTES: usize = 65_536;
+const LINGER: Duration = Duration::from_secs(1);
+
 /// Answers with a page that says what went wrong. Says nothing where nobody is there.
-pub(crate) async fn failure(session: &mut Session, failure: Failure) -> Result<()> {
+pub(crate) async fn failure(
+    session: &mut Session,
+    failure: Failure,
+    told: &CacheStatus<'_>,
+) -> Result<()> {
     let (Some(status), token) = failure.reply() else { return Ok(()) };
     let mut head = ResponseHeader::build_no_case(status, Some(6))?;
     head.insert_header(PROXY_STATUS, format!("longshore; error={token}"))?;
     head.insert_header(header::CACHE_CONTROL, "no-store")?;
+    head.insert_header(CACHE_STATUS, deliver::value_of(told))?;
     send(session, head, page(status, sentence(failure)), None).await
 }
 
@@ -30,6 +43,7 @@ pub(crate) async fn redirect(
 ) -> Result<()> {
     let mut head = ResponseHeader::build_no_case(status, Some(6))?;
     head.insert_header(header::LOCATION, to)?;
+    head.insert_header(CACHE_STATUS, deliver::value_of(&Outcome::Local.into()))?;
     let body = page(status.as_u16(), "What was asked for is in another place.");
     send(session, head, body, Some(changes)).await
 }
@@ -43,7 +57,6 @@ async fn send(
     head.insert_header(header::CONTENT_TYPE, "text/html; charset=utf-8")?;
     head.insert_header(header::CONTENT_LENGTH, body.len())?;
     head.insert_header(header::DATE, httpdate::fmt_http_date(crate::clock::now()))?;
-    head.insert_header(CACHE_STATUS, "longshore")?;
     for name in changes.into_iter().flat_map(|changes| &changes.remove) {
         head.remove_header(name);
     }
@@ -51,13 +64,31 @@ async fn send(
         head.insert_header(name.clone(), value.clone())?;
     }
     // what the client still sends of a body belongs to no request that will be read
-    if !session.as_downstream_mut().is_body_done() {
+    let is_whole = session.as_downstream_mut().is_body_done();
+    if !is_whole {
         session.set_keepalive(None);
     }
     let bodyless = session.req_header().method == Method::HEAD;
+    let body = if bodyless { Bytes::new() } else { Bytes::from(body) };
     session.write_response_header(Box::new(head), bodyless).await?;
-    if !bodyless {
-        session.write_response_body(Some(Bytes::from(body)), true).await?;
+    session.write_response_body(Some(body), true).await?;
+    if !is_whole {
+        linger(session).await;
     }
     Ok(())
+}
+
+/// Reads some of what the client still sends.
+async fn linger(session: &mut Session) {
+    let reading = async {
+        let mut left = LINGER_BYTES;
+        while let Ok(Some(bytes)) = session.as_downstream_mut().read_request_body().await {
+            left = left.saturating_sub(bytes.len());
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // a client that waits before it sends a body has its answer, and sends none
+    drop(timeout(LINGER, reading).await);
 }

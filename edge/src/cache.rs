@@ -15,7 +15,7 @@ use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use std::any::Any;
 use std::time::{Duration, SystemTime};
-use store::{Fill, Found, Key, Reader, Store};
+use store::{Fill, Found, Key, Moment, Reader, Store};
 
 /// The windows in which Pingora asks whether a stale response may be used: always. `stage::reuse` decides.
 const ASK_ALWAYS_SECONDS: u32 = u32::MAX;
@@ -27,6 +27,9 @@ pub(crate) struct Head {
     header: ResponseHeader,
     kept: Kept,
     variance: Option<[u8; 16]>,
+    /// When the first of the responses that this one renews was received. A variant that was received before the first
+    /// variant of its name belongs to a response that was removed since.
+    since: SystemTime,
     /// Whether the header says how long the body is.
     has_length: bool,
     /// The status line and fields as clients are sent them, without what each reuse adds.
@@ -49,6 +52,7 @@ impl Head {
         Some(Self {
             kept: *meta.extensions().get::<Kept>()?,
             variance: meta.variance(),
+            since: meta.provenance(),
             has_length: header.headers.contains_key(http::header::CONTENT_LENGTH),
             consumed: keep::has_consumed_fields(&header.headers),
             wire: wire(&header),
@@ -90,7 +94,7 @@ impl Head {
         if let Some(length) = length.filter(|_| !self.has_length) {
             header.insert_header(http::header::CONTENT_LENGTH, length)?;
         }
-        let mut meta = meta(self.kept, header);
+        let mut meta = meta(self.kept, self.since, header);
         if let Some(variance) = self.variance {
             meta.set_variance_key(variance);
         }
@@ -110,15 +114,29 @@ fn wire(header: &ResponseHeader) -> Box<[u8]> {
     wire.into()
 }
 
-/// What Pingora computes Age and freshness from: a creation that lies the response's age in the past.
-pub(crate) fn meta(kept: Kept, header: ResponseHeader) -> CacheMeta {
+/// A response as Pingora wants it, renewing one received at `since`. Age counts from when the response would have been
+/// made, had its age been zero when it was received.
+pub(crate) fn meta(kept: Kept, since: SystemTime, header: ResponseHeader) -> CacheMeta {
     let age = kept.freshness.age(Duration::ZERO);
-    let created = kept.response_time.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
-    let fresh_until = created.checked_add(kept.freshness.lifetime()).unwrap_or(created);
+    let made = kept.response_time.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+    let fresh_until = made.checked_add(kept.freshness.lifetime()).unwrap_or(made);
     let mut meta =
-        CacheMeta::new(fresh_until, created, ASK_ALWAYS_SECONDS, ASK_ALWAYS_SECONDS, header);
+        CacheMeta::new(fresh_until, since, ASK_ALWAYS_SECONDS, ASK_ALWAYS_SECONDS, header);
+    meta.set_epoch_override(made);
     meta.extensions_mut().insert(kept);
     meta
+}
+
+/// The meta of a response to a fetch that began at `began`.
+pub(crate) fn new_meta(kept: Kept, began: Moment, header: ResponseHeader) -> CacheMeta {
+    let mut meta = meta(kept, kept.response_time, header);
+    meta.extensions_mut().insert(began);
+    meta
+}
+
+/// When the fetch of a response began; long ago for one that wasn't fetched.
+fn began(meta: &CacheMeta) -> Moment {
+    meta.extensions().get::<Moment>().copied().unwrap_or_default()
 }
 
 /// The first 128 bits of BLAKE3: two names with the same hash are told apart by the store, so this need only be rare.
@@ -152,7 +170,8 @@ pub(crate) fn first_variant(name: &[u8]) -> Key {
     Key { name: hash(name), variant: [0; 16] }
 }
 
-fn store_key(key: &CacheKey) -> Key {
+/// The store's key of what Pingora looked up.
+pub(crate) fn store_key(key: &CacheKey) -> Key {
     Key { name: key.primary_bin(), variant: key.get_variance_key().copied().unwrap_or_default() }
 }
 
@@ -196,7 +215,7 @@ impl Storage for Cache {
     ) -> Result<MissHandler> {
         let head = Head::of(meta)
             .ok_or_else(|| Error::explain(ErrorType::InternalError, "a head without facts"))?;
-        let fill = self.store.fill(store_key(key), key.primary_key().into(), head);
+        let fill = self.store.fill(store_key(key), key.primary_key().into(), head, began(meta));
         let number = fill.number().to_le_bytes();
         Ok(Box::new(Miss { fill, number, bytes: 0 }))
     }
@@ -226,7 +245,7 @@ impl Storage for Cache {
         _: &SpanHandle,
     ) -> Result<bool> {
         let Some(head) = Head::of(meta) else { return Ok(false) };
-        Ok(self.store.update(&store_key(key), key.primary_key(), head))
+        Ok(self.store.update(&store_key(key), key.primary_key(), head, began(meta)))
     }
 
     fn support_streaming_partial_write(&self) -> bool {

@@ -39,6 +39,8 @@ pub(crate) struct Context {
     pub(crate) refused: Option<&'static str>,
     /// `keep`: what is stored of the response.
     pub(crate) kept: Option<Kept>,
+    /// `keep`: fields that are for this client and not stored.
+    pub(crate) withheld: http::HeaderMap,
     /// A variant other than the first was looked for.
     pub(crate) varied: bool,
     /// Whether the response may have fields that are for caches only.
@@ -67,6 +69,11 @@ pub(crate) struct Forward {
     pub(crate) addresses: Arc<[SocketAddr]>,
     /// The sequence number applied when the fetch began: purges with a higher one reach its response.
     pub(crate) applied: u64,
+    /// When the fetch began, for the store: removals from then on reach its response. None while the origin wasn't
+    /// turned to.
+    pub(crate) began: Option<store::Moment>,
+    /// The origin's 304 was about another response, so it is asked again without conditions.
+    pub(crate) anew: bool,
     pub(crate) request_time: Option<SystemTime>,
     pub(crate) response_time: Option<SystemTime>,
     pub(crate) status: Option<u16>,
@@ -94,6 +101,7 @@ impl Context {
             forward: Forward::default(),
             refused: None,
             kept: None,
+            withheld: http::HeaderMap::new(),
             varied: false,
             consumed: true,
             handling: Handling::default(),

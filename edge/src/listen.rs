@@ -8,6 +8,7 @@ mod head;
 mod stream;
 
 pub(crate) use head::{Plain, Refusal, fields};
+pub(crate) use stream::ClientStream;
 
 use crate::config;
 use crate::plain::PlainHits;
@@ -19,7 +20,6 @@ use pingora_core::protocols::http::ServerSession;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use stream::ClientStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};

@@ -1,13 +1,17 @@
 //! The table of contents of a request: each of Pingora's hooks calls one stage and does what it decided.
 
+mod begin;
+mod end;
+mod fetch;
+
 use crate::cache::{self, Cache, Hit};
-use crate::context::{Context, Routed};
+use crate::context::Context;
 use crate::origin::Addresses;
 use crate::snapshot::Current;
 use crate::stage::fail::{self, Failure};
-use crate::stage::lookup::{self, Lookup};
+use crate::stage::lookup::Lookup;
 use crate::stage::reuse::{self, Outcome};
-use crate::stage::{deliver, forward, identify, keep, route};
+use crate::stage::{deliver, forward, keep, route};
 use crate::telemetry::Telemetry;
 use crate::{answer, clock, record};
 use async_trait::async_trait;
@@ -22,21 +26,16 @@ use pingora_cache::{
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
-use pingora_error::{Error, ErrorSource, ErrorType, Result};
+use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{
     FailToProxy, ProxyHttp, ProxyWarnLogContext, RangeType, Session, range_header_filter,
 };
-use semantics::directives::RequestDirectives;
 use semantics::preconditions::{self, Representation, Verdict};
-use semantics::reuse::{Reuse, is_origin_failure};
-use std::net::IpAddr;
+use semantics::reuse::Reuse;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// The client of a request that none made: a fetch in the background.
-const NOBODY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 
 /// What all requests share.
 pub(crate) struct Edge {
@@ -78,8 +77,7 @@ impl ProxyHttp for Edge {
                 Ok(true)
             }
             Err(failure) => {
-                ctx.failure = Some(failure.reply().1);
-                answer::failure(session, failure).await?;
+                end::fail(session, failure, ctx).await;
                 Ok(true)
             }
         }
@@ -151,33 +149,25 @@ impl ProxyHttp for Edge {
 
     fn should_serve_stale(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         ctx: &mut Context,
         error: Option<&Error>,
     ) -> bool {
-        let failed = match error.map(|error| (error.etype(), error.esource())) {
-            None => false,
-            Some((ErrorType::HTTPStatus(status), _)) => {
-                if !StatusCode::from_u16(*status).is_ok_and(is_origin_failure) {
-                    return false;
-                }
-                true
-            }
-            Some((_, source)) => {
-                if *source != ErrorSource::Upstream {
-                    return false;
-                }
-                true
-            }
-        };
-        reuse::serves_stale(ctx.outcome, &ctx.asked, failed, clock::now())
+        if error.is_some_and(|error| !fail::is_of_origin(error)) {
+            return false;
+        }
+        let serves = reuse::serves_stale(ctx.outcome, &ctx.asked, error.is_some(), clock::now());
+        if serves && error.is_some_and(fail::ends_connection) {
+            session.as_downstream_mut().set_keepalive(None);
+        }
+        serves
     }
 
     async fn proxy_upstream_filter(&self, _: &mut Session, ctx: &mut Context) -> Result<bool> {
         if ctx.asked.only_if_cached() {
             return Err(Error::new(fail::NOT_CACHED));
         }
-        Ok(true)
+        ctx.origin().map(|_| true)
     }
 
     async fn upstream_peer(
@@ -185,20 +175,10 @@ impl ProxyHttp for Edge {
         session: &mut Session,
         ctx: &mut Context,
     ) -> Result<Box<HttpPeer>> {
-        let origin = ctx.route.as_ref().and_then(|routed| routed.rule.origin.clone());
-        let origin = origin.ok_or_else(|| Error::new(fail::NO_ORIGIN))?;
-        if ctx.forward.addresses.is_empty() {
-            let found = self.addresses.of(&origin.address.host, origin.address.port).await;
-            ctx.forward.addresses = found.map_err(|error| {
-                tracing::warn!(origin.name = %origin.name, "{error}");
-                Error::because(fail::DNS_ERROR, "finding the origin", error).into_up()
-            })?;
-        }
+        self.begin_fetch(ctx).await?;
         let address = ctx.forward.address().ok_or_else(|| Error::new(fail::DNS_ERROR))?;
-        ctx.forward.request_time = Some(clock::now());
-        ctx.forward.applied = ctx.snapshot.applied;
         let upgrade = session.req_header().headers.contains_key(header::UPGRADE);
-        Ok(Box::new(forward::peer(&origin, address, upgrade)))
+        Ok(Box::new(forward::peer(&*ctx.origin()?, address, upgrade)))
     }
 
     fn fail_to_connect(
@@ -213,6 +193,17 @@ impl ProxyHttp for Edge {
         // nothing was sent, so trying another address is safe for every method
         error.set_retry(ctx.forward.tries < ctx.forward.addresses.len().min(forward::TRIES_MAX));
         error
+    }
+
+    fn error_while_proxy(
+        &self,
+        _: &HttpPeer,
+        session: &mut Session,
+        error: Box<Error>,
+        ctx: &mut Context,
+        reused: bool,
+    ) -> Box<Error> {
+        Self::after_broken_exchange(session, error, ctx, reused)
     }
 
     async fn connected_to_upstream(
@@ -259,16 +250,9 @@ impl ProxyHttp for Edge {
         {
             return Ok(());
         }
-        ctx.forward.response_time = Some(clock::now());
-        ctx.forward.status = Some(response.status.as_u16());
-        if response.status == StatusCode::NOT_MODIFIED && session.cache.maybe_cache_meta().is_some()
-        {
-            ctx.forward.not_modified = Some(response.headers.clone());
-        }
-        if response.status != StatusCode::SWITCHING_PROTOCOLS {
-            for name in semantics::fields::removed_when_forwarding(&response.headers) {
-                response.remove_header(&name);
-            }
+        self.note_response(session, response, ctx);
+        for name in forward::removed_from_response(response) {
+            response.remove_header(&name);
         }
         self.invalidate(session, response, ctx);
         Ok(())
@@ -288,7 +272,9 @@ impl ProxyHttp for Edge {
             }
             Ok(to_keep) => {
                 ctx.kept = Some(to_keep.kept);
-                Ok(RespCacheable::Cacheable(cache::meta(to_keep.kept, to_keep.header)))
+                ctx.withheld = to_keep.withheld;
+                let began = ctx.forward.began.unwrap_or_default();
+                Ok(RespCacheable::Cacheable(cache::new_meta(to_keep.kept, began, to_keep.header)))
             }
             Err(reason) => {
                 ctx.refused = Some(reason);
@@ -321,11 +307,7 @@ impl ProxyHttp for Edge {
         ctx: &mut Context,
     ) -> Result<bool> {
         let request = session.req_header();
-        let stored = Representation {
-            status: response.status,
-            head: &response.headers,
-            response_time: ctx.forward.response_time.unwrap_or(ctx.received),
-        };
+        let stored = representation(response, ctx);
         let verdict = preconditions::evaluate(&request.method, &request.headers, &stored);
         ctx.precondition_failed = verdict == Verdict::PreconditionFailed;
         Ok(verdict != Verdict::Proceed)
@@ -338,11 +320,7 @@ impl ProxyHttp for Edge {
         ctx: &mut Context,
     ) -> RangeType {
         let request = session.req_header();
-        let stored = Representation {
-            status: response.status,
-            head: &response.headers,
-            response_time: ctx.forward.response_time.unwrap_or(ctx.received),
-        };
+        let stored = representation(response, ctx);
         if !request.headers.contains_key(header::RANGE)
             || request.method != Method::GET
             || !preconditions::range_applies(&request.headers, &stored)
@@ -362,20 +340,20 @@ impl ProxyHttp for Edge {
         {
             return Ok(());
         }
+        self.check_validated(session, ctx)?;
         if ctx.precondition_failed {
             deliver::precondition_failed(response)?;
         }
-        let part = deliver::Part {
-            phase: session.cache.phase(),
-            waited: session.cache.lock_duration().is_some(),
-            varied: ctx.varied,
-            stored: ctx.kept,
-        };
         let now = ctx.forward.response_time.unwrap_or(ctx.received);
+        let part = part(session, ctx);
         let (handling, status) = deliver::decide(part, ctx, now);
         let changes = ctx.route.as_ref().map(|routed| &routed.rule.response_headers);
+        if part.is_fetched() {
+            deliver::add_withheld(response, &ctx.withheld)?;
+        }
         deliver::write(response, &status, changes, ctx.consumed)?;
         ctx.handling = handling;
+        end::keep_date(session, response);
         Ok(())
     }
 
@@ -386,16 +364,10 @@ impl ProxyHttp for Edge {
         ctx: &mut Context,
     ) -> FailToProxy {
         let failure = Failure::of(error);
-        let (status, token) = failure.reply();
-        ctx.failure = Some(token);
         if failure == Failure::Internal {
             tracing::error!(%error, "a request failed here");
         }
-        if status.is_some() && session.response_written().is_none() {
-            // the client may have left meanwhile: there is nobody to tell
-            answer::failure(session, failure).await.ok();
-        }
-        FailToProxy { error_code: status.unwrap_or(0), can_reuse_downstream: false }
+        end::fail(session, failure, ctx).await
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
@@ -420,63 +392,21 @@ impl ProxyHttp for Edge {
     }
 }
 
-impl Edge {
-    /// Who asks for what, and where that goes.
-    fn route(&self, session: &Session, ctx: &mut Context) -> Result<route::Route, Failure> {
-        let request = session.req_header();
-        let client = session.client_addr().and_then(|address| address.as_inet());
-        ctx.client = client.map(std::net::SocketAddr::ip);
-        let client = ctx.client.unwrap_or(NOBODY);
-        let identity = identify::decide(&request.uri, &request.headers, client, &self.pseudonym)?;
-        let decided = route::decide(&request.uri, &identity, &ctx.snapshot);
-        ctx.identity = Some(identity);
-        decided
+/// How the cache has taken part so far.
+fn part(session: &Session, ctx: &Context) -> deliver::Part {
+    deliver::Part {
+        phase: session.cache.phase(),
+        waited: session.cache.lock_duration().is_some(),
+        varied: ctx.varied,
+        stored: ctx.kept,
     }
+}
 
-    fn look_up(&self, session: &Session, ctx: &mut Context, routed: Routed) {
-        let request = session.req_header();
-        ctx.policy = lookup::policy(&routed.rule.cache);
-        ctx.asked = RequestDirectives::read(&request.headers, &ctx.policy);
-        if let Some(identity) = &ctx.identity {
-            let epoch = ctx.snapshot.epoch;
-            ctx.lookup = lookup::decide(
-                &request.method,
-                &request.uri,
-                &request.headers,
-                identity,
-                &routed,
-                epoch,
-            );
-        }
-        ctx.route = Some(routed);
-    }
-
-    /// Forgets what a successful unsafe request has changed (RFC 9111 §4.4).
-    fn invalidate(&self, session: &Session, response: &ResponseHeader, ctx: &Context) {
-        let request = session.req_header();
-        let (Some(identity), Some(routed)) = (&ctx.identity, &ctx.route) else { return };
-        if !semantics::invalidation::is_unsafe(&request.method) {
-            return;
-        }
-        let path = request.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
-        let target = format!("{}://{}{path}", identity.scheme.as_str(), identity.host.authority());
-        let Ok(target) = target.parse() else { return };
-        let changed = semantics::invalidation::invalidated(
-            &request.method,
-            &target,
-            response.status,
-            &response.headers,
-        );
-        for uri in &changed {
-            let name = lookup::name(uri, identity, routed, ctx.snapshot.epoch);
-            self.cache.store.remove(&cache::first_variant(&name));
-        }
-    }
-
-    fn is_too_large(&self, response: &ResponseHeader) -> bool {
-        let length =
-            response.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        let length = length.and_then(|length| length.parse::<u64>().ok());
-        length.is_some_and(|length| length > self.cache.store.limits().response_max_bytes)
+/// What conditions and ranges are about.
+fn representation<'r>(response: &'r ResponseHeader, ctx: &Context) -> Representation<'r> {
+    Representation {
+        status: response.status,
+        head: &response.headers,
+        response_time: ctx.forward.response_time.unwrap_or(ctx.received),
     }
 }

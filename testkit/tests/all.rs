@@ -20,6 +20,8 @@ mod forwarding;
 mod hostile;
 #[path = "scenarios/incomplete.rs"]
 mod incomplete;
+#[path = "scenarios/invalidation.rs"]
+mod invalidation;
 #[path = "scenarios/nginx.rs"]
 mod nginx;
 #[path = "scenarios/observability.rs"]
@@ -42,3 +44,5 @@ mod storing;
 mod streaming;
 #[path = "scenarios/up.rs"]
 mod up;
+#[path = "scenarios/variants.rs"]
+mod variants;

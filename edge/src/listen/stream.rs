@@ -5,6 +5,7 @@
 
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
+use http::HeaderValue;
 use pingora_core::protocols::l4::socket::SocketAddr as PingoraAddress;
 use pingora_core::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
@@ -14,7 +15,7 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
@@ -26,6 +27,8 @@ const GATHER_MAX_BYTES: usize = 16_384;
 pub(crate) struct ClientStream {
     tcp: TcpStream,
     gathered: BytesMut,
+    /// The Date of the next head that is written.
+    date: Mutex<Option<HeaderValue>>,
     digest: Arc<SocketDigest>,
 }
 
@@ -36,7 +39,13 @@ impl ClientStream {
         let known = digest.peer_addr.set(Some(PingoraAddress::Inet(client))).is_ok()
             && digest.local_addr.set(Some(PingoraAddress::Inet(local))).is_ok();
         debug_assert!(known, "a new digest knows no address");
-        Self { tcp, gathered: BytesMut::new(), digest: Arc::new(digest) }
+        Self { tcp, gathered: BytesMut::new(), date: Mutex::new(None), digest: Arc::new(digest) }
+    }
+
+    /// Has the next head carry this Date. Pingora writes the time of writing into every head, and the field tells when
+    /// the origin made its response (RFC 9110 §6.6.1).
+    pub(crate) fn keep_date(&self, date: HeaderValue) {
+        *self.date.lock().unwrap_or_else(PoisonError::into_inner) = Some(date);
     }
 
     /// Writes what was gathered, and then the beginning of `more` if there is room: how much of it.
@@ -65,6 +74,13 @@ impl AsyncWrite for ClientStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        let date = self.date.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((before, date, after)) = date.as_ref().and_then(|date| dated(bytes, date)) {
+            for part in [before, date, after] {
+                self.gathered.extend_from_slice(part);
+            }
+            return Poll::Ready(Ok(bytes.len()));
+        }
         if self.gathered.len() + bytes.len() <= GATHER_MAX_BYTES {
             self.gathered.extend_from_slice(bytes);
             return Poll::Ready(Ok(bytes.len()));
@@ -83,6 +99,15 @@ impl AsyncWrite for ClientStream {
         ready!(self.as_mut().poll_flush(cx))?;
         Pin::new(&mut self.tcp).poll_shutdown(cx)
     }
+}
+
+/// A head with another Date, in three parts. None for one without.
+fn dated<'h>(head: &'h [u8], date: &'h HeaderValue) -> Option<(&'h [u8], &'h [u8], &'h [u8])> {
+    const FIELD: &[u8] = b"\r\ndate: ";
+    let found = head.windows(FIELD.len()).position(|bytes| bytes.eq_ignore_ascii_case(FIELD))?;
+    let (before, rest) = head.split_at(found + FIELD.len());
+    let end = memchr::memchr(b'\r', rest)?;
+    Some((before, date.as_bytes(), &rest[end..]))
 }
 
 impl AsyncRead for ClientStream {
@@ -128,5 +153,30 @@ impl GetProxyDigest for ClientStream {
 impl GetSocketDigest for ClientStream {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         Some(Arc::clone(&self.digest))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_date_of_a_head_is_replaced() {
+        let check = |head: &str, expected: Option<&str>| {
+            let date = HeaderValue::from_static("then");
+            let parts = dated(head.as_bytes(), &date);
+            let whole = parts.map(|(before, date, after)| [before, date, after].concat());
+            assert_eq!(whole.as_deref(), expected.map(str::as_bytes), "{head}");
+        };
+        check(
+            "HTTP/1.1 200 OK\r\nDate: now\r\n\r\n",
+            Some("HTTP/1.1 200 OK\r\nDate: then\r\n\r\n"),
+        );
+        check(
+            "HTTP/1.1 200 OK\r\ndate: now\r\na: b\r\n\r\nx",
+            Some("HTTP/1.1 200 OK\r\ndate: then\r\na: b\r\n\r\nx"),
+        );
+        check("HTTP/1.1 200 OK\r\nx-date: now\r\n\r\n", None);
+        check("", None);
     }
 }

@@ -3,7 +3,7 @@
 use crate::context::Context;
 use crate::stage::lookup::Lookup;
 use crate::stage::reuse::{Kept, Outcome};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use pingora_cache::{CachePhase, NoCacheReason};
 use pingora_http::ResponseHeader;
 use route::Changes;
@@ -25,6 +25,13 @@ pub(crate) struct Part {
     pub(crate) varied: bool,
     /// What is kept beside the response that is stored now.
     pub(crate) stored: Option<Kept>,
+}
+
+impl Part {
+    /// Whether the client is answered with what was fetched for it and is stored as well.
+    pub(crate) const fn is_fetched(&self) -> bool {
+        matches!(self.phase, CachePhase::Miss | CachePhase::Expired | CachePhase::Revalidated)
+    }
 }
 
 /// What the cache did, in one word: for metrics and the access log.
@@ -126,6 +133,15 @@ pub(crate) fn decide<'d>(
     }
 }
 
+/// Decides what Cache-Status says of a request that failed. `token` is what Proxy-Status calls the failure.
+pub(crate) fn failed<'d>(part: Part, context: &Context, token: &'d str) -> CacheStatus<'d> {
+    let outcome = match context.forward.began {
+        Some(_) => cache_status::Outcome::Forward(forwarded_because(part, context)),
+        None => cache_status::Outcome::Local,
+    };
+    CacheStatus { detail: Some(token), ..outcome.into() }
+}
+
 fn forwarded_because(part: Part, context: &Context) -> Forward {
     match (&context.lookup, context.outcome) {
         (Lookup::Bypass { reason, .. }, _) => *reason,
@@ -181,7 +197,22 @@ pub(crate) fn write(
     Ok(())
 }
 
-fn value_of(status: &CacheStatus<'_>) -> HeaderValue {
+/// Gives the client for which a response was fetched the fields that aren't stored.
+pub(crate) fn add_withheld(
+    header: &mut ResponseHeader,
+    withheld: &HeaderMap,
+) -> pingora_error::Result<()> {
+    for name in withheld.keys() {
+        header.remove_header(name);
+    }
+    for (name, value) in withheld {
+        header.append_header(name, value)?;
+    }
+    Ok(())
+}
+
+/// The field's value.
+pub(crate) fn value_of(status: &CacheStatus<'_>) -> HeaderValue {
     let mut value = Vec::with_capacity(64);
     status.append_to(&mut value);
     HeaderValue::from_maybe_shared(bytes::Bytes::from(value))

@@ -7,6 +7,24 @@ use pingora_error::{Error, ErrorSource, ErrorType};
 pub(crate) const DNS_ERROR: ErrorType = ErrorType::new("dns_error");
 pub(crate) const NO_ORIGIN: ErrorType = ErrorType::new("no_origin");
 pub(crate) const NOT_CACHED: ErrorType = ErrorType::new("not_cached");
+/// The origin's 304 is about another response than the stored one.
+pub(crate) const NOT_ABOUT: ErrorType = ErrorType::new("not_about");
+
+/// Whether an error is the origin's failure, so that a stale response may be used (RFC 5861 §4).
+pub(crate) fn is_of_origin(error: &Error) -> bool {
+    match error.etype() {
+        ErrorType::HTTPStatus(status) => {
+            StatusCode::from_u16(*status).is_ok_and(semantics::reuse::is_origin_failure)
+        }
+        _ => *error.esource() == ErrorSource::Upstream,
+    }
+}
+
+/// Whether Pingora closes the client's connection after an error, even where a stale response is used instead: for all
+/// but an answer of the origin's.
+pub(crate) fn ends_connection(error: &Error) -> bool {
+    !matches!(error.etype(), ErrorType::HTTPStatus(_))
+}
 
 /// Why a request can't be answered as asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +93,7 @@ impl Failure {
             (ErrorType::Custom("dns_error"), _) => Self::Name,
             (ErrorType::Custom("no_origin"), _) => Self::NoOrigin,
             (ErrorType::Custom("not_cached"), _) => Self::NotCached,
+            (ErrorType::Custom("not_about"), _) => Self::Protocol,
             (kind, ErrorSource::Downstream) => Self::of_client(kind),
             (kind, _) => Self::of_origin(kind),
         }

@@ -2,10 +2,11 @@
 
 use crate::request_id::RequestId;
 use crate::stage::identify::{CDN_LOOP, Identity};
+use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
 use pingora_core::protocols::l4::socket::SocketAddr as PingoraAddress;
 use pingora_core::upstreams::peer::{HttpPeer, PeerOptions};
-use pingora_http::RequestHeader;
+use pingora_http::{RequestHeader, ResponseHeader};
 use route::{Origin, Rule};
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -98,6 +99,14 @@ pub(crate) fn rewrite_head(
         head.insert_header(name.clone(), value.clone()).ok()?;
     }
     Some(())
+}
+
+/// The fields that end here. An upgraded connection's are what the client waits for.
+pub(crate) fn removed_from_response(response: &ResponseHeader) -> Vec<HeaderName> {
+    if response.status == StatusCode::SWITCHING_PROTOCOLS {
+        return Vec::new();
+    }
+    semantics::fields::removed_when_forwarding(&response.headers)
 }
 
 /// Who asked for what, in the customary fields and in that of RFC 7239.

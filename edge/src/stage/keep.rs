@@ -13,7 +13,12 @@ pub(crate) struct ToKeep {
     pub(crate) kept: Kept,
     /// The head to store: without fields that end here, and with a Date.
     pub(crate) header: ResponseHeader,
+    /// What is left out of it, and is for the client that is answered now.
+    pub(crate) withheld: HeaderMap,
 }
+
+/// Why a 304 about another response renews nothing.
+pub(crate) const NOT_ABOUT: &str = "other-entity";
 
 /// Decides whether a response is stored; the reason as a token where it is not.
 ///
@@ -26,7 +31,13 @@ pub(crate) fn decide(
     context: &Context,
     now: SystemTime,
 ) -> Result<ToKeep, &'static str> {
-    let updated = stored.zip(context.forward.not_modified.as_ref()).map(|(stored, update)| {
+    let validated = stored.zip(context.forward.not_modified.as_ref());
+    if validated
+        .is_some_and(|(stored, update)| !semantics::update::is_about(&stored.headers, update))
+    {
+        return Err(NOT_ABOUT);
+    }
+    let updated = validated.map(|(stored, update)| {
         let mut fields = stored.headers.clone();
         semantics::update::freshen(&mut fields, update, &context.policy);
         (stored.status, fields)
@@ -55,7 +66,8 @@ pub(crate) fn decide(
             };
             let header =
                 head(status, fields, &stored.omit, exchange.response_time).ok_or("head")?;
-            Ok(ToKeep { kept, header })
+            let withheld = withheld(fields, &stored.omit);
+            Ok(ToKeep { kept, header, withheld })
         }
     }
 }
@@ -80,7 +92,66 @@ fn head(
     Some(header)
 }
 
+/// The lines of `fields` that aren't stored, hop-by-hop ones aside, which `fields` has no more.
+fn withheld(fields: &HeaderMap, omit: &[HeaderName]) -> HeaderMap {
+    let lines = fields.iter().filter(|(name, _)| **name == header::AGE || omit.contains(name));
+    lines.map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
 /// Whether a stored head has fields that are for caches and not for clients.
 pub(crate) fn has_consumed_fields(fields: &HeaderMap) -> bool {
     CONSUMED_FIELDS.iter().any(|name| fields.contains_key(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::Snapshot;
+    use std::sync::Arc;
+
+    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+
+    fn head(fields: &[(&'static str, &'static str)]) -> ResponseHeader {
+        let mut head = ResponseHeader::build(200, None).unwrap();
+        for (name, value) in fields {
+            head.append_header(*name, *value).unwrap();
+        }
+        head
+    }
+
+    fn decided(
+        response: &ResponseHeader,
+        stored: Option<&ResponseHeader>,
+    ) -> Result<ToKeep, &'static str> {
+        let request = RequestHeader::build("GET", b"/", None).unwrap();
+        let mut context = Context::new(Arc::new(Snapshot::default()));
+        context.forward.not_modified = stored.map(|_| response.headers.clone());
+        decide(&request, response, stored, &context, NOW)
+    }
+
+    #[test]
+    fn what_is_for_this_client_alone_is_withheld_and_not_stored() {
+        let check = |fields: &[(&'static str, &'static str)], expected: &[&str]| {
+            let kept = decided(&head(fields), None).unwrap();
+            let withheld: Vec<_> = kept.withheld.keys().map(HeaderName::as_str).collect();
+            assert_eq!(withheld, expected, "{fields:?}");
+            assert!(kept.withheld.keys().all(|name| !kept.header.headers.contains_key(name)));
+        };
+        check(&[("cache-control", "max-age=9"), ("a", "1")], &[]);
+        check(&[("cache-control", "max-age=9"), ("age", "5")], &["age"]);
+        check(&[("cache-control", "max-age=9, no-cache=\"a\""), ("a", "1"), ("b", "1")], &["a"]);
+        check(&[("cache-control", "max-age=9, private=a"), ("a", "1"), ("a", "2")], &["a"]);
+    }
+
+    #[test]
+    fn a_304_about_another_response_renews_nothing() {
+        let check = |tag: &'static str, expected: Result<(), &'static str>| {
+            let stored = head(&[("cache-control", "max-age=9"), ("etag", "\"a\"")]);
+            let update = head(&[("etag", tag)]);
+            assert_eq!(decided(&update, Some(&stored)).map(|_| ()), expected, "{tag}");
+        };
+        check("\"a\"", Ok(()));
+        check("W/\"b\"", Ok(()));
+        check("\"b\"", Err(NOT_ABOUT));
+    }
 }

@@ -2,21 +2,21 @@
 
 use crate::reader::Reader;
 use crate::store::Inner;
-use crate::{Head, Key};
+use crate::{Head, Key, Moment};
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 
 /// Why a fill can't go on.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum FillError {
-    /// The response is too large to be stored, and its last reader has left.
-    #[error("nobody reads a response that is too large to be stored")]
+    /// The response won't be stored, and its last reader has left.
+    #[error("nobody reads a response that is not stored")]
     Abandoned,
-    /// The response is too large to be stored, and a reader is too far behind.
-    #[error("a reader is {behind_bytes} bytes behind a response that is too large to be stored")]
+    /// The response won't be stored, and a reader is too far behind.
+    #[error("a reader is {behind_bytes} bytes behind a response that is not stored")]
     Behind {
         /// Bytes received that the slowest reader has not taken.
         behind_bytes: u64,
@@ -130,10 +130,6 @@ impl Body {
         Ok(())
     }
 
-    fn bytes_held(&self) -> u64 {
-        self.state().bytes_held
-    }
-
     fn pass(&self) {
         let mut state = self.state();
         state.passing = true;
@@ -174,8 +170,10 @@ impl State {
 pub struct Fill<H: Head> {
     pub(crate) store: Arc<Inner<H>>,
     pub(crate) filling: Arc<Filling<H>>,
-    /// Whether the store still shows this fill to new readers.
-    shown: bool,
+    /// Whether the response is to be stored, as far as its writer knows.
+    stores: bool,
+    /// Bytes of the body that count as being filled.
+    counted_bytes: u64,
 }
 
 /// A fill as the store shows it.
@@ -185,15 +183,35 @@ pub(crate) struct Filling<H> {
     pub(crate) name: Box<[u8]>,
     pub(crate) head: Arc<H>,
     pub(crate) body: Arc<Body>,
+    /// A removal has reached it: it has no new readers, and is not stored.
+    forgotten: AtomicBool,
+}
+
+impl<H> Filling<H> {
+    pub(crate) fn is_forgotten(&self) -> bool {
+        self.forgotten.load(Ordering::Acquire)
+    }
+
+    /// With the store's lock held, so that nothing is stored meanwhile.
+    pub(crate) fn forget(&self) {
+        self.forgotten.store(true, Ordering::Release);
+    }
 }
 
 impl<H: Head> Fill<H> {
-    pub(crate) fn new(store: Arc<Inner<H>>, key: Key, name: Box<[u8]>, head: Arc<H>) -> Self {
+    pub(crate) fn new(
+        store: Arc<Inner<H>>,
+        key: Key,
+        name: Box<[u8]>,
+        head: Arc<H>,
+        since: Moment,
+    ) -> Self {
         let body = Body::new(store.limits.response_max_bytes);
         let number = store.fills_begun.fetch_add(1, Ordering::Relaxed);
-        let filling = Arc::new(Filling { number, key, name, head, body });
-        store.show(&filling);
-        Self { store, filling, shown: true }
+        let forgotten = AtomicBool::new(false);
+        let filling = Arc::new(Filling { number, key, name, head, body, forgotten });
+        store.show(&filling, since);
+        Self { store, filling, stores: true, counted_bytes: 0 }
     }
 
     /// Tells this fill from every other of its store.
@@ -202,7 +220,7 @@ impl<H: Head> Fill<H> {
         self.filling.number
     }
 
-    /// A reader of this fill, from its first byte. None when the response was too large and its beginning is gone.
+    /// A reader of this fill, from its first byte. None when the response won't be stored and its beginning is gone.
     #[must_use]
     pub fn reader(&self) -> Option<Reader> {
         Reader::following(&self.filling.body)
@@ -210,8 +228,9 @@ impl<H: Head> Fill<H> {
 
     /// Takes the next piece of the body in.
     ///
-    /// A response that grows over [`crate::Limits::response_max_bytes`], or for which the fills under way together
-    /// leave no room, won't be stored: from then on it holds what its readers have yet to take, and no more.
+    /// A response that grows over [`crate::Limits::response_max_bytes`], for which the fills under way together leave
+    /// no room, or which a removal has reached, won't be stored: from then on it holds what its readers have yet to
+    /// take, and no more.
     ///
     /// # Errors
     /// [`FillError`], for such a response only.
@@ -219,59 +238,59 @@ impl<H: Head> Fill<H> {
         if chunk.is_empty() {
             return Ok(());
         }
-        let length = chunk.len() as u64;
-        if self.shown {
+        if self.stores {
+            let length = chunk.len() as u64;
+            self.counted_bytes += length;
             let all = self.store.filling_bytes.fetch_add(length, Ordering::Relaxed) + length;
-            let own = self.filling.body.bytes_held() + length;
-            if own > self.store.limits.response_max_bytes
-                || all > self.store.limits.filling_max_bytes
-            {
-                self.hide();
-                self.filling.body.pass();
-                self.store.filling_bytes.fetch_sub(own, Ordering::Relaxed);
+            let is_too_large = self.counted_bytes > self.store.limits.response_max_bytes
+                || all > self.store.limits.filling_max_bytes;
+            if is_too_large {
                 self.store.passed.fetch_add(1, Ordering::Relaxed);
+            }
+            if is_too_large || self.filling.is_forgotten() {
+                self.pass();
             }
         }
         self.filling.body.push(chunk)
     }
 
-    /// Whether the response has grown too large to be stored.
+    /// Whether the response won't be stored, because it has grown too large or was removed.
     #[must_use]
     pub fn passes(&self) -> bool {
-        !self.shown
+        !self.stores
     }
 
-    /// Ends the fill: the body is whole. Returns the bytes stored, or none for a response that was too large.
+    /// Ends the fill: the body is whole. Returns the bytes stored, or none for a response that isn't.
     pub fn complete(self) -> Option<u64> {
-        let stored = self.shown.then(|| {
-            let body = self.filling.body.collect();
+        let stored = self.stores.then(|| self.filling.body.collect()).and_then(|body| {
             let length = body.len() as u64;
-            self.store.keep(
-                self.filling.key,
-                self.filling.name.clone(),
-                Arc::clone(&self.filling.head),
-                body,
-            );
-            length
+            self.store.keep_filled(&self.filling, body).then_some(length)
         });
         self.filling.body.end(Progress::Complete);
         stored
         // dropping self hides the fill: readers find the stored response from here on
     }
 
-    fn hide(&mut self) {
-        if std::mem::take(&mut self.shown) {
-            self.store.hide(&self.filling);
-        }
+    /// From here on the response only passes through.
+    fn pass(&mut self) {
+        self.stores = false;
+        self.store.hide(&self.filling);
+        self.filling.body.pass();
+        self.uncount();
+    }
+
+    fn uncount(&mut self) {
+        let counted = std::mem::take(&mut self.counted_bytes);
+        self.store.filling_bytes.fetch_sub(counted, Ordering::Relaxed);
     }
 }
 
 impl<H: Head> Drop for Fill<H> {
     fn drop(&mut self) {
-        if self.shown {
-            self.store.filling_bytes.fetch_sub(self.filling.body.bytes_held(), Ordering::Relaxed);
+        self.uncount();
+        if self.stores {
+            self.store.hide(&self.filling);
         }
-        self.hide();
         let mut state = self.filling.body.state();
         if state.progress == Progress::Filling {
             state.progress = Progress::Failed;

@@ -7,11 +7,13 @@
 mod fill;
 mod key;
 mod reader;
+mod removals;
 mod store;
 
 pub use fill::{Fill, FillError};
 pub use key::Key;
 pub use reader::{ReadError, Reader};
+pub use removals::Moment;
 pub use store::{Found, Limits, Statistics, Store};
 
 /// What is stored beside a body.

@@ -2,6 +2,7 @@
 
 use crate::fill::{Fill, Filling};
 use crate::reader::Reader;
+use crate::removals::{Moment, Removals};
 use crate::{Head, Key};
 use bytes::Bytes;
 use moka::notification::RemovalCause;
@@ -37,14 +38,20 @@ impl<H: Head> Clone for Store<H> {
 pub(crate) struct Inner<H: Head> {
     pub(crate) limits: Limits,
     complete: moka::sync::Cache<Key, Arc<Complete<H>>>,
-    /// Fills by key, the newest last.
-    filling: Mutex<HashMap<Key, Vec<Arc<Filling<H>>>>>,
+    under_way: Mutex<UnderWay<H>>,
     pub(crate) fills_begun: AtomicU64,
-    /// Invariant: the number of keys in `filling`, so that a lookup need not lock it while nothing is being filled.
+    /// Invariant: the number of keys being filled, so that a lookup need not lock `under_way` while there is none.
     filling_count: AtomicUsize,
     pub(crate) filling_bytes: AtomicU64,
     pub(crate) passed: AtomicU64,
     removed: Arc<Removed>,
+}
+
+/// What fills and removals have to agree on.
+struct UnderWay<H> {
+    /// Fills by key, the newest last.
+    fills: HashMap<Key, Vec<Arc<Filling<H>>>>,
+    removals: Removals,
 }
 
 struct Complete<H> {
@@ -105,7 +112,10 @@ impl<H: Head> Store<H> {
         let inner = Inner {
             limits,
             complete,
-            filling: Mutex::new(HashMap::new()),
+            under_way: Mutex::new(UnderWay {
+                fills: HashMap::new(),
+                removals: Removals::default(),
+            }),
             fills_begun: AtomicU64::new(0),
             filling_count: AtomicUsize::new(0),
             filling_bytes: AtomicU64::new(0),
@@ -142,14 +152,26 @@ impl<H: Head> Store<H> {
         self.inner.find_filling(key, name, Some(number))
     }
 
-    /// Begins to fill `key`. Lookups find it from now on.
+    /// This moment, to be told to [`Store::fill`] and [`Store::update`] by a fetch that begins now.
     #[must_use]
-    pub fn fill(&self, key: Key, name: Box<[u8]>, head: H) -> Fill<H> {
-        Fill::new(Arc::clone(&self.inner), key, name, Arc::new(head))
+    pub fn moment(&self) -> Moment {
+        self.inner.under_way().removals.now()
     }
 
-    /// Gives a stored response another head. False when it is not stored.
-    pub fn update(&self, key: &Key, name: &[u8], head: H) -> bool {
+    /// Begins to fill `key` with the response to a fetch that began at `since`. Lookups find it from now on, unless a
+    /// removal has overtaken it: then it is for its own readers ([`Fill::reader`], [`Store::find_fill`]) only.
+    #[must_use]
+    pub fn fill(&self, key: Key, name: Box<[u8]>, head: H, since: Moment) -> Fill<H> {
+        Fill::new(Arc::clone(&self.inner), key, name, Arc::new(head), since)
+    }
+
+    /// Gives a stored response another head, learnt by a fetch that began at `since`. False when it is not stored, or
+    /// was removed meanwhile.
+    pub fn update(&self, key: &Key, name: &[u8], head: H, since: Moment) -> bool {
+        let under_way = self.inner.under_way();
+        if under_way.removals.reach(&key.name, since) {
+            return false;
+        }
         let Some(complete) =
             self.inner.complete.get(key).filter(|complete| *complete.name == *name)
         else {
@@ -159,8 +181,14 @@ impl<H: Head> Store<H> {
         true
     }
 
-    /// Removes a stored response. False when there was none.
+    /// Removes a stored response, and forgets all that is under way for its name, every variant: fills have no new
+    /// readers and are not stored, and neither is what is fetched already. False when nothing was stored under `key`.
     pub fn remove(&self, key: &Key) -> bool {
+        let mut under_way = self.inner.under_way();
+        under_way.removals.add(key.name);
+        let fills = under_way.fills.iter().filter(|(filled, _)| filled.name == key.name);
+        fills.flat_map(|(_, fills)| fills).for_each(|filling| filling.forget());
+        drop(under_way);
         self.inner.complete.remove(key).is_some()
     }
 
@@ -184,17 +212,19 @@ impl<H: Head> Store<H> {
 }
 
 impl<H: Head> Inner<H> {
-    fn filling(&self) -> MutexGuard<'_, HashMap<Key, Vec<Arc<Filling<H>>>>> {
-        self.filling.lock().unwrap_or_else(PoisonError::into_inner)
+    fn under_way(&self) -> MutexGuard<'_, UnderWay<H>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn find_filling(&self, key: &Key, name: &[u8], number: Option<u64>) -> Option<Found<H>> {
         if self.filling_count.load(Ordering::Acquire) == 0 {
             return None;
         }
-        let wanted =
-            |filling: &&Arc<Filling<H>>| number.is_none_or(|number| filling.number == number);
-        let filling = Arc::clone(self.filling().get(key)?.iter().rev().find(wanted)?);
+        let wanted = |filling: &&Arc<Filling<H>>| match number {
+            Some(number) => filling.number == number,
+            None => !filling.is_forgotten(),
+        };
+        let filling = Arc::clone(self.under_way().fills.get(key)?.iter().rev().find(wanted)?);
         if *filling.name != *name {
             return None;
         }
@@ -202,25 +232,40 @@ impl<H: Head> Inner<H> {
         Some(Found { head: Arc::clone(&filling.head), reader, length: None })
     }
 
-    /// Shows a fill to lookups, before older ones of the same key.
-    pub(crate) fn show(&self, filling: &Arc<Filling<H>>) {
-        let mut all = self.filling();
-        all.entry(filling.key).or_default().push(Arc::clone(filling));
-        self.filling_count.store(all.len(), Ordering::Release);
+    /// Shows a fill to lookups, before older ones of the same key; to those by number only where a removal has
+    /// overtaken it.
+    pub(crate) fn show(&self, filling: &Arc<Filling<H>>, since: Moment) {
+        let mut under_way = self.under_way();
+        if under_way.removals.reach(&filling.key.name, since) {
+            filling.forget();
+        }
+        under_way.fills.entry(filling.key).or_default().push(Arc::clone(filling));
+        self.filling_count.store(under_way.fills.len(), Ordering::Release);
     }
 
     pub(crate) fn hide(&self, filling: &Arc<Filling<H>>) {
-        let mut all = self.filling();
-        if let Some(fills) = all.get_mut(&filling.key) {
+        let mut under_way = self.under_way();
+        if let Some(fills) = under_way.fills.get_mut(&filling.key) {
             fills.retain(|shown| !Arc::ptr_eq(shown, filling));
             if fills.is_empty() {
-                all.remove(&filling.key);
+                under_way.fills.remove(&filling.key);
             }
         }
-        self.filling_count.store(all.len(), Ordering::Release);
+        self.filling_count.store(under_way.fills.len(), Ordering::Release);
     }
 
-    pub(crate) fn keep(&self, key: Key, name: Box<[u8]>, head: Arc<H>, body: Bytes) {
+    /// Stores what was filled, unless it was forgotten. Returns whether it did.
+    pub(crate) fn keep_filled(&self, filling: &Filling<H>, body: Bytes) -> bool {
+        // a removal waits for the lock, and so finds what is stored here
+        let _under_way = self.under_way();
+        let keeps = !filling.is_forgotten();
+        if keeps {
+            self.keep(filling.key, filling.name.clone(), Arc::clone(&filling.head), body);
+        }
+        keeps
+    }
+
+    fn keep(&self, key: Key, name: Box<[u8]>, head: Arc<H>, body: Bytes) {
         self.complete.insert(key, Arc::new(Complete { name, head, body }));
     }
 }

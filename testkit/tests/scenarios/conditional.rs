@@ -63,6 +63,7 @@ async fn ranges_are_cut_from_what_is_stored() {
     }
     let beyond = scene.call("GET", "/a").header("Range", "bytes=10-").send().await;
     assert_eq!((beyond.status, beyond.field("content-range")), (416, Some("bytes */10")));
+    assert!(beyond.is_hit(), "{}", beyond.head);
     assert_eq!(scene.origin.count("/a"), 1);
 }
 
@@ -90,6 +91,9 @@ async fn a_304_for_another_entity_tag_does_not_renew_what_is_stored() {
         let pair = (answer.field("etag"), answer.text());
         assert!(matches!(pair, (Some("\"v1\""), "one") | (Some("\"v2\""), "two")), "{pair:?}");
     }
+    let requests = scene.origin.requests();
+    assert_eq!(requests[1].field("if-none-match"), Some("\"v1\""));
+    assert_eq!(requests[2].field("if-none-match"), None, "asked again without the condition");
 }
 
 #[tokio::test]

@@ -8,7 +8,9 @@ fn check_problem(answer: &Response, status: u16, error: &str) {
     assert_eq!(answer.status, status, "{}{}", answer.head, answer.text());
     let proxy_status = answer.field("proxy-status").unwrap_or_default();
     assert!(proxy_status.contains(&format!("error={error}")), "`{error}` in `{proxy_status}`");
-    assert!(answer.fields.has("cache-status"), "{}", answer.head);
+    let cache_status = answer.cache_status();
+    assert!(cache_status.contains("fwd="), "{}", answer.head);
+    assert!(cache_status.contains(&format!("detail={error}")), "{}", answer.head);
     assert!(!answer.body.is_empty() && answer.body.len() < 4_096);
     let cache_control = answer.field("cache-control").unwrap_or("no-store");
     assert!(cache_control.contains("no-store"), "{cache_control}");
@@ -84,5 +86,44 @@ async fn errors_of_the_origin_are_passed_on() {
         scene.origin.on(&path).respond(status).body("why");
         let answer = scene.get(&path).await;
         assert_eq!((answer.status, answer.text()), (status, "why"));
+    }
+}
+
+#[tokio::test]
+async fn a_response_that_allows_it_is_used_after_an_error_even_where_it_was_never_fresh() {
+    let scene = Scene::start().await;
+    let answer = scene.origin.on("/a").respond(200);
+    answer.header("Cache-Control", "max-age=0, stale-if-error=60").body("x");
+    scene.origin.on("/a").close();
+    scene.get("/a").await;
+    let stale = scene.get("/a").await;
+    assert_eq!((stale.status, stale.text()), (200, "x"), "{}", stale.head);
+    assert!(stale.cache_status().contains("detail=stale-if-error"), "{}", stale.head);
+}
+
+#[tokio::test]
+async fn what_was_not_forwarded_does_not_say_so() {
+    let scene = Scene::start().await;
+    let call = scene.call("GET", "/a").header("Cache-Control", "only-if-cached");
+    let answer = call.send().await;
+    assert_eq!(answer.status, 504);
+    assert_eq!(answer.cache_status(), "longshore; detail=http_request_denied");
+    assert_eq!(scene.origin.count("/a"), 0);
+}
+
+#[tokio::test]
+async fn a_whole_answer_reaches_a_client_whose_body_nobody_read() {
+    let nobody = Unreachable::take();
+    let origin = Origin::start().await;
+    let scene =
+        Scene::with_document(origin, site("a", "a.example", &nobody.url(), json!({}))).await;
+    for size in [10, 50_000] {
+        let mut client = scene.edge.connect().await;
+        let head = format!("POST /a HTTP/1.1\r\nHost: a.example\r\nContent-Length: {size}\r\n\r\n");
+        client.send(head).await;
+        client.send(vec![b'x'; size]).await;
+        let answer = client.response().await.unwrap();
+        assert_eq!((answer.status, answer.field("connection")), (502, Some("close")), "{size}");
+        assert!(client.until_closed().await.unwrap().is_empty());
     }
 }

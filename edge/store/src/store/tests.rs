@@ -18,7 +18,7 @@ fn store() -> Store<Name> {
 }
 
 fn fill(store: &Store<Name>) -> Fill<Name> {
-    store.fill(KEY, (*b"/a").into(), Name("head"))
+    store.fill(KEY, (*b"/a").into(), Name("head"), store.moment())
 }
 
 fn find(store: &Store<Name>) -> Option<Found<Name>> {
@@ -96,7 +96,7 @@ fn a_name_with_the_same_key_is_not_found() {
     assert!(store.find(&KEY, b"/b").is_none());
     filling.complete();
     assert!(store.find(&KEY, b"/b").is_none() && find(&store).is_some());
-    assert!(!store.update(&KEY, b"/b", Name("other")));
+    assert!(!store.update(&KEY, b"/b", Name("other"), store.moment()));
 }
 
 #[tokio::test]
@@ -143,7 +143,7 @@ fn fills_under_way_are_bounded_together() {
     let fills: Vec<_> = (0..5_u8)
         .map(|number| {
             let key = Key { name: [number; 16], variant: [0; 16] };
-            let mut fill = store.fill(key, (*b"/a").into(), Name("head"));
+            let mut fill = store.fill(key, (*b"/a").into(), Name("head"), store.moment());
             let _reader = fill.reader();
             fill.write(Bytes::from(vec![0; 900])).ok();
             fill
@@ -160,11 +160,58 @@ fn capacity_holds_with_metadata_counted() {
     for number in 0..2_000_u32 {
         let mut name = [0; 16];
         name[..4].copy_from_slice(&number.to_be_bytes());
-        let mut fill = store.fill(Key { name, variant: [0; 16] }, (*b"/a").into(), Name("head"));
+        let mut fill = store.fill(
+            Key { name, variant: [0; 16] },
+            (*b"/a").into(),
+            Name("head"),
+            store.moment(),
+        );
         fill.write(Bytes::from(vec![0; 100])).unwrap();
         fill.complete();
     }
     let statistics = store.statistics();
     assert!(statistics.bytes <= LIMITS.capacity_bytes, "{statistics:?}");
     assert!(statistics.responses > 100 && statistics.evicted_total > 1_000, "{statistics:?}");
+}
+
+#[tokio::test]
+async fn a_removal_reaches_fills_of_every_variant() {
+    let store = store();
+    let variant = Key { variant: [7; 16], ..KEY };
+    let mut fills =
+        [KEY, variant].map(|key| store.fill(key, (*b"/a").into(), Name("head"), store.moment()));
+    fills.iter_mut().for_each(|fill| fill.write(Bytes::from_static(b"old")).unwrap());
+    let mut early = find(&store).unwrap().reader;
+    assert!(!store.remove(&KEY));
+    assert!(find(&store).is_none() && store.find(&variant, b"/a").is_none());
+    for fill in &mut fills {
+        fill.write(Bytes::from_static(b" news")).or_else(abandoned).unwrap();
+    }
+    assert!(fills.into_iter().all(|fill| fill.complete().is_none()));
+    assert_eq!(rest(&mut early).await.unwrap(), b"old news");
+    assert!(find(&store).is_none() && store.find(&variant, b"/a").is_none());
+    assert_eq!(store.statistics().filling_bytes, 0);
+}
+
+/// Nobody reading a fill that isn't stored is no fault.
+fn abandoned(error: FillError) -> Result<(), FillError> {
+    if error == FillError::Abandoned { Ok(()) } else { Err(error) }
+}
+
+#[tokio::test]
+async fn a_fetch_that_began_before_a_removal_fills_for_its_own_reader_only() {
+    let store = store();
+    let before = store.moment();
+    store.remove(&KEY);
+    let mut overtaken = store.fill(KEY, (*b"/a").into(), Name("head"), before);
+    assert!(find(&store).is_none());
+    let mut own = store.find_fill(&KEY, b"/a", overtaken.number()).unwrap().reader;
+    overtaken.write(Bytes::from_static(b"old")).unwrap();
+    assert_eq!(overtaken.complete(), None);
+    assert_eq!(rest(&mut own).await.unwrap(), b"old");
+    let mut anew = fill(&store);
+    anew.write(Bytes::from_static(b"new")).unwrap();
+    assert_eq!(anew.complete(), Some(3));
+    assert!(!store.update(&KEY, b"/a", Name("older"), before));
+    assert!(store.update(&KEY, b"/a", Name("newer"), store.moment()));
 }

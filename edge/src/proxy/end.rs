@@ -1,0 +1,41 @@
+//! The end of a request: what no hook of Pingora's does by itself.
+
+use super::part;
+use crate::answer;
+use crate::context::Context;
+use crate::listen::ClientStream;
+use crate::stage::deliver;
+use crate::stage::fail::Failure;
+use http::header;
+use pingora_http::ResponseHeader;
+use pingora_proxy::{FailToProxy, Session};
+
+/// Answers that a request failed, where nothing was answered yet.
+pub(super) async fn fail(
+    session: &mut Session,
+    failure: Failure,
+    ctx: &mut Context,
+) -> FailToProxy {
+    let (status, token) = failure.reply();
+    ctx.failure = Some(token);
+    // Pingora closes the connection after a failed exchange, whatever it is told here
+    let is_kept = ctx.forward.began.is_none();
+    if !is_kept {
+        session.as_downstream_mut().set_keepalive(None);
+    }
+    let answers = status.is_some() && session.response_written().is_none();
+    if answers {
+        let told = deliver::failed(part(session, ctx), ctx, token);
+        // the client may have left meanwhile: there is nobody to tell
+        answer::failure(session, failure, &told).await.ok();
+    }
+    FailToProxy { error_code: status.unwrap_or(0), can_reuse_downstream: is_kept && answers }
+}
+
+/// Has the client sent the Date that a response has.
+pub(super) fn keep_date(session: &Session, response: &ResponseHeader) {
+    let stream = session.stream().and_then(|stream| stream.as_any().downcast_ref::<ClientStream>());
+    if let (Some(stream), Some(date)) = (stream, response.headers.get(header::DATE)) {
+        stream.keep_date(date.clone());
+    }
+}

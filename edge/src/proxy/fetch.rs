@@ -1,0 +1,112 @@
+//! The exchange with the origin: what is noted when it begins, when its response is there, and when it breaks off.
+
+use super::Edge;
+use crate::context::Context;
+use crate::stage::{fail, keep, lookup};
+use crate::{cache, clock};
+use http::{StatusCode, header};
+use pingora_cache::{CachePhase, NoCacheReason};
+use pingora_error::{Error, Result};
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+use route::Origin;
+use std::sync::Arc;
+
+impl Context {
+    /// Who is asked.
+    pub(super) fn origin(&self) -> Result<Arc<Origin>> {
+        let origin = self.route.as_ref().and_then(|routed| routed.rule.origin.clone());
+        origin.ok_or_else(|| Error::new(fail::NO_ORIGIN))
+    }
+}
+
+impl Edge {
+    /// Notes that the origin is turned to now, and finds its addresses.
+    pub(super) async fn begin_fetch(&self, ctx: &mut Context) -> Result<()> {
+        ctx.forward.began = Some(self.cache.store.moment());
+        if ctx.forward.addresses.is_empty() {
+            let origin = ctx.origin()?;
+            let found = self.addresses.of(&origin.address.host, origin.address.port).await;
+            ctx.forward.addresses = found.map_err(|error| {
+                tracing::warn!(origin.name = %origin.name, "{error}");
+                Error::because(fail::DNS_ERROR, "finding the origin", error).into_up()
+            })?;
+        }
+        ctx.forward.request_time = Some(clock::now());
+        ctx.forward.applied = ctx.snapshot.applied;
+        Ok(())
+    }
+
+    /// Notes that the head of the origin's response is there.
+    pub(super) fn note_response(
+        &self,
+        session: &Session,
+        response: &ResponseHeader,
+        ctx: &mut Context,
+    ) {
+        ctx.forward.response_time = Some(clock::now());
+        ctx.forward.status = Some(response.status.as_u16());
+        let validates = response.status == StatusCode::NOT_MODIFIED
+            && session.cache.maybe_cache_meta().is_some();
+        ctx.forward.not_modified = validates.then(|| response.headers.clone());
+    }
+
+    /// A 304 that is about another response leaves nothing to answer with (RFC 9111 §4.3.4): what it was to validate is
+    /// removed, and the exchange counts as broken.
+    pub(super) fn check_validated(&self, session: &Session, ctx: &Context) -> Result<()> {
+        let validated = matches!(session.cache.phase(), CachePhase::RevalidatedNoCache(_));
+        if !validated || ctx.refused != Some(keep::NOT_ABOUT) {
+            return Ok(());
+        }
+        self.cache.store.remove(&cache::store_key(session.cache.cache_key()));
+        Err(Error::new_up(fail::NOT_ABOUT))
+    }
+
+    /// Decides whether an exchange that broke is tried again: on a new connection where a reused one broke, and without
+    /// conditions where a 304 was about another response.
+    pub(super) fn after_broken_exchange(
+        session: &mut Session,
+        mut error: Box<Error>,
+        ctx: &mut Context,
+        reused: bool,
+    ) -> Box<Error> {
+        if *error.etype() == fail::NOT_ABOUT && !ctx.forward.anew {
+            ctx.forward.anew = true;
+            session.cache.disable(NoCacheReason::Custom(keep::NOT_ABOUT));
+            error.set_retry(true);
+        } else {
+            error.retry.decide_reuse(reused && !session.as_ref().retry_buffer_truncated());
+        }
+        error
+    }
+
+    /// Forgets what a successful unsafe request has changed (RFC 9111 §4.4).
+    pub(super) fn invalidate(&self, session: &Session, response: &ResponseHeader, ctx: &Context) {
+        let request = session.req_header();
+        let (Some(identity), Some(routed)) = (&ctx.identity, &ctx.route) else { return };
+        if !semantics::invalidation::is_unsafe(&request.method) {
+            return;
+        }
+        let path = request.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        let target = format!("{}://{}{path}", identity.scheme.as_str(), identity.host.authority());
+        let Ok(target) = target.parse() else { return };
+        let changed = semantics::invalidation::invalidated(
+            &request.method,
+            &target,
+            response.status,
+            &response.headers,
+        );
+        for uri in &changed {
+            let name = lookup::name(uri, identity, routed, ctx.snapshot.epoch);
+            self.cache.store.remove(&cache::first_variant(&name));
+        }
+    }
+
+    /// Whether a response says that it is too large to be stored.
+    pub(super) fn is_too_large(&self, response: &ResponseHeader) -> bool {
+        let length =
+            response.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+        let length = length.and_then(|length| length.parse::<u64>().ok());
+        length.is_some_and(|length| length > self.cache.store.limits().response_max_bytes)
+    }
+}
