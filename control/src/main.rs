@@ -2,7 +2,7 @@
 
 use clap::Parser as _;
 use control::config::{Arguments, Command, Serve};
-use control::server::Server;
+use control::server::{Server, StartError};
 use control::{telemetry, token};
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -39,6 +39,7 @@ async fn serve(config: &Serve) -> ExitCode {
         };
     let server = match Server::start(config).await {
         Ok(server) => server,
+        Err(error @ StartError::Listen { .. }) => return fail(&error.into(), FAILED),
         Err(error) => return fail(&error.into(), MISCONFIGURED),
     };
     if config.json {

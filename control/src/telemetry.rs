@@ -10,12 +10,15 @@ const FILTER_DEFAULT: &str = "info";
 /// Starts logging.
 ///
 /// # Errors
-/// When `LONGSHORE_LOG` is no filter.
+/// When `LONGSHORE_LOG` is no filter; then by the default one, so that this is said.
 pub fn start() -> Result<(), ParseError> {
     let filter = std::env::var(FILTER).unwrap_or_else(|_| FILTER_DEFAULT.to_owned());
-    let filter: EnvFilter = filter.parse()?;
+    let (filter, result) = match filter.parse() {
+        Ok(filter) => (filter, Ok(())),
+        Err(error) => (EnvFilter::new(FILTER_DEFAULT), Err(error)),
+    };
     let builder = tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter);
     // a second start in one process changes nothing
     let _ = builder.with_writer(std::io::stderr).try_init();
-    Ok(())
+    result
 }

@@ -1,7 +1,6 @@
 //! What an operator sets for an edge: `config/edge.toml`, the environment and flags, in rising order.
 
 use serde::{Deserialize, Serialize};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// The configuration file with every default, as shipped.
@@ -12,7 +11,7 @@ pub(crate) const DEFAULTS: &str = include_str!("../../config/edge.toml");
 pub(crate) enum ConfigError {
     #[error("can't read `{path}`")]
     Read { path: PathBuf, source: std::io::Error },
-    #[error("`{path}` is wrong: {source}")]
+    #[error("`{path}` is wrong")]
     Parse { path: PathBuf, source: Box<toml::de::Error> },
     #[error("{0}")]
     Values(String),
@@ -37,7 +36,7 @@ pub(crate) struct Config {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Http {
-    pub(crate) listen: SocketAddr,
+    pub(crate) listen: String,
     pub(crate) threads: Option<usize>,
     pub(crate) connections_max: usize,
     pub(crate) head_timeout_seconds: u64,
@@ -51,7 +50,7 @@ pub(crate) struct Http {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Admin {
-    pub(crate) listen: SocketAddr,
+    pub(crate) listen: String,
 }
 
 /// The control service.
@@ -111,7 +110,7 @@ pub(crate) struct Geo {
 impl Default for Http {
     fn default() -> Self {
         Self {
-            listen: ([127, 0, 0, 1], 8080).into(),
+            listen: "127.0.0.1:8080".to_owned(),
             threads: None,
             connections_max: 20_000,
             head_timeout_seconds: 10,
@@ -125,7 +124,7 @@ impl Default for Http {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: ([127, 0, 0, 1], 9180).into() }
+        Self { listen: "127.0.0.1:9180".to_owned() }
     }
 }
 
@@ -214,13 +213,26 @@ impl Config {
             ),
         ];
         let wrong = numbers.iter().filter(|(_, value, least, most)| value < least || value > most);
-        let lines: Vec<String> = wrong
-            .map(|(key, value, least, most)| {
-                format!("`{key}` is {value}, must be {least} to {most}")
-            })
-            .collect();
+        let numbers = wrong.map(|(key, value, least, most)| {
+            format!("`{key}` is {value}, must be {least} to {most}")
+        });
+        let addresses = [("http.listen", &self.http.listen), ("admin.listen", &self.admin.listen)];
+        let addresses = addresses.iter().filter(|(_, address)| !has_host_and_port(address));
+        let addresses = addresses.map(|(key, address)| {
+            format!("`{key}` is `{address}`, must be a host or an IP address, and a port")
+        });
+        let lines: Vec<String> = numbers.chain(addresses).collect();
         if lines.is_empty() { Ok(()) } else { Err(ConfigError::Values(lines.join("; "))) }
     }
+}
+
+/// Whether text is `host:port`, `address:port` or `[address]:port`.
+fn has_host_and_port(text: &str) -> bool {
+    let is_address = text.parse::<std::net::SocketAddr>().is_ok();
+    let named = text.rsplit_once(':').is_some_and(|(host, port)| {
+        !host.is_empty() && !host.contains([':', '[', ' ']) && port.parse::<u16>().is_ok()
+    });
+    is_address || named
 }
 
 #[cfg(test)]
@@ -263,5 +275,22 @@ mod tests {
             "{message}"
         );
         assert!(message.contains("memory.capacity_bytes"), "{message}");
+    }
+
+    #[test]
+    fn addresses_are_a_host_and_a_port() {
+        let check = |listen: &str, expected| {
+            let mut config = Config::default();
+            listen.clone_into(&mut config.http.listen);
+            let wrong = config.check().err().map(|error| error.to_string());
+            assert_eq!(wrong.is_none(), expected, "{listen} {wrong:?}");
+            assert!(wrong.is_none_or(|wrong| wrong.contains("`http.listen`")), "{listen}");
+        };
+        for listen in ["127.0.0.1:80", "[::]:0", "localhost:8080", "edge-1.example:65535"] {
+            check(listen, true);
+        }
+        for listen in ["", "localhost", ":80", "a:b", "a:65536", "::1", "::1:80", "a b:80"] {
+            check(listen, false);
+        }
     }
 }

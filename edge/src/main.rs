@@ -21,11 +21,12 @@ mod telemetry;
 use clap::Parser;
 use config::Config;
 use feed::Token;
+use std::ffi::OsString;
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -36,6 +37,7 @@ const LOG_FILTER: &str = "info,pingora_core=warn,pingora_proxy=warn,pingora_cach
 /// Serves sites from its cache and their origins, as control says.
 #[derive(Debug, Parser)]
 #[command(
+    name = "longshore-edge",
     version,
     after_help = "Exit codes: 0 stopped as told, 1 failed, 2 wrong arguments or configuration."
 )]
@@ -45,10 +47,10 @@ struct Arguments {
     config: Option<PathBuf>,
     /// Where clients are served, instead of `http.listen`.
     #[arg(long, env = "LONGSHORE_EDGE_HTTP_ADDR")]
-    http_listen: Option<SocketAddr>,
+    http_listen: Option<String>,
     /// Where metrics and health are, instead of `admin.listen`.
     #[arg(long, env = "LONGSHORE_EDGE_ADMIN_ADDR")]
-    admin_listen: Option<SocketAddr>,
+    admin_listen: Option<String>,
     /// Directory for what is adopted, instead of `state.directory`.
     #[arg(long, env = "LONGSHORE_EDGE_STATE")]
     state_dir: Option<PathBuf>,
@@ -58,9 +60,9 @@ struct Arguments {
     /// File with the API token, instead of `control.token_file`.
     #[arg(long, env = "LONGSHORE_TOKEN_FILE")]
     token_file: Option<PathBuf>,
-    /// Access log, instead of `access_log.path`; `-` is standard output.
+    /// Access log, instead of `access_log.path`; `-` is standard output, empty is none.
     #[arg(long, env = "LONGSHORE_ACCESS_LOG")]
-    access_log: Option<PathBuf>,
+    access_log: Option<OsString>,
     /// Prints one JSON line with the addresses once they are served.
     #[arg(long)]
     json: bool,
@@ -72,20 +74,31 @@ struct Arguments {
 impl Arguments {
     fn configuration(&self) -> Result<Config, config::ConfigError> {
         let mut config = Config::read(self.config.as_deref())?;
-        let set =
-            |place: &mut SocketAddr, given: Option<SocketAddr>| *place = given.unwrap_or(*place);
-        set(&mut config.http.listen, self.http_listen);
-        set(&mut config.admin.listen, self.admin_listen);
-        if let Some(directory) = &self.state_dir {
-            config.state.directory.clone_from(directory);
-        }
-        if let Some(url) = &self.control_url {
-            config.control.url.clone_from(url);
-        }
+        set(&mut config.http.listen, self.http_listen.as_ref());
+        set(&mut config.admin.listen, self.admin_listen.as_ref());
+        set(&mut config.state.directory, self.state_dir.as_ref());
+        set(&mut config.control.url, self.control_url.as_ref());
         config.control.token_file = self.token_file.clone().or(config.control.token_file);
-        config.access_log.path = self.access_log.clone().or(config.access_log.path);
+        let access_log = self.access_log.as_ref().map(PathBuf::from).or(config.access_log.path);
+        config.access_log.path = access_log.filter(|path| !path.as_os_str().is_empty());
         config.check()?;
         Ok(config)
+    }
+
+    /// The token file that was named here goes before the token in the environment, and that before the file's.
+    fn token(&self, config: &Config) -> Token {
+        let given = std::env::var("LONGSHORE_TOKEN").ok().filter(|token| !token.is_empty());
+        match (&self.token_file, given, &config.control.token_file) {
+            (Some(path), _, _) | (None, None, Some(path)) => Token::File(path.clone()),
+            (None, Some(token), _) => Token::Given(token),
+            (None, None, None) => Token::Absent,
+        }
+    }
+}
+
+fn set<T: Clone>(place: &mut T, given: Option<&T>) {
+    if let Some(given) = given {
+        place.clone_from(given);
     }
 }
 
@@ -94,7 +107,9 @@ fn main() -> ExitCode {
     if arguments.print_defaults {
         return print(config::DEFAULTS);
     }
-    init_log();
+    if let Err(error) = init_log() {
+        return fail(&anyhow::Error::new(error).context("LONGSHORE_LOG is no filter"), 2);
+    }
     let config = match arguments.configuration() {
         Ok(config) => config,
         Err(error) => return fail(&anyhow::Error::new(error), 2),
@@ -102,7 +117,7 @@ fn main() -> ExitCode {
     // the first provider installed is the one every library here uses
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
     raise_open_files();
-    let result = server::run(&config, token(&config), |bound| {
+    let result = server::run(&config, arguments.token(&config), |bound| {
         tracing::info!(http = %bound.http, admin = %bound.admin, "serving");
         if arguments.json {
             print(&format!("{{\"http\":\"{}\",\"admin\":\"{}\"}}\n", bound.http, bound.admin));
@@ -114,23 +129,23 @@ fn main() -> ExitCode {
     }
 }
 
-fn init_log() {
-    let filter =
-        EnvFilter::try_from_env("LONGSHORE_LOG").unwrap_or_else(|_| EnvFilter::new(LOG_FILTER));
+/// Starts logging, by the default filter where `LONGSHORE_LOG` is none.
+fn init_log() -> Result<(), ParseError> {
+    let filter = match std::env::var("LONGSHORE_LOG") {
+        Ok(filter) => filter.parse(),
+        Err(_) => Ok(EnvFilter::new(LOG_FILTER)),
+    };
+    let (filter, result) = match filter {
+        Ok(filter) => (filter, Ok(())),
+        Err(error) => (EnvFilter::new(LOG_FILTER), Err(error)),
+    };
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
-}
-
-fn token(config: &Config) -> Token {
-    match (&config.control.token_file, std::env::var("LONGSHORE_TOKEN")) {
-        (Some(path), _) => Token::File(path.clone()),
-        (None, Ok(token)) => Token::Given(token),
-        (None, Err(_)) => Token::Absent,
-    }
+    result
 }
 
 /// As many files as the system allows: every connection is one.

@@ -20,7 +20,7 @@ use pingora_core::apps::HttpServerApp as _;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
 use socket2::{Domain, Protocol, Socket, Type};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -54,10 +54,8 @@ pub(crate) fn run(
     started: impl FnOnce(&Bound),
 ) -> anyhow::Result<()> {
     let directory = StateDirectory::open(&config.state.directory, new_edge_id)?;
-    let http =
-        bind(config.http.listen).with_context(|| taken("http.listen", config.http.listen))?;
-    let admin =
-        bind(config.admin.listen).with_context(|| taken("admin.listen", config.admin.listen))?;
+    let http = listen("http.listen", &config.http.listen)?;
+    let admin = listen("admin.listen", &config.admin.listen)?;
     let bound = Bound { http: http.local_addr()?, admin: admin.local_addr()? };
 
     let telemetry = Arc::new(telemetry(config)?);
@@ -108,10 +106,6 @@ fn new_edge_id() -> EdgeId {
     EdgeId::from_ulid(&ulid.to_string()).expect("a ULID is 26 letters and digits")
 }
 
-fn taken(key: &str, address: SocketAddr) -> String {
-    format!("`{key}`: can't listen on {address}")
-}
-
 fn store_limits(config: &Config) -> StoreLimits {
     StoreLimits {
         capacity_bytes: config.memory.capacity_bytes,
@@ -160,7 +154,19 @@ fn edge(
     }
 }
 
-/// Binds at once, so that a taken address is known before anything runs.
+/// Listens at the first address of `host:port` that can be had, at once: a taken one is known before anything runs.
+fn listen(key: &str, host_and_port: &str) -> anyhow::Result<TcpListener> {
+    let context = || format!("`{key}`: can't listen on {host_and_port}");
+    let mut failed = None;
+    for address in host_and_port.to_socket_addrs().with_context(context)? {
+        match bind(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = Some(error),
+        }
+    }
+    Err(failed.unwrap_or_else(|| std::io::ErrorKind::AddrNotAvailable.into())).with_context(context)
+}
+
 fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Characters of a reason that are logged.
+const REASON_MAX_CHARACTERS: usize = 300;
 
 /// Why control is not being followed.
 #[derive(Debug, thiserror::Error)]
@@ -50,10 +52,15 @@ impl Link {
     /// # Errors
     /// When `url` is none, or the system's certificates can't be used.
     pub(crate) fn new(url: &str, token: Token) -> anyhow::Result<Self> {
-        let url = url
+        let url: Url = url
             .parse()
             .map_err(|error| anyhow::anyhow!("`control.url` `{url}` is no URL: {error}"))?;
-        let client = Client::builder().connect_timeout(CONNECT_TIMEOUT).build()?;
+        let mut builder = Client::builder().connect_timeout(CONNECT_TIMEOUT);
+        if is_loopback(&url) {
+            // the system's proxy has another idea of what is local
+            builder = builder.no_proxy();
+        }
+        let client = builder.build()?;
         Ok(Self { client, url, token })
     }
 
@@ -102,8 +109,7 @@ impl Link {
 
     fn checked(&self, answer: reqwest::Result<Response>) -> Result<Response, LinkError> {
         let response = answer.map_err(|error| {
-            let mut reason = error.without_url().to_string();
-            reason.truncate(200);
+            let reason = reason(&error.without_url());
             LinkError::Unreachable { url: self.url.clone(), reason }
         })?;
         if response.status().is_success() {
@@ -114,6 +120,53 @@ impl Link {
     }
 }
 
+/// Whether control is on this machine.
+fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    let address = host.parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// What went wrong, and what that came from.
+fn reason(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    causes.join(": ").chars().take(REASON_MAX_CHARACTERS).collect()
+}
+
 pub(super) fn parse<T: DeserializeOwned>(data: &str) -> Result<T, LinkError> {
     Ok(serde_json::from_str(data)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("{0}")]
+    struct Failed(&'static str, #[source] Option<Box<Failed>>);
+
+    #[test]
+    fn a_reason_has_its_causes() {
+        let cause = Failed("connection refused", None);
+        assert_eq!(
+            reason(&Failed("can't send", Some(Box::new(cause)))),
+            "can't send: connection refused"
+        );
+        let long = Failed("\u{fc}".repeat(500).leak(), None);
+        assert_eq!(reason(&long).chars().count(), REASON_MAX_CHARACTERS);
+    }
+
+    #[test]
+    fn this_machine_is_known_by_its_addresses() {
+        let check = |url: &str, expected| {
+            assert_eq!(is_loopback(&url.parse().unwrap()), expected, "{url}");
+        };
+        check("http://127.0.0.1:7070", true);
+        check("http://127.8.0.1", true);
+        check("http://[::1]:7070", true);
+        check("http://localhost:7070/x", true);
+        check("https://control.example.com", false);
+        check("http://10.0.0.1", false);
+    }
 }

@@ -48,8 +48,8 @@ impl EdgeOptions {
 
     /// Listens at a given address.
     #[must_use]
-    pub fn http_listen(self, address: SocketAddr) -> Self {
-        Self { http_listen: address.to_string(), ..self }
+    pub fn http_listen(self, address: &str) -> Self {
+        Self { http_listen: address.to_owned(), ..self }
     }
 
     /// Writes no access log.

@@ -3,7 +3,7 @@
 use crate::scene::{FRESH, HOST, Scene, site};
 use serde_json::json;
 use std::time::{Duration, Instant};
-use testkit::{Control, Edge, Origin, eventually};
+use testkit::{Control, Edge, EdgeOptions, Feed, Origin, Unreachable, eventually};
 
 async fn installation() -> (Origin, Control, Edge) {
     let origin = Origin::start().await;
@@ -114,7 +114,7 @@ async fn a_bad_document_leaves_its_site_on_the_last_good_one() {
     let later = scene.feed.put_site(2, good);
     let report = scene.feed.adopted(later).await;
     let [rejected] = &report.rejected[..] else { panic!("one rejected site, not {report:?}") };
-    assert_eq!((rejected.site_id.clone(), rejected.seq), (testkit::Feed::site_id(1), bad));
+    assert_eq!((rejected.site_id.clone(), rejected.seq), (Feed::site_id(1), bad));
     assert!(rejected.problems.iter().any(|problem| problem.field == "hosts"), "{rejected:?}");
     assert_eq!(scene.get("/1").await.text(), "x");
     assert_eq!(scene.edge.get("b.example", "/2").await.text(), "x");
@@ -127,4 +127,24 @@ async fn a_bad_document_put_right_is_no_longer_reported() {
     let document = site("a", HOST, &scene.origin.url(), json!({}));
     let report = scene.feed.adopted(scene.feed.put_site(1, document)).await;
     assert!(report.rejected.is_empty(), "{report:?}");
+}
+
+#[tokio::test]
+async fn a_token_in_the_environment_goes_before_the_files() {
+    let feed = Feed::start().await;
+    let config = "[control]\ntoken_file = \"nowhere\"\n";
+    let edge = Edge::start(EdgeOptions::new().config(config).control(&feed.url(), "ls_test")).await;
+    feed.adopted(feed.put_site(1, site("a", HOST, "http://127.0.0.1:9", json!({})))).await;
+    assert_eq!(edge.get("other.example", "/").await.status, 421);
+}
+
+#[tokio::test]
+async fn why_control_cannot_be_reached_is_said() {
+    let nobody = Unreachable::take();
+    let mut edge = Edge::start(EdgeOptions::new().control(&nobody.url(), "ls_test")).await;
+    eventually("the reason", || async {
+        edge.program.log().contains("Connection refused").then_some(())
+    })
+    .await;
+    assert_eq!(edge.program.stop().await, Some(0));
 }

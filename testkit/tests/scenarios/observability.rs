@@ -2,7 +2,7 @@
 
 use crate::scene::{FRESH, HOST, Scene};
 use serde_json::Value;
-use testkit::Call;
+use testkit::{Call, Edge, EdgeOptions};
 
 #[tokio::test]
 async fn every_request_is_one_line_of_the_access_log() {
@@ -49,4 +49,29 @@ async fn the_admin_port_answers_for_health() {
         assert_eq!(answer.status, status, "{path}");
     }
     assert_eq!(scene.get("/metrics").await.status, 404, "metrics are not for clients");
+}
+
+#[tokio::test]
+async fn the_client_is_known_though_its_host_or_its_way_is_refused() {
+    let scene = Scene::start().await;
+    let looped = {
+        scene.origin.on("/a").respond(200).body("x");
+        scene.get("/a").await;
+        scene.origin.requests()[0].field("cdn-loop").unwrap().to_owned()
+    };
+    let again = scene.call("GET", "/a").header("CDN-Loop", &looped).send().await;
+    assert_eq!(again.status, 508);
+    assert_eq!(scene.edge.get("a..b", "/a").await.status, 400);
+    let lines = scene.edge.access_log_lines(3).await;
+    for line in &lines[1..] {
+        assert_eq!(line["client"], "127.0.0.1", "{line}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_path_is_no_access_log() {
+    let options = EdgeOptions::new().without_access_log().config("[access_log]\npath = \"\"\n");
+    let edge = Edge::start(options).await;
+    assert_eq!(edge.get(HOST, "/").await.status, 421);
+    assert!(edge.access_log().is_empty());
 }
