@@ -68,6 +68,17 @@ impl ClientStream {
     }
 }
 
+impl Drop for ClientStream {
+    /// Sends what Pingora wrote and did not flush before it gave up, as far as there is room: a client sees that an
+    /// answer broke off, and not that there was none.
+    fn drop(&mut self) {
+        if !self.gathered.is_empty() {
+            // the client may be gone
+            drop(self.tcp.try_write(&self.gathered));
+        }
+    }
+}
+
 impl AsyncWrite for ClientStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
