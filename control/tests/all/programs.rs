@@ -169,8 +169,15 @@ async fn what_is_taken_or_missing_is_said() {
     for (arguments, text) in [
         (&["serve", "--listen", &taken][..], "cannot listen on"),
         (&["serve", "--listen", "nowhere"], "cannot listen on"),
+    ] {
+        let output = run(&database, arguments).await;
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{arguments:?} {stderr}");
+        assert!(stderr.contains(text), "{arguments:?} {stderr}");
+    }
+    for (arguments, text) in [
         (
-            &["serve", "--listen", "127.0.0.1:0", "--data-dir", "/proc/none"],
+            &["serve", "--listen", "127.0.0.1:0", "--data-dir", "/proc/none"][..],
             "cannot write the data directory",
         ),
         (&["serve", "--listen", "127.0.0.1:0", "--database-url", "mysql://x"], "must begin with"),

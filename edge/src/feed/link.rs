@@ -144,7 +144,7 @@ mod tests {
 
     #[derive(Debug, thiserror::Error)]
     #[error("{0}")]
-    struct Failed(&'static str, #[source] Option<Box<Failed>>);
+    struct Failed(&'static str, #[source] Option<Box<Self>>);
 
     #[test]
     fn a_reason_has_its_causes() {

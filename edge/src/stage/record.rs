@@ -115,6 +115,7 @@ fn as_rfc3339<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, 
     serializer.collect_str(&humantime::format_rfc3339_millis(*time))
 }
 
+#[expect(clippy::ref_option, reason = "serde hands over references to fields")]
 fn as_text<S: Serializer>(id: &Option<RequestId>, serializer: S) -> Result<S::Ok, S::Error> {
     match id {
         Some(id) => serializer.collect_str(id),
@@ -122,6 +123,7 @@ fn as_text<S: Serializer>(id: &Option<RequestId>, serializer: S) -> Result<S::Ok
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over references to fields")]
 fn as_word<S: Serializer>(handling: &Handling, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(handling.as_str())
 }
@@ -132,6 +134,7 @@ fn as_milliseconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<
     serializer.serialize_f64(f64::from(microseconds) / 1_000.0)
 }
 
+#[expect(clippy::ref_option, reason = "serde hands over references to fields")]
 fn as_maybe_milliseconds<S: Serializer>(
     duration: &Option<Duration>,
     serializer: S,

@@ -43,8 +43,12 @@ fn run(
     environment: &[(&str, &str)],
 ) -> (Option<i32>, String, String) {
     let mut command = Command::new(testkit::program_path(program));
-    let run = command.args(arguments).envs(environment.iter().copied()).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let run = command
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     (run.status.code(), text(run.stdout), text(run.stderr))
 }
 
