@@ -14,6 +14,8 @@ fn told(response: &Response) -> (u16, String, Vec<(String, String)>) {
         .iter()
         .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
         .filter(|(name, _)| !matches!(name.as_str(), "age" | "connection" | "transfer-encoding"))
+        // the Date of what is not stored is that of its answer
+        .filter(|(name, _)| name != "date" || response.is_hit())
         .map(|(name, value)| match name.as_str() {
             "cache-status" => (name, value.split("; ttl").next().unwrap_or_default().to_owned()),
             _ => (name, value),
