@@ -31,7 +31,7 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{
     FailToProxy, ProxyHttp, ProxyWarnLogContext, RangeType, Session, range_header_filter,
 };
-use semantics::preconditions::{self, Representation, Verdict};
+use semantics::preconditions::{self, Verdict};
 use semantics::reuse::Reuse;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -307,7 +307,7 @@ impl ProxyHttp for Edge {
         ctx: &mut Context,
     ) -> Result<bool> {
         let request = session.req_header();
-        let stored = representation(response, ctx);
+        let stored = end::representation(response, ctx);
         let verdict = preconditions::evaluate(&request.method, &request.headers, &stored);
         ctx.precondition_failed = verdict == Verdict::PreconditionFailed;
         Ok(verdict != Verdict::Proceed)
@@ -320,7 +320,7 @@ impl ProxyHttp for Edge {
         ctx: &mut Context,
     ) -> RangeType {
         let request = session.req_header();
-        let stored = representation(response, ctx);
+        let stored = end::representation(response, ctx);
         if !request.headers.contains_key(header::RANGE)
             || request.method != Method::GET
             || !preconditions::range_applies(&request.headers, &stored)
@@ -345,7 +345,7 @@ impl ProxyHttp for Edge {
             deliver::precondition_failed(response)?;
         }
         let now = ctx.forward.response_time.unwrap_or(ctx.received);
-        let part = part(session, ctx);
+        let part = end::part(session, ctx);
         let (handling, status) = deliver::decide(part, ctx, now);
         let changes = ctx.route.as_ref().map(|routed| &routed.rule.response_headers);
         if part.is_fetched() {
@@ -389,24 +389,5 @@ impl ProxyHttp for Edge {
         _: ProxyWarnLogContext,
     ) -> bool {
         true
-    }
-}
-
-/// How the cache has taken part so far.
-fn part(session: &Session, ctx: &Context) -> deliver::Part {
-    deliver::Part {
-        phase: session.cache.phase(),
-        waited: session.cache.lock_duration().is_some(),
-        varied: ctx.varied,
-        stored: ctx.kept,
-    }
-}
-
-/// What conditions and ranges are about.
-fn representation<'r>(response: &'r ResponseHeader, ctx: &Context) -> Representation<'r> {
-    Representation {
-        status: response.status,
-        head: &response.headers,
-        response_time: ctx.forward.response_time.unwrap_or(ctx.received),
     }
 }

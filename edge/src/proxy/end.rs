@@ -1,6 +1,5 @@
 //! The end of a request: what no hook of Pingora's does by itself.
 
-use super::part;
 use crate::answer;
 use crate::context::Context;
 use crate::listen::ClientStream;
@@ -9,6 +8,29 @@ use crate::stage::fail::Failure;
 use http::header;
 use pingora_http::ResponseHeader;
 use pingora_proxy::{FailToProxy, Session};
+use semantics::preconditions::Representation;
+
+/// How the cache has taken part so far.
+pub(super) fn part(session: &Session, ctx: &Context) -> deliver::Part {
+    deliver::Part {
+        phase: session.cache.phase(),
+        waited: session.cache.lock_duration().is_some(),
+        varied: ctx.varied,
+        stored: ctx.kept,
+    }
+}
+
+/// What conditions and ranges are about.
+pub(super) fn representation<'r>(
+    response: &'r ResponseHeader,
+    ctx: &Context,
+) -> Representation<'r> {
+    Representation {
+        status: response.status,
+        head: &response.headers,
+        response_time: ctx.forward.response_time.unwrap_or(ctx.received),
+    }
+}
 
 /// Answers that a request failed, where nothing was answered yet.
 pub(super) async fn fail(
