@@ -251,6 +251,9 @@ impl Template {
     }
 
     /// The text with captures filled in, and `query` added after `?` where there is one and the text has none.
+    ///
+    /// A text that begins as a path stays one, whatever a capture begins with: clients read `//b.example` and
+    /// `/\\b.example` as another host.
     #[must_use]
     pub fn fill(&self, captures: &[Capture<'_>], query: Option<&str>) -> String {
         let mut text = String::new();
@@ -262,11 +265,21 @@ impl Template {
                 }
             }
         }
+        if self.is_path() {
+            let path = text.trim_start_matches(['/', '\\']);
+            text = format!("/{path}");
+        }
         if let Some(query) = query.filter(|_| !text.contains('?')) {
             text.push('?');
             text.push_str(query);
         }
         text
+    }
+
+    /// Whether it was written with a single `/` at the beginning.
+    fn is_path(&self) -> bool {
+        let Some(Piece::Text(first)) = self.0.first() else { return false };
+        first.strip_prefix('/').is_some_and(|rest| !rest.starts_with(['/', '\\']))
     }
 }
 
@@ -315,6 +328,26 @@ mod tests {
         let found = site.rule("/in/1/x/2");
         let rewrite = found.rule.rewrite.as_ref().unwrap();
         assert_eq!(rewrite.fill(&found.captures, Some("q=1")), "/2/1?q=1");
+    }
+
+    #[test]
+    fn a_capture_leads_to_no_other_host() {
+        let check = |template: &str, capture: &str, expected: &str| {
+            assert_eq!(
+                Template::parse(template).fill(&[capture], None),
+                expected,
+                "{template} {capture}"
+            );
+        };
+        check("/$1", "a//b", "/a//b");
+        check("/$1", "/evil.example/x", "/evil.example/x");
+        check("/$1", "\\evil.example", "/evil.example");
+        check("/$1", "\\/\\/evil.example", "/evil.example");
+        check("/$1", "", "/");
+        check("/$1$1", "/", "/");
+        check("/a/$1", "/b", "/a//b");
+        check("//cdn.example/$1", "/b", "//cdn.example//b");
+        check("https://b.example/$1", "/b", "https://b.example//b");
     }
 
     #[test]
