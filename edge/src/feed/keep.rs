@@ -1,17 +1,21 @@
 //! The state directory: which edge this is, and what it has adopted.
 //!
-//! A file is replaced as a whole: written beside, flushed to disk, renamed, and the directory flushed.
+//! A file is replaced as a whole: written beside, flushed to disk, renamed, and the directory flushed. What sites set
+//! in requests to origins may be secret, so nobody but the edge's user reads any of it.
 
 use super::adopted::{Adopted, Written};
 use api::id::EdgeId;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const ADOPTED: &str = "adopted.json";
 const ID: &str = "id";
 const LOCK: &str = "lock";
+const DIRECTORY_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
 
 /// Why a state directory can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -36,11 +40,12 @@ impl StateDirectory {
     /// Opens a directory, and makes it, and an id for this edge, the first time.
     pub(crate) fn open(path: &Path, new_id: impl FnOnce() -> EdgeId) -> Result<Self, StateError> {
         let wrap = |source| StateError::Directory { path: path.into(), source };
-        fs::create_dir_all(path).map_err(wrap)?;
+        DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(path).map_err(wrap)?;
         let lock = OpenOptions::new()
             .create(true)
             .truncate(false)
             .write(true)
+            .mode(FILE_MODE)
             .open(path.join(LOCK))
             .map_err(wrap)?;
         match lock.try_lock() {
@@ -97,7 +102,12 @@ impl StateDirectory {
 
 fn replace(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     let beside = directory.join(format!("{name}.new"));
-    let mut file = File::create(&beside)?;
+    // one left behind may be of another mode
+    fs::remove_file(&beside).or_else(|error| match error.kind() {
+        io::ErrorKind::NotFound => Ok(()),
+        _ => Err(error),
+    })?;
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(FILE_MODE).open(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&beside, directory.join(name))?;
@@ -134,6 +144,21 @@ mod tests {
             StateDirectory::open(directory.path(), || unreachable!("the id is there")).unwrap();
         let adopted = state.load().unwrap();
         assert_eq!((adopted.applied, adopted.is_from_control()), (9, true));
+    }
+
+    #[tokio::test]
+    async fn nobody_else_reads_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("edge");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let state = open(&path).unwrap();
+        fs::write(path.join("adopted.json.new"), "left behind").unwrap();
+        state.save(Arc::new(Adopted::default())).await.unwrap();
+        assert_eq!(mode(&path), 0o700);
+        for name in [ADOPTED, ID, LOCK] {
+            assert_eq!(mode(&path.join(name)), 0o600, "{name}");
+        }
     }
 
     #[test]

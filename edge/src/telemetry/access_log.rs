@@ -5,6 +5,7 @@ use crate::stage::record::Over;
 use std::cell::RefCell;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -12,6 +13,8 @@ use std::time::Duration;
 
 /// The path that means standard output.
 const STANDARD_OUTPUT: &str = "-";
+/// A log tells of people: its group may read it, others not.
+const FILE_MODE: u32 = 0o640;
 /// How long a line may wait to be written.
 const WRITE_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -131,7 +134,7 @@ fn open(path: &Path) -> io::Result<Output> {
     if path == Path::new(STANDARD_OUTPUT) {
         return Ok(Box::new(io::stdout()));
     }
-    Ok(Box::new(OpenOptions::new().create(true).append(true).open(path)?))
+    Ok(Box::new(OpenOptions::new().create(true).append(true).mode(FILE_MODE).open(path)?))
 }
 
 /// Tells of the first failure and of the first success after one: a full disk must not fill a log.
