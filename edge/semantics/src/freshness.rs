@@ -27,7 +27,6 @@ pub struct Freshness {
 
 const VALIDATE_ALWAYS: u8 = 1;
 const FORBIDS_STALE: u8 = 1 << 1;
-const IMMUTABLE: u8 = 1 << 2;
 
 impl Freshness {
     /// From what was said. `lifetime` is `None` where nothing gives one; `initial_age` is the corrected
@@ -57,8 +56,7 @@ impl Freshness {
                 lifetime.is_some(),
             ),
             flags: flag(VALIDATE_ALWAYS, directives.no_cache)
-                | flag(FORBIDS_STALE, directives.forbids_stale())
-                | flag(IMMUTABLE, directives.immutable),
+                | flag(FORBIDS_STALE, directives.forbids_stale()),
         }
         .without_forbidden_windows()
     }
@@ -99,11 +97,6 @@ impl Freshness {
     /// `must-revalidate`, `proxy-revalidate`, `s-maxage` or `no-cache`: never to be used stale.
     pub fn forbids_stale(&self) -> bool {
         self.flags & FORBIDS_STALE != 0
-    }
-
-    /// `immutable` (RFC 8246): while fresh, validating tells nothing new.
-    pub fn is_immutable(&self) -> bool {
-        self.flags & IMMUTABLE != 0
     }
 
     /// The form to write down. Not a stable format: it changes only with the store's own.

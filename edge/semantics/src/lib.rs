@@ -4,14 +4,14 @@
 //! | question | module | standard |
 //! |---|---|---|
 //! | what a site changes of all this | [`policy`] | |
-//! | what the directives say | [`directives`] | RFC 9111 §5.2, RFC 9213, RFC 8246, RFC 5861 |
+//! | what the directives say | [`directives`] | RFC 9111 §5.2, RFC 9213, RFC 5861 |
 //! | may it be stored, and without which fields | [`storing`] | RFC 9111 §3, §3.1, §3.5 |
 //! | how long is it fresh, how old is it | [`freshness`] | RFC 9111 §4.2, RFC 5861 |
 //! | may it be used for this request, now | [`reuse`] | RFC 9111 §4, §4.2.4, §5.2.1, RFC 5861 |
 //! | which stored variant answers | [`vary`] | RFC 9111 §4.1 |
 //! | does the client hold it already | [`preconditions`] | RFC 9110 §13, RFC 9111 §4.3.2 |
 //! | which part of it is wanted | [`range`] | RFC 9110 §14 |
-//! | what a 304 or a HEAD changes | [`update`] | RFC 9111 §3.2, §4.3.4, §4.3.5 |
+//! | what a 304 changes | [`update`] | RFC 9111 §3.2, §4.3.4 |
 //! | what an unsafe method makes stale | [`invalidation`] | RFC 9111 §4.4 |
 //! | which fields end at a hop or at us | [`fields`] | RFC 9110 §7.6 |
 //! | how the outcome is told | [`cache_status`] | RFC 9211 |

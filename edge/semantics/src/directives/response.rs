@@ -1,8 +1,8 @@
-//! What does the origin say about caching this response? RFC 9111 §5.2.2, RFC 5861, RFC 8246.
+//! What does the origin say about caching this response? RFC 9111 §5.2.2, RFC 5861.
 //!
 //! A directive given twice counts in its most restrictive form, one with an invalid argument as the
 //! most restrictive there is: a lifetime or window of zero (§4.2.1), an unqualified `no-cache` or
-//! `private`. A permission (`public`, `must-understand`, `immutable`) counts only without an argument.
+//! `private`. A permission (`public`, `must-understand`) counts only without an argument.
 
 use http::header::{HeaderMap, HeaderName};
 
@@ -23,7 +23,6 @@ pub(crate) struct ResponseDirectives {
     pub(crate) must_revalidate: bool,
     pub(crate) proxy_revalidate: bool,
     pub(crate) must_understand: bool,
-    pub(crate) immutable: bool,
     /// Some `no-cache` or `private` lists fields: see [`ResponseDirectives::each_listed`].
     pub(crate) lists_fields: bool,
     /// Seconds, as are the following.
@@ -77,7 +76,6 @@ impl ResponseDirectives {
             Some(b"proxy-revalidate") => self.proxy_revalidate = true,
             Some(b"public") => self.public |= bare,
             Some(b"must-understand") => self.must_understand |= bare,
-            Some(b"immutable") => self.immutable |= bare,
             Some(b"max-age") => shorten(&mut self.max_age, argument),
             Some(b"s-maxage") => shorten(&mut self.s_maxage, argument),
             Some(b"stale-while-revalidate") => shorten(&mut self.stale_while_revalidate, argument),
@@ -179,10 +177,10 @@ mod tests {
 
     #[test]
     fn a_permission_takes_no_argument() {
-        let with = read(&["cache-control: public=1, must-understand=1, immutable=x"]);
-        assert!(!with.public && !with.must_understand && !with.immutable);
-        let without = read(&["cache-control: public, must-understand, immutable"]);
-        assert!(without.public && without.must_understand && without.immutable);
+        let with = read(&["cache-control: public=1, must-understand=1"]);
+        assert!(!with.public && !with.must_understand);
+        let without = read(&["cache-control: public, must-understand"]);
+        assert!(without.public && without.must_understand);
     }
 
     proptest! {
