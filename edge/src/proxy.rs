@@ -11,12 +11,12 @@ use crate::snapshot::Current;
 use crate::stage::fail::{self, Failure};
 use crate::stage::lookup::Lookup;
 use crate::stage::reuse::{self, Outcome};
-use crate::stage::{deliver, forward, keep, route};
+use crate::stage::{deliver, forward, keep, range, route};
 use crate::telemetry::Telemetry;
 use crate::{answer, clock, record};
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{Method, StatusCode, header};
+use http::{StatusCode, header};
 use pingora_cache::key::{CacheKey, HashBinary};
 use pingora_cache::lock::CacheKeyLockImpl;
 use pingora_cache::predictor::CacheablePredictor;
@@ -28,9 +28,7 @@ use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
-use pingora_proxy::{
-    FailToProxy, ProxyHttp, ProxyWarnLogContext, RangeType, Session, range_header_filter,
-};
+use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, RangeType, Session};
 use semantics::preconditions::{self, Verdict};
 use semantics::reuse::Reuse;
 use std::os::fd::RawFd;
@@ -153,10 +151,7 @@ impl ProxyHttp for Edge {
         ctx: &mut Context,
         error: Option<&Error>,
     ) -> bool {
-        if error.is_some_and(|error| !fail::is_of_origin(error)) {
-            return false;
-        }
-        let serves = reuse::serves_stale(ctx.outcome, &ctx.asked, error.is_some(), clock::now());
+        let serves = reuse::serves_stale(ctx.outcome, &ctx.asked, error, clock::now());
         if serves && error.is_some_and(fail::ends_connection) {
             session.as_downstream_mut().set_keepalive(None);
         }
@@ -319,15 +314,13 @@ impl ProxyHttp for Edge {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> RangeType {
-        let request = session.req_header();
-        let stored = end::representation(response, ctx);
-        if !request.headers.contains_key(header::RANGE)
-            || request.method != Method::GET
-            || !preconditions::range_applies(&request.headers, &stored)
-        {
-            return RangeType::None;
-        }
-        range_header_filter(request, response, Some(semantics::range::RANGES_MAX))
+        let (request, stored) = (session.req_header(), end::representation(response, ctx));
+        let decided = range::decide(&request.method, &request.headers, &stored);
+        let cut = decided.and_then(|(wanted, length)| range::cut(response, &wanted, length).ok());
+        // the whole is always a right answer
+        let Some((head, sent)) = cut else { return RangeType::None };
+        *response = head;
+        sent
     }
 
     async fn response_filter(

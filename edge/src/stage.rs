@@ -6,6 +6,7 @@ pub(crate) mod forward;
 pub(crate) mod identify;
 pub(crate) mod keep;
 pub(crate) mod lookup;
+pub(crate) mod range;
 pub(crate) mod record;
 pub(crate) mod reuse;
 pub(crate) mod route;

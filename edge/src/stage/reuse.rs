@@ -1,5 +1,7 @@
 //! May a stored response be used for this request, now?
 
+use crate::stage::fail;
+use pingora_error::Error;
 use purge::Horizon;
 use semantics::directives::RequestDirectives;
 use semantics::freshness::Freshness;
@@ -48,18 +50,21 @@ pub(crate) fn decide(
     Outcome::Stored { reuse: kept.freshness.reuse(kept.resident(now), asked), kept }
 }
 
-/// Whether a stale response is used while another request fetches a new one, or, with `failed`, because the origin
-/// failed.
+/// Whether a stale response is used: while another request fetches a new one, or instead of an `error` that is the
+/// origin's.
 pub(crate) fn serves_stale(
     outcome: Outcome,
     asked: &RequestDirectives,
-    failed: bool,
+    error: Option<&Error>,
     now: SystemTime,
 ) -> bool {
     let Outcome::Stored { reuse, kept } = outcome else { return false };
-    match (failed, reuse) {
-        (false, reuse) => reuse == Reuse::WhileRevalidating,
-        (true, _) => kept.freshness.may_be_used_on_error(kept.resident(now), asked),
+    match error {
+        None => reuse == Reuse::WhileRevalidating,
+        Some(error) => {
+            fail::is_of_origin(error)
+                && kept.freshness.may_be_used_on_error(kept.resident(now), asked)
+        }
     }
 }
 
@@ -68,6 +73,7 @@ mod tests {
     use super::*;
     use crate::stage::testing;
     use http::{Method, StatusCode};
+    use pingora_error::ErrorType;
     use semantics::policy::CachePolicy;
     use semantics::storing::{Exchange, Keep, keep};
 
@@ -101,20 +107,23 @@ mod tests {
 
     #[test]
     fn stale_is_served_only_where_allowed() {
-        let check = |cache_control, seconds, failed, expected| {
+        let origin = Error::new_up(ErrorType::ConnectRefused);
+        let client = Error::new_down(ErrorType::ReadError);
+        let check = |cache_control, seconds, error: Option<&Error>, expected| {
             let asked = RequestDirectives::default();
             let now = STORED_AT + Duration::from_secs(seconds);
             let outcome = decide(kept(cache_control, 0), &asked, Horizon::default(), now);
             assert_eq!(
-                serves_stale(outcome, &asked, failed, now),
+                serves_stale(outcome, &asked, error, now),
                 expected,
-                "{cache_control} {seconds} {failed}"
+                "{cache_control} {seconds} {error:?}"
             );
         };
-        check("max-age=1, stale-while-revalidate=60", 30, false, true);
-        check("max-age=1, stale-while-revalidate=60", 90, false, false);
-        check("max-age=1, stale-while-revalidate=60", 30, true, false);
-        check("max-age=1, stale-if-error=60", 30, true, true);
-        check("max-age=1, stale-if-error=60, must-revalidate", 30, true, false);
+        check("max-age=1, stale-while-revalidate=60", 30, None, true);
+        check("max-age=1, stale-while-revalidate=60", 90, None, false);
+        check("max-age=1, stale-while-revalidate=60", 30, Some(&origin), false);
+        check("max-age=1, stale-if-error=60", 30, Some(&origin), true);
+        check("max-age=1, stale-if-error=60", 30, Some(&client), false);
+        check("max-age=1, stale-if-error=60, must-revalidate", 30, Some(&origin), false);
     }
 }

@@ -68,6 +68,49 @@ async fn ranges_are_cut_from_what_is_stored() {
 }
 
 #[tokio::test]
+async fn odd_ranges_are_answered_by_the_rules() {
+    let scene = with_validators().await;
+    let parts =
+        |count| (0..count).map(|at| format!("{0}-{0}", at * 2)).collect::<Vec<_>>().join(",");
+    let long = scene.origin.on("/long").respond(200).header("Cache-Control", FRESH);
+    long.body("x".repeat(100));
+    scene.get("/long").await;
+    for (lines, status) in [
+        ("Range: bytes=-0".to_owned(), 416),
+        (format!("Range: bytes={}", parts(16)), 206),
+        (format!("Range: bytes={}", parts(17)), 200),
+        ("Range: bytes=0-1\r\nRange: bytes=0-1".to_owned(), 200),
+        ("Range: bytes=4-5,0-1".to_owned(), 200),
+        ("Range: bytes=2-1".to_owned(), 200),
+        ("Range: bytes=".to_owned(), 200),
+        ("Range: lines=0-1".to_owned(), 200),
+    ] {
+        let mut client = scene.edge.connect().await;
+        client.send(format!("GET /long HTTP/1.1\r\nHost: a.example\r\n{lines}\r\n\r\n")).await;
+        let answer = client.response().await.unwrap();
+        assert_eq!(answer.status, status, "{lines}");
+        if status == 200 {
+            assert_eq!(answer.body.len(), 100, "{lines}");
+        }
+        assert_eq!(answer.field("content-range"), (status == 416).then_some("bytes */100"));
+    }
+    assert_eq!(scene.origin.count("/long"), 1);
+}
+
+#[tokio::test]
+async fn several_ranges_come_in_parts() {
+    let scene = with_validators().await;
+    let answer = scene.call("GET", "/a").header("Range", "bytes=0-1,4-5,-2").send().await;
+    assert_eq!((answer.status, answer.field("content-range")), (206, None));
+    let kind = answer.field("content-type").unwrap();
+    let boundary = kind.strip_prefix("multipart/byteranges; boundary=").unwrap();
+    let parts: Vec<&str> = answer.text().split(&format!("--{boundary}")).collect();
+    assert_eq!((parts.first(), parts.last()), (Some(&"\r\n"), Some(&"--\r\n")));
+    let contents = parts.iter().filter_map(|part| Some(part.split_once("\r\n\r\n")?.1));
+    assert!(contents.eq(["01\r\n", "45\r\n", "89\r\n"]), "{}", answer.text());
+}
+
+#[tokio::test]
 async fn if_range_guards_a_range() {
     let scene = with_validators().await;
     for (validator, status) in [("\"v1\"", 206), ("\"v2\"", 200), ("W/\"v1\"", 200)] {
