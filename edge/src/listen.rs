@@ -193,7 +193,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
     async fn refuse(&self, mut stream: Stream, client: SocketAddr, refusal: Refusal) {
         let (status, word) = refusal.reply();
         self.telemetry.refused(client, status, word);
-        let answer = crate::stage::fail::raw_page(status, &refusal.to_string());
+        let answer =
+            crate::stage::fail::raw_page(status, &refusal.to_string(), crate::clock::now());
         let answered = async {
             stream.write_all(&answer).await?;
             stream.shutdown().await?;

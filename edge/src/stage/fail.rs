@@ -2,6 +2,10 @@
 
 use http::StatusCode;
 use pingora_error::{Error, ErrorSource, ErrorType};
+use std::time::SystemTime;
+
+/// What Proxy-Status and Cache-Status call a request that can't be processed.
+const REFUSED: &str = "http_request_error";
 
 /// Error types of our own, carried through Pingora.
 pub(crate) const DNS_ERROR: ErrorType = ErrorType::new("dns_error");
@@ -66,7 +70,7 @@ impl Failure {
     /// there to answer.
     pub(crate) const fn reply(self) -> (Option<u16>, &'static str) {
         match self {
-            Self::Host | Self::Client => (Some(400), "http_request_error"),
+            Self::Host | Self::Client => (Some(400), REFUSED),
             Self::Misdirected => (Some(421), "destination_not_found"),
             Self::Loop => (Some(508), "proxy_loop_detected"),
             Self::NotCached => (Some(504), "http_request_denied"),
@@ -95,7 +99,8 @@ impl Failure {
             (ErrorType::Custom("not_cached"), _) => Self::NotCached,
             (ErrorType::Custom("not_about"), _) => Self::Protocol,
             (kind, ErrorSource::Downstream) => Self::of_client(kind),
-            (kind, _) => Self::of_origin(kind),
+            (kind, ErrorSource::Upstream) => Self::of_origin(kind).unwrap_or(Self::Protocol),
+            (kind, _) => Self::of_origin(kind).unwrap_or(Self::Internal),
         }
     }
 
@@ -110,8 +115,9 @@ impl Failure {
         }
     }
 
-    const fn of_origin(kind: &ErrorType) -> Self {
-        match kind {
+    /// None for what has no name of its own.
+    fn of_origin(kind: &ErrorType) -> Option<Self> {
+        Some(match kind {
             ErrorType::ConnectTimedout | ErrorType::TLSHandshakeTimedout => Self::ConnectTimeout,
             ErrorType::ConnectRefused => Self::ConnectionRefused,
             ErrorType::ConnectNoRoute => Self::Unroutable,
@@ -128,13 +134,15 @@ impl Failure {
             | ErrorType::H2Error
             | ErrorType::H2Downgrade
             | ErrorType::InvalidH2 => Self::Protocol,
-            ErrorType::ReadError | ErrorType::WriteError | ErrorType::ConnectionClosed => {
-                Self::Incomplete
-            }
+            ErrorType::ReadError
+            | ErrorType::WriteError
+            | ErrorType::ConnectionClosed
+            | ErrorType::Custom("PrematureBodyEnd") => Self::Incomplete,
             ErrorType::ReadTimedout => Self::ResponseTimeout,
             ErrorType::WriteTimedout => Self::WriteTimeout,
-            _ => Self::Internal,
-        }
+            ErrorType::InternalError => Self::Internal,
+            _ => return None,
+        })
     }
 }
 
@@ -177,14 +185,15 @@ pub(crate) const fn sentence(failure: Failure) -> &'static str {
 }
 
 /// A whole answer for a connection that no request could be read from.
-pub(crate) fn raw_page(status: u16, detail: &str) -> Vec<u8> {
+pub(crate) fn raw_page(status: u16, detail: &str, now: SystemTime) -> Vec<u8> {
     let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
     let reason = reason.unwrap_or("Error");
     let body = page(status, &format!("The request was refused: {detail}."));
-    let length = body.len();
+    let (length, date) = (body.len(), httpdate::fmt_http_date(now));
     format!(
-        "HTTP/1.1 {status} {reason}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {length}\r\n\
-         Cache-Control: no-store\r\nProxy-Status: longshore; error=http_request_error\r\nConnection: close\r\n\r\n{body}"
+        "HTTP/1.1 {status} {reason}\r\nDate: {date}\r\nContent-Type: text/html; charset=utf-8\r\n\
+         Content-Length: {length}\r\nCache-Control: no-store\r\nCache-Status: longshore; detail={REFUSED}\r\n\
+         Proxy-Status: longshore; error={REFUSED}\r\nConnection: close\r\n\r\n{body}"
     )
     .into_bytes()
 }
@@ -205,15 +214,21 @@ mod tests {
         check(ErrorType::ConnectionClosed, ErrorSource::Upstream, Some(502));
         check(ErrorType::ConnectionClosed, ErrorSource::Downstream, None);
         check(ErrorType::InvalidHTTPHeader, ErrorSource::Downstream, Some(400));
+        check(ErrorType::Custom("InvalidChunk"), ErrorSource::Upstream, Some(502));
+        check(ErrorType::Custom("InvalidChunk"), ErrorSource::Downstream, Some(400));
+        check(ErrorType::Custom("PrematureBodyEnd"), ErrorSource::Upstream, Some(502));
         check(ErrorType::InternalError, ErrorSource::Internal, Some(500));
+        check(ErrorType::InternalError, ErrorSource::Upstream, Some(500));
         check(DNS_ERROR, ErrorSource::Upstream, Some(502));
     }
 
     #[test]
     fn a_raw_page_is_a_whole_message() {
-        let text = String::from_utf8(raw_page(400, "two Host fields")).unwrap();
+        let text =
+            String::from_utf8(raw_page(400, "two Host fields", SystemTime::UNIX_EPOCH)).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"));
         assert!(head.contains(&format!("Content-Length: {}", body.len())));
+        assert!(head.contains("Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n"));
     }
 }

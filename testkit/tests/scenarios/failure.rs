@@ -52,6 +52,17 @@ async fn an_origin_that_closes_or_talks_nonsense_is_502() {
 }
 
 #[tokio::test]
+async fn a_body_that_is_no_http_is_the_origins_fault() {
+    let scene = Scene::start().await;
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    scene.origin.on("/a").raw(format!("{head}ZZ\r\nabc\r\n0\r\n\r\n"));
+    // the head may have been passed on before
+    if let Ok(answer) = scene.call("GET", "/a").try_send().await {
+        check_problem(&answer, 502, "http_protocol_error");
+    }
+}
+
+#[tokio::test]
 async fn an_origin_that_comes_back_is_used_at_once() {
     let scene = Scene::start().await;
     scene.origin.on("/a").respond(200).body("before");

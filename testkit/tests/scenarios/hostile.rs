@@ -1,6 +1,7 @@
 //! Heads that mean different things to different parsers are refused and go no further (RFC 9112 §2.2, §3, §5, §6).
 
 use crate::scene::{FRESH, Scene};
+use testkit::Response;
 
 const HOSTILE: [(&str, &str); 17] = [
     ("no Host", "GET /a HTTP/1.1\r\n\r\n"),
@@ -37,6 +38,13 @@ const HOSTILE: [(&str, &str); 17] = [
     ("another host in the target", "GET http://b.example/a HTTP/1.1\r\nHost: a.example\r\n\r\n"),
 ];
 
+/// A refusal is dated, and says why like every other answer made here.
+fn check_told(answer: &Response) {
+    assert_eq!(answer.cache_status(), "longshore; detail=http_request_error");
+    assert_eq!(answer.field("proxy-status"), Some("longshore; error=http_request_error"));
+    assert!(answer.field("date").is_some_and(|date| date.ends_with(" GMT")), "{}", answer.head);
+}
+
 #[tokio::test]
 async fn hostile_heads_are_400_and_go_no_further() {
     let scene = Scene::start().await;
@@ -46,7 +54,7 @@ async fn hostile_heads_are_400_and_go_no_further() {
         let mut client = scene.edge.connect().await;
         client.send(bytes).await;
         match client.response().await {
-            Ok(answer) if answer.status == 400 => {}
+            Ok(answer) if answer.status == 400 => check_told(&answer),
             Ok(answer) => wrong.push(format!("{name}: {}", answer.status)),
             Err(error) => wrong.push(format!("{name}: {error}")),
         }
@@ -66,8 +74,19 @@ async fn a_head_over_the_limits_is_431() {
         client.send(bytes).await;
         let answer = client.response().await.unwrap();
         assert_eq!(answer.status, 431, "{name}");
+        check_told(&answer);
     }
     assert_eq!(scene.origin.requests(), []);
+}
+
+#[tokio::test]
+async fn another_version_is_505() {
+    let scene = Scene::start().await;
+    let mut client = scene.edge.connect().await;
+    client.send("GET /a HTTP/2.0\r\nHost: a.example\r\n\r\n").await;
+    let answer = client.response().await.unwrap();
+    assert_eq!(answer.status, 505);
+    check_told(&answer);
 }
 
 #[tokio::test]
