@@ -3,15 +3,19 @@
 //! serde stops at the first mistake. A person who writes a document wants all of them, so [`parse`] repairs each
 //! mistake in a copy, notes it, and parses again; the checks a type has of its own run on what is left.
 
+mod words;
+
 use crate::problem::FieldProblem;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use serde_path_to_error::Segment;
+pub use words::plain;
 
 /// How many problems of one document are reported.
 pub const PROBLEMS_MAX: usize = 50;
 const VALUE_MAX_CHARACTERS: usize = 100;
+const NO_LIST: &str = "must be an object, not a list";
 
 /// A document that can say what is wrong with it beyond the types of its fields.
 pub trait Check {
@@ -64,7 +68,7 @@ impl Problems {
     /// Notes lists that stand where an object belongs: serde would read their items as the fields in order.
     fn lists_for_objects(&mut self, written: &Value, read: &Value) {
         match (written, read) {
-            (Value::Array(_), Value::Object(_)) => self.add("must be an object, not a list", None),
+            (Value::Array(_), Value::Object(_)) => self.add(NO_LIST, None),
             (Value::Object(written), Value::Object(read)) => {
                 for (member, value) in written {
                     let read = read.get(member).unwrap_or(&Value::Null);
@@ -104,6 +108,10 @@ pub fn parse<T: DeserializeOwned + Serialize + Check>(
     mut document: Value,
 ) -> Result<T, Vec<FieldProblem>> {
     let mut problems = Problems::default();
+    if document.is_array() {
+        problems.add(NO_LIST, None);
+        return Err(problems.found);
+    }
     // one problem can take two repairs
     for _ in 0..2 * PROBLEMS_MAX {
         match serde_path_to_error::deserialize::<_, T>(&document) {
@@ -120,10 +128,14 @@ pub fn parse<T: DeserializeOwned + Serialize + Check>(
             }
             Err(error) => {
                 let segments: Vec<Segment> = error.path().iter().cloned().collect();
+                let mut detail = plain(&error.inner().to_string());
+                if is_table_for_list::<T>(&document, &segments) {
+                    detail.push_str(&format!("; in TOML `[[{}]]`", written(&segments)));
+                }
                 let value = find(&mut document, &segments).map(|value| value.to_string());
                 problems.note(FieldProblem {
                     field: written(&segments),
-                    detail: error.inner().to_string(),
+                    detail,
                     value: value.map(|value| shorten(&value)),
                 });
                 if !repair(&mut document, &segments) {
@@ -133,6 +145,22 @@ pub fn parse<T: DeserializeOwned + Serialize + Check>(
         }
     }
     Err(problems.found)
+}
+
+/// Whether an object stands, as the first mistake, where a list of objects belongs.
+fn is_table_for_list<T: DeserializeOwned>(document: &Value, segments: &[Segment]) -> bool {
+    let mut repaired = document.clone();
+    match find(&mut repaired, segments) {
+        Some(value) if value.is_object() => *value = json!([{}]),
+        _ => return false,
+    }
+    match serde_path_to_error::deserialize::<_, T>(&repaired) {
+        Ok(_) => true,
+        Err(error) => {
+            let next: Vec<Segment> = error.path().iter().cloned().collect();
+            !written(&next).starts_with(&written(segments))
+        }
+    }
 }
 
 /// `rules[2].paths[0]`
@@ -185,7 +213,8 @@ fn next_stand_in(item: &Value) -> Value {
     }
 }
 
-fn shorten(text: &str) -> String {
+/// The beginning of what was written, where it is long.
+pub(crate) fn shorten(text: &str) -> String {
     let mut characters = text.chars();
     let short: String = characters.by_ref().take(VALUE_MAX_CHARACTERS).collect();
     if characters.next().is_some() { format!("{short}…") } else { short }
@@ -195,7 +224,6 @@ fn shorten(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::site::Site;
-    use serde_json::json;
 
     fn fields(document: Value) -> Vec<String> {
         match parse::<Site>(document) {
@@ -239,6 +267,71 @@ mod tests {
     fn a_list_is_no_object() {
         let site = json!({"name": "a", "hosts": ["a.example"], "origins": [["main", "http://127.0.0.1:1"]], "cache": []});
         assert_eq!(fields(site), ["cache", "origins[0]"]);
+    }
+
+    #[test]
+    fn wrong_shapes_are_told_without_words_of_the_implementation() {
+        let check = |document: Value, field: &str, detail: &str| {
+            let problems = parse::<Site>(document.clone()).unwrap_err();
+            let found = problems.iter().find(|problem| problem.field == field);
+            assert_eq!(found.map(|problem| problem.detail.as_str()), Some(detail), "{document}");
+        };
+        let origin = |member: &str, value: Value| json!({"origins": [{ member: value }]});
+        let rule = |member: &str, value: Value| json!({"rules": [{ member: value }]});
+        let whole = |most: u32| format!("must be a whole number from 0 to {most}");
+        for document in [json!(null), json!(4), json!("x")] {
+            check(document, "", "must be an object");
+        }
+        for document in [json!([]), json!([1, 2, 3, 4, 5, 6])] {
+            check(document, "", "must be an object, not a list");
+        }
+        check(json!({"name": 7}), "name", "must be text");
+        check(json!({"name": null}), "name", "must be text");
+        check(json!({"hosts": "a"}), "hosts", "must be a list");
+        check(json!({"hosts": {"a": "b"}}), "hosts", "must be a list");
+        check(json!({"hosts": [5]}), "hosts[0]", "must be text");
+        for list in ["origins", "rules"] {
+            let detail = format!("must be a list; in TOML `[[{list}]]`");
+            check(json!({ list: {"name": "a"} }), list, &detail);
+            check(json!({ list: {"name": "a"}, "hosts": 5 }), list, &detail);
+            check(json!({ list: "a" }), list, "must be a list");
+            check(json!({ list: ["a"] }), &format!("{list}[0]"), "must be an object");
+        }
+        check(json!({"cache": true}), "cache", "must be an object");
+        check(json!({"cache": {"enabled": "yes"}}), "cache.enabled", "must be true or false");
+        let seconds = "origins[0].read_timeout_seconds";
+        for wrong in [json!("5"), json!(-1), json!(1.5), json!(1e30), json!(u64::MAX), json!({})] {
+            check(origin("read_timeout_seconds", wrong), seconds, &whole(u32::MAX));
+        }
+        check(
+            rule("redirect", json!({"status": "301"})),
+            "rules[0].redirect.status",
+            &whole(65_535),
+        );
+        check(rule("redirect", json!("/b")), "rules[0].redirect", "must be an object");
+        check(
+            rule("rewrite", json!({"from": 1})),
+            "rules[0].rewrite.from",
+            "is no known field; known is `to`",
+        );
+        let set = json!({"set": ["a"]});
+        check(rule("request_headers", set), "rules[0].request_headers.set", "must be an object");
+        let known = "is no known field; known are `set`, `remove`";
+        check(rule("request_headers", json!({"sets": {}})), "rules[0].request_headers.sets", known);
+        let known = "is no known field; known are `name`, `hosts`, `origins`, `rules`, `cache`";
+        check(json!({"colour, expected x": {}}), "colour, expected x", known);
+    }
+
+    #[test]
+    fn messages_that_are_no_shape_are_kept() {
+        for (message, expected) in [
+            ("missing field `adopted`", "the member `adopted` is missing"),
+            ("`x` is not an id", "`x` is not an id"),
+            ("unknown field `x`, there are no fields", "is no known field; there are none"),
+            ("invalid type: null, expected a good day", "must be a good day"),
+        ] {
+            assert_eq!(plain(message), expected);
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod check;
 pub mod edge;
 pub mod feed;
 pub mod id;
+pub mod json;
 pub mod problem;
 pub mod purge;
 pub mod site;

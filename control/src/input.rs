@@ -57,7 +57,7 @@ impl Format {
 
     fn parse(self, body: &[u8]) -> Result<Value, Error> {
         match self {
-            Self::Json => serde_json::from_slice(body).map_err(|error| json_error(&error)),
+            Self::Json => api::json::parse(body).map_err(|error| json_error(&error)),
             Self::Toml => parse_toml(body),
         }
     }
@@ -125,7 +125,8 @@ pub(crate) fn message<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
             path if path == "." => String::new(),
             path => path,
         };
-        Error::Invalid(vec![FieldProblem { field, detail: error.inner().to_string(), value: None }])
+        let detail = check::plain(&error.inner().to_string());
+        Error::Invalid(vec![FieldProblem { field, detail, value: None }])
     })
 }
 
@@ -262,6 +263,7 @@ mod tests {
         };
         check(Format::Json, "{\n  \"a\": x}", (2, 8));
         check(Format::Json, "", (1, 0));
+        check(Format::Json, "{\"a\": 1,\n \"a\": 2}", (2, 4));
         check(Format::Toml, "a = 1\nb = ", (2, 5));
         check(Format::Toml, "a = 1\na = 2", (2, 1));
     }

@@ -57,7 +57,7 @@ fn parse(bytes: &[u8], extension: Option<&str>) -> Result<Value, String> {
         _ => text.trim_start().starts_with('{'),
     };
     if json {
-        serde_json::from_str(text).map_err(|error| format!("is no JSON: {error}"))
+        api::json::parse(bytes).map_err(|error| format!("is no JSON: {error}"))
     } else {
         toml::from_str(text)
             .map_err(|error| format!("is no TOML: {}", error.to_string().trim_end()))
@@ -84,6 +84,13 @@ mod tests {
         }
         assert!(parse(json, Some("toml")).unwrap_err().starts_with("is no TOML"));
         assert!(parse(toml, Some("json")).unwrap_err().starts_with("is no JSON"));
+    }
+
+    #[test]
+    fn what_stands_twice_is_refused() {
+        let json = br#"{"name": "a", "name": "b"}"#;
+        assert!(parse(json, None).unwrap_err().contains("the member `name` stands there twice"));
+        assert!(parse(b"name = 'a'\nname = 'b'", None).unwrap_err().contains("duplicate key"));
     }
 
     #[test]

@@ -99,6 +99,14 @@ async fn bodies_are_refused(database: Database) {
     let wrong = control.send("POST", "/v1/sites", &[JSON], "{\n \"name\": x}").await.expect(400);
     let detail = wrong.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("line 2 column 10"), "{detail}");
+    for (path, body) in [
+        ("/v1/sites", r#"{"hosts": ["a.example"], "hosts": ["b.example"]}"#),
+        ("/v1/sites/fits/purge", r#"{"everything": false, "hosts": 1, "hosts": 2}"#),
+    ] {
+        let twice = control.send("POST", path, &[JSON], body).await.expect(400);
+        let detail = twice.json()["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("the member `hosts` stands there twice"), "{detail}");
+    }
     let bytes = bytes::Bytes::from_static(b"{\"name\": \"\xff\"}");
     control.send("POST", "/v1/sites", &[JSON], bytes.clone()).await.expect(400);
     control.send("POST", "/v1/sites", &[TOML], bytes).await.expect(400);
