@@ -52,17 +52,11 @@ pub enum DatabaseError {
     },
 }
 
-/// Where an address is said to be. Each part may be missing.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+/// Where an address is said to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
-    /// ISO 3166-1: `DE`.
+    /// ISO 3166-1: `DE`. A record may have none.
     pub country: Option<Code>,
-    /// `AF`, `AN`, `AS`, `EU`, `NA`, `OC` or `SA`.
-    pub continent: Option<Code>,
-    /// The largest subdivision of the country, without the country; ISO 3166-2: `BE` of `DE-BE`.
-    pub region: Option<Code>,
-    /// Roughly where.
-    pub coordinates: Option<Coordinates>,
 }
 
 /// A code of one to three ASCII letters or digits.
@@ -71,15 +65,6 @@ pub struct Code {
     /// Invariant: `length` letters or digits, then zeros; 1 to 3.
     bytes: [u8; 3],
     length: u8,
-}
-
-/// A place on the globe.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Coordinates {
-    /// Degrees north, -90 to 90.
-    pub latitude: f64,
-    /// Degrees east, -180 to 180.
-    pub longitude: f64,
 }
 
 impl Database {
@@ -110,25 +95,13 @@ impl Database {
     pub fn place(&self, address: IpAddr) -> Option<Place> {
         let found = self.reader.lookup(address.to_canonical()).ok()?;
         let record: Record<'_> = found.decode().ok()??;
-        Some(record.place())
-    }
-
-    /// What kind of database it is, in the words of its maker: `GeoLite2-City`.
-    #[must_use]
-    pub fn kind(&self) -> &str {
-        &self.reader.metadata.database_type
-    }
-
-    /// When it was made, in seconds since 1970.
-    #[must_use]
-    pub fn built_at_seconds(&self) -> u64 {
-        self.reader.metadata.build_epoch
+        Some(Place { country: record.country.iso_code.and_then(Code::parse) })
     }
 }
 
 impl fmt::Debug for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Database").field("kind", &self.kind()).finish_non_exhaustive()
+        f.debug_struct("Database").finish_non_exhaustive()
     }
 }
 
@@ -145,8 +118,7 @@ impl Code {
     }
 
     /// The code as it is written, in capitals.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
+    fn as_str(&self) -> &str {
         let bytes = self.bytes.get(..usize::from(self.length)).unwrap_or_default();
         std::str::from_utf8(bytes).unwrap_or_default()
     }
@@ -168,49 +140,12 @@ impl fmt::Debug for Code {
 #[derive(Deserialize)]
 struct Record<'r> {
     #[serde(borrow, default)]
-    continent: Continent<'r>,
-    #[serde(borrow, default)]
     country: Coded<'r>,
-    #[serde(borrow, default)]
-    subdivisions: Vec<Coded<'r>>,
-    #[serde(default)]
-    location: Location,
-}
-
-#[derive(Deserialize, Default)]
-struct Continent<'r> {
-    code: Option<&'r str>,
 }
 
 #[derive(Deserialize, Default)]
 struct Coded<'r> {
     iso_code: Option<&'r str>,
-}
-
-#[derive(Deserialize, Default)]
-struct Location {
-    latitude: Option<f64>,
-    longitude: Option<f64>,
-}
-
-impl Record<'_> {
-    fn place(&self) -> Place {
-        let region = self.subdivisions.first().and_then(|largest| largest.iso_code);
-        Place {
-            country: self.country.iso_code.and_then(Code::parse),
-            continent: self.continent.code.and_then(Code::parse),
-            region: region.and_then(Code::parse),
-            coordinates: self.location.coordinates(),
-        }
-    }
-}
-
-impl Location {
-    fn coordinates(&self) -> Option<Coordinates> {
-        let latitude = self.latitude.filter(|degrees| (-90.0..=90.0).contains(degrees))?;
-        let longitude = self.longitude.filter(|degrees| (-180.0..=180.0).contains(degrees))?;
-        Some(Coordinates { latitude, longitude })
-    }
 }
 
 #[cfg(test)]
@@ -227,19 +162,13 @@ mod tests {
         for fixture in Fixture::ALL {
             let database = Database::from_bytes(fixture.bytes()).unwrap();
             let berlin = place(&database, "192.0.2.77").unwrap();
-            let codes = [berlin.country, berlin.continent, berlin.region];
-            let codes = codes.map(|code| code.unwrap().to_string());
-            assert_eq!(codes, ["DE", "EU", "BE"], "{fixture:?}");
-            let Coordinates { latitude, longitude } = berlin.coordinates.unwrap();
-            assert_eq!((latitude, longitude), (52.5, 13.4));
-            let country_only = place(&database, "198.51.100.1").unwrap();
-            assert_eq!(country_only.country, Code::parse("JP"));
-            assert_eq!((country_only.region, country_only.coordinates), (None, None));
+            assert_eq!(berlin.country, Code::parse("DE"), "{fixture:?}");
+            let japan = place(&database, "198.51.100.1").unwrap();
+            assert_eq!(japan.country, Code::parse("JP"));
             for nowhere in ["192.0.3.1", "10.0.0.1", "0.0.0.0", "255.255.255.255", "2001:db8::1"] {
                 assert_eq!(place(&database, nowhere), None, "{nowhere}");
             }
             assert_eq!(place(&database, "::ffff:192.0.2.1"), Some(berlin));
-            assert_eq!((database.kind(), database.built_at_seconds()), ("Test", 1_700_000_000));
         }
     }
 
