@@ -25,7 +25,6 @@ needs() {
         echo "nginx       nginx           is a peer to compare with"
         echo "varnishd    varnish         is a peer to compare with"
         echo "wrk         wrk             is the client"
-        echo "h2load      nghttp2-client  is the client for HTTP/2"
         ;;
     *)
         say "there is no purpose \`$1\`: build, test, bench"
