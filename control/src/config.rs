@@ -103,6 +103,9 @@ pub enum TokenCommand {
         place: Place,
         /// The token's id: `tok_…`
         id: api::id::TokenId,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 }
 

@@ -37,9 +37,11 @@ pub async fn run(command: TokenCommand) -> Result<String, TokenError> {
             let tokens = open(&place).await?.tokens().await?;
             Ok(if json { list_json(&tokens) } else { list_text(&tokens) })
         }
-        TokenCommand::Revoke { place, id } => {
-            let revoked = open(&place).await?.revoke_token(&id, now()).await?;
-            if revoked { Ok(format!("revoked {id}\n")) } else { Err(TokenError::Missing(id)) }
+        TokenCommand::Revoke { place, id, json } => {
+            if !open(&place).await?.revoke_token(&id, now()).await? {
+                return Err(TokenError::Missing(id));
+            }
+            Ok(if json { line(&json!({ "revoked": id })) } else { format!("revoked {id}\n") })
         }
     }
 }

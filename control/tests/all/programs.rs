@@ -209,8 +209,11 @@ async fn tokens_are_made_listed_and_revoked_while_it_serves() {
     let tokens = listed["tokens"].as_array().unwrap();
     let ours = tokens.iter().find(|token| token["name"] == "ci").unwrap();
     assert_eq!(ours["scopes"], serde_json::json!(["sites:read", "purge"]));
-    let revoke = ["token", "revoke", ours["id"].as_str().unwrap()];
-    assert_eq!(run(&database, &revoke).await.status.code(), Some(0));
+    let id = ours["id"].as_str().unwrap();
+    let revoke = ["token", "revoke", "--json", id];
+    let revoked = run(&database, &revoke).await;
+    assert_eq!(revoked.status.code(), Some(0));
+    assert_eq!(String::from_utf8_lossy(&revoked.stdout), format!("{{\"revoked\":\"{id}\"}}\n"));
     client.get("/v1/sites").await.expect(401);
     assert_eq!(run(&database, &revoke).await.status.code(), Some(1));
 }

@@ -14,7 +14,8 @@ on_both_databases!(
 );
 
 pub(crate) async fn revoke(database: &Database, id: &str) {
-    let revoke = TokenCommand::Revoke { place: database.place(), id: id.parse().unwrap() };
+    let revoke =
+        TokenCommand::Revoke { place: database.place(), id: id.parse().unwrap(), json: false };
     token::run(revoke).await.unwrap();
 }
 
@@ -25,7 +26,8 @@ async fn a_token_is_needed_and_revoked_at_once(database: Database) {
     control.get("/v1/sites").await.expect(200);
     revoke(&database, &id).await;
     control.get("/v1/sites").await.expect(401);
-    let again = TokenCommand::Revoke { place: database.place(), id: id.parse().unwrap() };
+    let again =
+        TokenCommand::Revoke { place: database.place(), id: id.parse().unwrap(), json: false };
     assert!(token::run(again).await.is_err());
     let unknown = format!("ls_{}", "0".repeat(64));
     let other_case = secret.to_uppercase();
