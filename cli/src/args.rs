@@ -11,7 +11,7 @@ Exit codes:
   0  done
   1  failed or refused
   2  the command line, a setting or a file named is wrong; nothing was sent
-  3  control can't be reached
+  3  control can't be reached, or what answers there is not control
   4  not authorised: no token, a wrong one, or one without the scope
   5  not found
   6  conflict: a name or host is another site's, or the site was changed meanwhile

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::settings::{Settings, is_loopback};
-use api::problem::ProblemDetails;
+use api::problem::{MEDIA_TYPE, ProblemDetails};
 use reqwest::{Method, Url, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -40,12 +40,28 @@ pub(crate) struct Answer {
     pub(crate) etag: Option<String>,
     /// Its body; null where there is none.
     pub(crate) body: Value,
+    control: String,
 }
 
 impl Answer {
     /// The body as a type of the API.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        T::deserialize(&self.body).map_err(|error| Failure::Answer(error.to_string()))
+        T::deserialize(&self.body).map_err(|error| {
+            let answer = api::check::plain(&error.to_string());
+            self.is_not_control(format!("its answer {answer}"))
+        })
+    }
+
+    /// Expects that there is no body, as where something was removed.
+    pub(crate) fn read_nothing(&self) -> Result<(), Failure> {
+        match &self.body {
+            Value::Null => Ok(()),
+            _ => Err(self.is_not_control("its answer must be empty".to_owned())),
+        }
+    }
+
+    fn is_not_control(&self, answer: String) -> Failure {
+        Failure::NotControl { control: self.control.clone(), answer }
     }
 }
 
@@ -75,7 +91,8 @@ impl Client {
         self.send(Method::GET, Ask { path, ..Ask::default() }).await?.read()
     }
 
-    /// Sends one request; an answer that is no success is [`Failure::Refused`].
+    /// Sends one request. An answer that is no success is [`Failure::Refused`] where control gave it, else
+    /// [`Failure::NotControl`].
     pub(crate) async fn send(&self, method: Method, ask: Ask<'_>) -> Result<Answer, Failure> {
         let mut request = self.http.request(method, self.url(&ask)?);
         if let Some(token) = &self.token {
@@ -91,18 +108,23 @@ impl Client {
         let status = response.status();
         let etag = response.headers().get(header::ETAG);
         let etag = etag.and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let is_problem = response.headers().get(header::CONTENT_TYPE).is_some_and(is_problem);
         let body = self.body(&mut response).await?;
         if !status.is_success() {
-            let problem = Box::new(problem(status, &body));
+            let problem = problem(status, &body).filter(|_| is_problem).map(Box::new);
+            let problem =
+                problem.ok_or_else(|| self.is_not_control(format!("it says {status}")))?;
             return Err(Failure::Refused { problem, file: None });
         }
         let body = match body.as_slice() {
             [] => Value::Null,
             bytes => serde_json::from_slice(bytes)
                 .or_else(|_| String::from_utf8(body).map(Value::String))
-                .map_err(|_| Failure::Answer("neither JSON nor text".to_owned()))?,
+                .map_err(|_| {
+                    self.is_not_control("its answer is neither JSON nor text".to_owned())
+                })?,
         };
-        Ok(Answer { etag, body })
+        Ok(Answer { etag, body, control: self.control().to_owned() })
     }
 
     fn url(&self, ask: &Ask<'_>) -> Result<Url, Failure> {
@@ -121,11 +143,16 @@ impl Client {
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.unreachable(error))? {
             if body.len() + chunk.len() > BODY_MAX_BYTES {
-                return Err(Failure::Answer(format!("longer than {BODY_MAX_BYTES} bytes")));
+                let answer = format!("its answer is longer than {BODY_MAX_BYTES} bytes");
+                return Err(self.is_not_control(answer));
             }
             body.extend_from_slice(&chunk);
         }
         Ok(body)
+    }
+
+    fn is_not_control(&self, answer: String) -> Failure {
+        Failure::NotControl { control: self.control().to_owned(), answer }
     }
 
     fn unreachable(&self, source: reqwest::Error) -> Failure {
@@ -135,15 +162,18 @@ impl Client {
     }
 }
 
-/// What a refusal says: problem details, or the status where something else answered.
-fn problem(status: reqwest::StatusCode, body: &[u8]) -> ProblemDetails {
-    let title = status.canonical_reason().unwrap_or("refused");
-    let read = serde_json::from_slice::<ProblemDetails>(body);
+/// Whether a Content-Type is that of problem details.
+fn is_problem(content_type: &header::HeaderValue) -> bool {
+    let text = content_type.to_str().unwrap_or_default();
+    let essence = text.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case(MEDIA_TYPE)
+}
+
+/// The problem details of a refusal.
+fn problem(status: reqwest::StatusCode, body: &[u8]) -> Option<ProblemDetails> {
+    let problem: ProblemDetails = serde_json::from_slice(body).ok()?;
     // The status of the message counts, whatever the body says (RFC 9457 §3.1.3).
-    read.map_or_else(
-        |_| ProblemDetails::new(status.as_u16(), title),
-        |problem| ProblemDetails { status: status.as_u16(), ..problem },
-    )
+    Some(ProblemDetails { status: status.as_u16(), ..problem })
 }
 
 #[cfg(test)]
@@ -176,13 +206,23 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_without_problem_details_says_its_status() {
+    fn the_status_of_a_refusal_is_that_of_the_message() {
         let status = reqwest::StatusCode::BAD_GATEWAY;
-        assert_eq!(problem(status, b"<html>").title, "Bad Gateway");
-        let other = br#"{"title":"T","status":200}"#;
-        assert_eq!(
-            (problem(status, other).status, problem(status, other).title.as_str()),
-            (502, "T")
-        );
+        assert_eq!(problem(status, b"<html>"), None);
+        let other = problem(status, br#"{"title":"T","status":200}"#).unwrap();
+        assert_eq!((other.status, other.title.as_str()), (502, "T"));
+    }
+
+    #[test]
+    fn problem_details_are_known_by_their_media_type() {
+        for (text, expected) in [
+            ("application/problem+json", true),
+            ("Application/Problem+JSON ; charset=utf-8", true),
+            ("application/json", false),
+            ("text/html", false),
+        ] {
+            let value = header::HeaderValue::from_static(text);
+            assert_eq!(is_problem(&value), expected, "{text}");
+        }
     }
 }

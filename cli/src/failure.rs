@@ -28,9 +28,11 @@ pub(crate) enum Failure {
         /// The file that was sent, where there was one.
         file: Option<String>,
     },
-    /// Control said something this version does not understand.
-    #[error("control's answer is not understood: {0}")]
-    Answer(String),
+    /// Another program answered, or a control this one does not understand.
+    #[error(
+        "what answers at {control} is not control: {answer}; LONGSHORE_CONTROL names where control is"
+    )]
+    NotControl { control: String, answer: String },
     /// An edge can't use the site and serves on with what it had.
     #[error("edge {edge} refuses the site and serves its last good document")]
     Rejected { edge: EdgeId, problems: Vec<FieldProblem> },
@@ -87,7 +89,7 @@ impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::File { .. } => 2,
-            Self::Unreachable { .. } => 3,
+            Self::Unreachable { .. } | Self::NotControl { .. } => 3,
             Self::Refused { problem, .. } => match problem.status {
                 401 | 403 => 4,
                 404 => 5,
@@ -95,7 +97,6 @@ impl Failure {
                 _ => 1,
             },
             Self::Document { .. }
-            | Self::Answer(_)
             | Self::Rejected { .. }
             | Self::Late(_)
             | Self::Taken { .. }

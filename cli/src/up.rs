@@ -8,6 +8,7 @@ mod lock;
 mod origin;
 mod tail;
 mod tokens;
+mod under_way;
 
 use crate::args::Up as Args;
 use crate::client::{Ask, Client};
@@ -42,6 +43,9 @@ pub(crate) async fn run(args: &Args, data_dir: &Path, output: Output) -> Result<
         outcome = serve(&addresses, &layout, &mut children, output) => outcome,
     };
     output.note(if outcome.is_ok() { "\nStopping." } else { "Stopping the rest." });
+    if let Some(requests) = children.requests_under_way().await {
+        output.note(&under_way::told(requests));
+    }
     tokio::select! {
         biased;
         () = children.stop() => {}

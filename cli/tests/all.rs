@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test prepares must work")]
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -72,6 +72,51 @@ fn control_that_cannot_be_reached_exits_3() {
     ] {
         let errors = check(words, 3);
         assert!(errors.contains(NOBODY) && errors.contains("longshore up"), "{errors}");
+    }
+}
+
+/// A web server that has one answer to everything.
+fn other_program(answer: &'static str) -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut lines = BufReader::new(stream.try_clone().unwrap()).lines();
+            while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+            let closed = stream.write_all(answer.as_bytes());
+            drop((closed, stream));
+        }
+    });
+    url
+}
+
+#[test]
+fn another_program_at_the_address_of_control_exits_3() {
+    let html = "content-type: text/html\r\ncontent-length: 6\r\n\r\n<html>";
+    let json = "content-type: application/json\r\ncontent-length: 12\r\n\r\n{\"status\":1}";
+    for answer in [
+        format!("HTTP/1.1 404 Not Found\r\n{html}"),
+        format!("HTTP/1.1 401 Unauthorized\r\n{json}"),
+        format!("HTTP/1.1 302 Found\r\nlocation: /login\r\n{html}"),
+        format!("HTTP/1.1 502 Bad Gateway\r\n{html}"),
+        format!("HTTP/1.1 200 OK\r\n{html}"),
+        format!("HTTP/1.1 200 OK\r\n{json}"),
+    ] {
+        let answer = answer.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n").leak();
+        let url = other_program(answer);
+        for words in [
+            &["status"][..],
+            &["site", "list"],
+            &["site", "get", "demo"],
+            &["site", "rm", "demo"],
+            &["edge", "rm", "edge_01J9Z3K8Q4W5E6R7T8Y9V0B1N2"],
+            &["purge", "demo", "--everything"],
+        ] {
+            let errors = check(&[&["--control", &url], words].concat(), 3);
+            let expected = format!("what answers at {url} is not control");
+            assert!(errors.contains(&expected), "{answer} {errors}");
+        }
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) async fn run(args: &Args, client: &Client, output: Output) -> Result<
         Args::List => list(client, output).await,
         Args::Rm { id } => {
             let path = &["v1", "edges", id.as_str()];
-            client.send(Method::DELETE, Ask { path, ..Ask::default() }).await?;
+            client.send(Method::DELETE, Ask { path, ..Ask::default() }).await?.read_nothing()?;
             output.result(&json!({ "removed": id }), || format!("{id}: removed"));
             Ok(())
         }

@@ -23,7 +23,7 @@ pub(crate) async fn run(args: Args, client: &Client, output: Output) -> Result<(
         Args::Get { name } => get(&name, client, output).await,
         Args::Rm { name } => {
             let path = &["v1", "sites", name.as_str()];
-            client.send(Method::DELETE, Ask { path, ..Ask::default() }).await?;
+            client.send(Method::DELETE, Ask { path, ..Ask::default() }).await?.read_nothing()?;
             output.result(&json!({ "removed": name }), || format!("{name}: removed"));
             Ok(())
         }

@@ -1,6 +1,6 @@
 //! The programs that `longshore up` starts: found, watched, stopped in order.
 
-use super::{addresses, files::Layout, tail};
+use super::{addresses, files::Layout, tail, under_way};
 use crate::args::Child as ChildArgs;
 use crate::failure::Failure;
 use rustix::process::{Pid, Signal};
@@ -14,6 +14,7 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
+const EDGE: &str = "longshore-edge";
 const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 const READY_LINE_MAX_BYTES: u64 = 4_096;
@@ -33,7 +34,7 @@ impl Program {
     /// Control and the edge.
     pub(super) fn find_all() -> Result<[Self; 2], Failure> {
         let control = Self::find("longshore-control", "control")?;
-        Ok([control, Self::find("longshore-edge", "edge")?])
+        Ok([control, Self::find(EDGE, "edge")?])
     }
 
     /// Beside this program, else on PATH.
@@ -84,6 +85,8 @@ struct Running {
     process: Child,
     log: PathBuf,
     log_start: u64,
+    /// What it said when it was ready.
+    ready: Option<Value>,
 }
 
 impl Children {
@@ -100,10 +103,13 @@ impl Children {
             .map_err(|error| Failure::failed(format!("can't start {}", program.name), error))?;
         let stdout = process.stdout.take();
         let log = layout.log(program.part);
-        let mut running = Running { name: program.name, process, log, log_start };
+        let mut running = Running { name: program.name, process, log, log_start, ready: None };
         let line = tokio::time::timeout(START_LIMIT, ready_line(stdout)).await;
         let line = match line {
-            Ok(Some(line)) => Ok(line),
+            Ok(Some(line)) => {
+                running.ready = Some(line.clone());
+                Ok(line)
+            }
             Ok(None) => {
                 let status = tokio::time::timeout(STOP_LIMIT, running.process.wait()).await;
                 Err(running.died(status.ok().and_then(Result::ok)))
@@ -142,6 +148,12 @@ impl Children {
             std::task::Poll::Pending
         })
         .await
+    }
+
+    /// How many requests the edge is answering, if any.
+    pub(super) async fn requests_under_way(&self) -> Option<u64> {
+        let edge = self.0.iter().find(|running| running.name == EDGE)?;
+        under_way::requests(edge.ready.as_ref()?).await.filter(|requests| *requests > 0)
     }
 
     /// Asks each to stop, the last started first, and waits for each.

@@ -4,7 +4,7 @@ use crate::failure::Failure;
 use crate::settings::TOKEN_FILE;
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 /// A log that is longer at a start is put aside, in the place of the one put aside before.
@@ -18,11 +18,12 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Makes what directories are missing.
+    /// Makes what directories are missing. Sites can hold secrets, such as a field set for an origin, and logs those in
+    /// URLs: what control and the edge write is for this user only.
     pub(super) fn make(data: &Path) -> Result<Self, Failure> {
-        let layout = Self { data: directory(data)? };
+        let layout = Self { data: directory(data, 0o777)? };
         for inner in [layout.control(), layout.edge(), layout.data.join("logs")] {
-            directory(&inner)?;
+            directory(&inner, 0o700)?;
         }
         Ok(layout)
     }
@@ -63,8 +64,9 @@ impl Layout {
         if fs::metadata(&path).is_ok_and(|log| log.len() > LOG_MAX_BYTES) {
             fs::rename(&path, path.with_extension("log.old")).map_err(named(&path))?;
         }
-        let file =
-            OpenOptions::new().append(true).create(true).open(&path).map_err(named(&path))?;
+        let mut options = OpenOptions::new();
+        let file = options.append(true).create(true).mode(0o600).open(&path);
+        let file = file.map_err(named(&path))?;
         let bytes = file.metadata().map_err(named(&path))?.len();
         Ok((file, bytes))
     }
@@ -90,8 +92,10 @@ fn quote(path: &Path) -> String {
     if text.bytes().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
-fn directory(path: &Path) -> Result<PathBuf, Failure> {
-    fs::create_dir_all(path).and_then(|()| path.canonicalize()).map_err(named(path))
+/// Makes a directory with `mode`, less the umask, if it is not there.
+fn directory(path: &Path, mode: u32) -> Result<PathBuf, Failure> {
+    let made = fs::DirBuilder::new().recursive(true).mode(mode).create(path);
+    made.and_then(|()| path.canonicalize()).map_err(named(path))
 }
 
 /// Reads a file; `None` where there is none.
@@ -141,6 +145,16 @@ mod tests {
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
         assert_eq!(read(&directory.path().join("none")).unwrap(), None);
+    }
+
+    #[test]
+    fn directories_that_can_hold_secrets_are_for_one_user() {
+        let directory = tempfile::tempdir().unwrap();
+        let layout = Layout::make(&directory.path().join("data")).unwrap();
+        for inner in [layout.control(), layout.edge(), layout.data.join("logs")] {
+            let mode = fs::metadata(&inner).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o700, "{}", inner.display());
+        }
     }
 
     #[test]
