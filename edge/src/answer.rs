@@ -29,9 +29,24 @@ pub(crate) async fn failure(
     let (Some(status), token) = failure.reply() else { return Ok(()) };
     let mut head = ResponseHeader::build_no_case(status, Some(6))?;
     head.insert_header(PROXY_STATUS, format!("longshore; error={token}"))?;
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        head.insert_header(header::ALLOW, METHODS)?;
+    }
     head.insert_header(header::CACHE_CONTROL, "no-store")?;
     head.insert_header(CACHE_STATUS, deliver::value_of(told))?;
     send(session, head, page(status, sentence(failure)), None).await
+}
+
+/// What is served, told in `Allow` (RFC 9110 §10.2.1).
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/// Answers an OPTIONS that may not be forwarded.
+pub(crate) async fn options(session: &mut Session) -> Result<()> {
+    let mut head = ResponseHeader::build_no_case(StatusCode::NO_CONTENT, Some(3))?;
+    head.insert_header(header::ALLOW, METHODS)?;
+    head.insert_header(CACHE_STATUS, deliver::value_of(&Outcome::Local.into()))?;
+    head.insert_header(header::DATE, httpdate::fmt_http_date(crate::clock::now()))?;
+    session.write_response_header(Box::new(head), true).await
 }
 
 /// Answers with a redirect.

@@ -91,7 +91,7 @@ impl Head {
     /// As Pingora wants it. `length` is the body's, where it is known.
     fn meta(&self, length: Option<u64>) -> Result<CacheMeta> {
         let mut header = self.header.clone();
-        if let Some(length) = length.filter(|_| !self.has_length) {
+        if let Some(length) = length.filter(|_| !self.has_length && has_body(self.header.status)) {
             header.insert_header(http::header::CONTENT_LENGTH, length)?;
         }
         let mut meta = meta(self.kept, self.since, header);
@@ -100,6 +100,11 @@ impl Head {
         }
         Ok(meta)
     }
+}
+
+/// Whether a response of this status has a body, of a length to be told (RFC 9110 §8.6).
+pub(crate) fn has_body(status: http::StatusCode) -> bool {
+    status != http::StatusCode::NO_CONTENT && status != http::StatusCode::NOT_MODIFIED
 }
 
 fn wire(header: &ResponseHeader) -> Box<[u8]> {

@@ -122,7 +122,7 @@ impl PlainHits {
     /// Sends head and body in as few writes as the client lets it.
     async fn send(&self, stream: &mut Stream, head: &[u8], mut body: Bytes) -> io::Result<()> {
         let stalled = |_| io::Error::from(io::ErrorKind::TimedOut);
-        stream.write_all(head).await?;
+        timeout(self.stall_timeout, stream.write_all(head)).await.map_err(stalled)??;
         while body.has_remaining() {
             let written =
                 timeout(self.stall_timeout, stream.write(&body)).await.map_err(stalled)??;
@@ -136,7 +136,7 @@ impl PlainHits {
 fn is_usable(head: &Head, served: &Served, now: SystemTime) -> bool {
     let outcome = reuse::decide(head.kept(), &RequestDirectives::default(), served.horizon, now);
     let fresh = matches!(outcome, Outcome::Stored { reuse: Reuse::Fresh, .. });
-    fresh && head.status() != StatusCode::NO_CONTENT && head.status() != StatusCode::NOT_MODIFIED
+    fresh && cache::has_body(head.status())
 }
 
 /// Whether the request selects this variant (RFC 9111 §4.1). Other variants are looked for by Pingora.

@@ -16,7 +16,7 @@ use crate::telemetry::Telemetry;
 use crate::{answer, clock, record};
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::{StatusCode, header};
+use http::StatusCode;
 use pingora_cache::key::{CacheKey, HashBinary};
 use pingora_cache::lock::CacheKeyLockImpl;
 use pingora_cache::predictor::CacheablePredictor;
@@ -72,6 +72,10 @@ impl ProxyHttp for Edge {
                 let changes = &routed.rule.response_headers;
                 answer::redirect(session, status, &location, changes).await?;
                 ctx.route = Some(routed);
+                Ok(true)
+            }
+            Ok(route::Route::Here) => {
+                answer::options(session).await?;
                 Ok(true)
             }
             Err(failure) => {
@@ -172,7 +176,8 @@ impl ProxyHttp for Edge {
     ) -> Result<Box<HttpPeer>> {
         self.begin_fetch(ctx).await?;
         let address = ctx.forward.address().ok_or_else(|| Error::new(fail::DNS_ERROR))?;
-        let upgrade = session.req_header().headers.contains_key(header::UPGRADE);
+        let request = session.req_header();
+        let upgrade = forward::is_upgrade(&request.method, &request.headers);
         Ok(Box::new(forward::peer(&*ctx.origin()?, address, upgrade)))
     }
 
@@ -246,6 +251,9 @@ impl ProxyHttp for Edge {
             return Ok(());
         }
         self.note_response(session, response, ctx);
+        if !forward::is_readable(response) {
+            return Err(Error::new(ErrorType::InvalidHTTPHeader).into_up());
+        }
         for name in forward::removed_from_response(response) {
             response.remove_header(&name);
         }
@@ -347,6 +355,7 @@ impl ProxyHttp for Edge {
         deliver::write(response, &status, changes, ctx.consumed)?;
         ctx.handling = handling;
         end::keep_date(session, response);
+        end::unchunk_for_http_10(session, response);
         Ok(())
     }
 

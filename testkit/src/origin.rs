@@ -224,6 +224,8 @@ async fn serve(listener: TcpListener, state: Arc<State>) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}
+        // a head and its body are two writes; a client that has gone shows it later
+        stream.set_nodelay(true).ok();
         let number = state.change(|inner| {
             inner.connections += 1;
             inner.connections

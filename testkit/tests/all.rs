@@ -22,6 +22,10 @@ mod hostile;
 mod incomplete;
 #[path = "scenarios/invalidation.rs"]
 mod invalidation;
+#[path = "scenarios/memory.rs"]
+mod memory;
+#[path = "scenarios/messages.rs"]
+mod messages;
 #[path = "scenarios/nginx.rs"]
 mod nginx;
 #[path = "scenarios/observability.rs"]

@@ -23,7 +23,13 @@ impl Edge {
         ctx.client = client.map(std::net::SocketAddr::ip);
         let client = ctx.client.unwrap_or(NOBODY);
         let identity = identify::decide(&request.uri, &request.headers, client, &self.pseudonym)?;
-        let decided = route::decide(&request.uri, &identity, &ctx.snapshot);
+        let decided = route::decide(
+            &request.method,
+            &request.uri,
+            &request.headers,
+            &identity,
+            &ctx.snapshot,
+        );
         ctx.identity = Some(identity);
         decided
     }

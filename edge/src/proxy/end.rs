@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::listen::ClientStream;
 use crate::stage::deliver;
 use crate::stage::fail::Failure;
-use http::header;
+use http::{Version, header};
 use pingora_http::ResponseHeader;
 use pingora_proxy::{FailToProxy, Session};
 use semantics::preconditions::Representation;
@@ -52,6 +52,15 @@ pub(super) async fn fail(
         answer::failure(session, failure, &told).await.ok();
     }
     FailToProxy { error_code: status.unwrap_or(0), can_reuse_downstream: is_kept && answers }
+}
+
+/// An HTTP/1.0 client knows no chunks: a body of unknown length ends with the connection (RFC 9112 §6.1).
+pub(super) fn unchunk_for_http_10(session: &mut Session, response: &mut ResponseHeader) {
+    let chunked = response.headers.contains_key(header::TRANSFER_ENCODING);
+    if chunked && session.req_header().version == Version::HTTP_10 {
+        response.remove_header(&header::TRANSFER_ENCODING);
+        session.set_keepalive(None);
+    }
 }
 
 /// Has the client sent the Date that a response has.

@@ -37,6 +37,8 @@ pub(crate) enum Failure {
     Host,
     /// No site serves the host.
     Misdirected,
+    /// The method is not served.
+    Method,
     /// This edge has forwarded the request before.
     Loop,
     /// The client wants a stored response only, and there is none to use.
@@ -71,6 +73,7 @@ impl Failure {
     pub(crate) const fn reply(self) -> (Option<u16>, &'static str) {
         match self {
             Self::Host | Self::Client => (Some(400), REFUSED),
+            Self::Method => (Some(405), "http_request_denied"),
             Self::Misdirected => (Some(421), "destination_not_found"),
             Self::Loop => (Some(508), "proxy_loop_detected"),
             Self::NotCached => (Some(504), "http_request_denied"),
@@ -160,6 +163,7 @@ pub(crate) fn page(status: u16, sentence: &str) -> String {
 pub(crate) const fn sentence(failure: Failure) -> &'static str {
     match failure {
         Failure::Host => "The Host field of the request is not a host name.",
+        Failure::Method => "This method is not served here.",
         Failure::Misdirected => "No site is served here under this host name.",
         Failure::Loop => "The request has passed through this server before.",
         Failure::NotCached => {

@@ -2,8 +2,8 @@
 
 use crate::request_id::RequestId;
 use crate::stage::identify::{CDN_LOOP, Identity};
-use http::StatusCode;
 use http::header::{self, HeaderName, HeaderValue};
+use http::{HeaderMap, Method, StatusCode};
 use pingora_core::protocols::l4::socket::SocketAddr as PingoraAddress;
 use pingora_core::upstreams::peer::{HttpPeer, PeerOptions};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -17,12 +17,16 @@ use std::time::Duration;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Addresses of one origin that are tried for one request.
 pub(crate) const TRIES_MAX: usize = 3;
-/// How long an upgraded connection (WebSocket) may be silent.
-const UPGRADED_IDLE: Duration = Duration::from_hours(1);
+/// How long a WebSocket may be silent, and its origin take to agree to one.
+const UPGRADED_IDLE: Duration = Duration::from_mins(10);
 
 /// Fields by which clients have made origins answer for another host, path, method or client. They are no part of a
 /// stored response's name, so an origin never sees a client's.
-const UNTRUSTED: [&str; 16] = [
+const UNTRUSTED: [&str; 20] = [
+    "client-ip",
+    "true-client-ip",
+    "x-client-ip",
+    "x-cluster-client-ip",
     "forwarded",
     "x-forwarded-for",
     "x-forwarded-host",
@@ -72,11 +76,16 @@ pub(crate) fn rewrite_head(
     pseudonym: &str,
     request_id: RequestId,
 ) -> Option<()> {
-    let target =
-        rewritten.or_else(|| head.uri.path_and_query().map(http::uri::PathAndQuery::as_str));
-    if let Some(target) = target.filter(|_| rewritten.is_some() || head.uri.authority().is_some()) {
+    // origin form, whatever form the client chose (RFC 9112 §3.2.1); `*` stays as it is
+    let own = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let target = rewritten.unwrap_or(own);
+    if target != "*" {
         let target = target.parse().ok()?;
         head.set_uri(target);
+    }
+    remove_lookalikes(head);
+    if let Some(left) = forwards_left(&head.method, &head.headers) {
+        head.insert_header(header::MAX_FORWARDS, left.saturating_sub(1)).ok()?;
     }
     for name in UNTRUSTED {
         head.remove_header(name);
@@ -99,6 +108,44 @@ pub(crate) fn rewrite_head(
         head.insert_header(name.clone(), value.clone()).ok()?;
     }
     Some(())
+}
+
+/// How often a request may still be forwarded, where that is limited (RFC 9110 §7.6.2).
+pub(crate) fn forwards_left(method: &Method, fields: &HeaderMap) -> Option<u32> {
+    let limit = fields.get(header::MAX_FORWARDS).filter(|_| *method == Method::OPTIONS)?;
+    limit.to_str().ok()?.trim().parse().ok()
+}
+
+/// Takes out fields that some origins read as if `_` were `-`.
+fn remove_lookalikes(head: &mut RequestHeader) {
+    let names = head.headers.keys().filter(|name| {
+        name.as_str().contains('_') && UNTRUSTED.contains(&name.as_str().replace('_', "-").as_str())
+    });
+    let names: Vec<HeaderName> = names.cloned().collect();
+    for name in &names {
+        head.remove_header(name);
+    }
+}
+
+/// Whether a request asks for a WebSocket (RFC 6455 §4.1). Every other Upgrade is left out.
+pub(crate) fn is_upgrade(method: &Method, fields: &HeaderMap) -> bool {
+    let websocket = fields.get(header::UPGRADE).is_some_and(|protocol| {
+        protocol.as_bytes().trim_ascii().eq_ignore_ascii_case(b"websocket")
+    });
+    websocket
+        && *method == Method::GET
+        && semantics::fields::connection_nominated(fields).any(|name| name == header::UPGRADE)
+}
+
+/// Whether the body of a response comes as it is: in chunks at most. What else a transfer coding has done to it would
+/// be lost with the field, which ends here.
+pub(crate) fn is_readable(response: &ResponseHeader) -> bool {
+    let mut codings = response.headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"),
+        (Some(_), Some(_)) => false,
+    }
 }
 
 /// The fields that end here. An upgraded connection's are what the client waits for.
@@ -169,6 +216,25 @@ mod tests {
     fn rewriting_changes_the_target_alone() {
         assert_eq!(rewritten("/a?b", &[], Some("/c?b")).uri.to_string(), "/c?b");
         assert_eq!(rewritten("http://a.example:81/x?y", &[], None).uri.to_string(), "/x?y");
+    }
+
+    #[test]
+    fn only_a_websocket_is_an_upgrade() {
+        let check = |fields: &[(&'static str, &'static str)], expected: bool| {
+            assert_eq!(is_upgrade(&Method::GET, &testing::fields(fields)), expected, "{fields:?}");
+        };
+        check(&[("upgrade", "WebSocket"), ("connection", "keep-alive, Upgrade")], true);
+        check(&[("upgrade", "websocket")], false);
+        check(&[("upgrade", "h2c"), ("connection", "upgrade")], false);
+        check(&[("connection", "upgrade")], false);
+    }
+
+    #[test]
+    fn lookalikes_of_untrusted_fields_are_taken_out() {
+        let head = rewritten("/", &[("x_forwarded_for", "6.6.6.6"), ("my_field", "stays")], None);
+        assert!(
+            !head.headers.contains_key("x_forwarded_for") && head.headers.contains_key("my_field")
+        );
     }
 
     #[test]

@@ -82,7 +82,8 @@ fn head(
     let mut header = ResponseHeader::build_no_case(status, Some(fields.len() + 1)).ok()?;
     for (name, value) in fields {
         if *name != header::AGE && !omit.contains(name) {
-            header.append_header(name, value).ok()?;
+            // a copy: as received, each value keeps alive the buffer of the whole head
+            header.append_header(name, HeaderValue::from_bytes(value.as_bytes()).ok()?).ok()?;
         }
     }
     if !fields.contains_key(header::DATE) {

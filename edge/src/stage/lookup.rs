@@ -1,6 +1,7 @@
 //! May the store answer this request at all, and under which name?
 
 use crate::context::Routed;
+use crate::stage::forward;
 use crate::stage::identify::{Identity, Scheme};
 use ::route::Host;
 use api::id::SiteId;
@@ -40,7 +41,7 @@ pub(crate) fn decide(
     if *method != Method::GET && *method != Method::HEAD {
         return bypass(Forward::Method, None);
     }
-    if fields.contains_key(header::UPGRADE) {
+    if forward::is_upgrade(method, fields) {
         return bypass(Forward::Bypass, Some("upgrade"));
     }
     // an origin may answer by the body, which is no part of the name
@@ -126,7 +127,8 @@ mod tests {
         check(&Method::POST, &[], false);
         check(&Method::GET, &[("content-length", "5")], false);
         check(&Method::GET, &[("transfer-encoding", "chunked")], false);
-        check(&Method::GET, &[("upgrade", "websocket")], false);
+        check(&Method::GET, &[("upgrade", "websocket"), ("connection", "upgrade")], false);
+        check(&Method::GET, &[("upgrade", "x")], true);
     }
 
     #[test]

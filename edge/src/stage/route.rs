@@ -3,25 +3,39 @@
 use crate::context::Routed;
 use crate::snapshot::Snapshot;
 use crate::stage::fail::Failure;
+use crate::stage::forward;
 use crate::stage::identify::Identity;
-use http::{StatusCode, Uri};
+use http::{HeaderMap, Method, StatusCode, Uri};
 use std::sync::Arc;
 
 /// What is to be done with a request.
 pub(crate) enum Route {
     /// Look it up, or ask the origin.
     Serve(Routed),
+    /// Say what can be asked here, and ask nobody.
+    Here,
     /// Answer with a redirect.
     Redirect { status: StatusCode, location: String, routed: Routed },
 }
 
 /// Decides where a request goes. Fails with 421 for a host no site serves (RFC 9110 §15.5.20).
+///
+/// TRACE would show a client what lies between it and the origin, its cookies among it: 405. A request that may not be
+/// forwarded any further is answered here (RFC 9110 §7.6.2).
 pub(crate) fn decide(
+    method: &Method,
     uri: &Uri,
+    fields: &HeaderMap,
     identity: &Identity,
     snapshot: &Snapshot,
 ) -> Result<Route, Failure> {
     let served = snapshot.site(identity.host.name()).ok_or(Failure::Misdirected)?;
+    if *method == Method::TRACE {
+        return Err(Failure::Method);
+    }
+    if forward::forwards_left(method, fields) == Some(0) {
+        return Ok(Route::Here);
+    }
     let found = served.site.rule(uri.path());
     let query = uri.query();
     let rewritten = found.rule.rewrite.as_ref().map(|rewrite| rewrite.fill(&found.captures, query));

@@ -141,12 +141,9 @@ impl Body {
         self.changed.send_replace(());
     }
 
-    /// The whole body in one piece of exactly its size.
+    /// The whole body in one piece of exactly its size: a chunk may be a small part of a large buffer.
     fn collect(&self) -> Bytes {
         let state = self.state();
-        if let (1, Some(only)) = (state.chunks.len(), state.chunks.front()) {
-            return only.clone();
-        }
         let mut body =
             BytesMut::with_capacity(usize::try_from(state.bytes_held).unwrap_or_default());
         state.chunks.iter().for_each(|chunk| body.extend_from_slice(chunk));

@@ -10,8 +10,8 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What moka and the allocator spend on a response beside what it weighs itself.
-const OVERHEAD_BYTES: usize = 256;
+/// What moka and the allocator spend on a response beside what it weighs itself; measured as growth of the process.
+const OVERHEAD_BYTES: usize = 1_000;
 
 /// The bounds of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
