@@ -5,12 +5,10 @@
 //! an empty one. `normalise` says how values are compared, and why nothing an origin tells apart is
 //! merged. Lengths frame names and values, so that no two selections share bytes.
 
-mod language;
 mod normalise;
 
 use http::header::{HeaderMap, VARY};
 
-pub use self::language::is_preferred_language;
 use crate::list::{all_members, is_token};
 
 /// More fields than this in `Vary` are not stored: each multiplies the variants of a URL.
