@@ -66,9 +66,9 @@ impl Feed {
         let snapshot = Arc::new(adopted.snapshot());
         let metrics = &self.telemetry.metrics;
         let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        metrics.feed_adopted.set(number(snapshot.applied));
-        metrics.sites.set(number(snapshot.sites as u64));
-        metrics.sites_rejected.set(number(adopted.rejected().count() as u64));
+        metrics.feed.adopted.set(number(snapshot.applied));
+        metrics.feed.sites.set(number(snapshot.sites as u64));
+        metrics.feed.sites_rejected.set(number(adopted.rejected().count() as u64));
         self.current.store(snapshot);
     }
 }
@@ -95,7 +95,7 @@ impl Running {
         loop {
             let before = adopted.applied;
             let error = self.follow_once(&mut adopted).await;
-            self.feed.telemetry.metrics.feed_connected.set(0);
+            self.feed.telemetry.metrics.feed.connected.set(0);
             let reason = error.to_string();
             if reason != told {
                 tracing::warn!("the feed is not followed: {reason}");
@@ -145,19 +145,19 @@ impl Running {
     fn apply(&self, adopted: &mut Adopted, event: &Event) -> Result<bool, LinkError> {
         let metrics = &self.feed.telemetry.metrics;
         let newest =
-            |newest: u64| metrics.feed_newest.set(i64::try_from(newest).unwrap_or(i64::MAX));
+            |newest: u64| metrics.feed.newest.set(i64::try_from(newest).unwrap_or(i64::MAX));
         match event.event.as_str() {
             feed::EVENT_HELLO => {
                 let hello: feed::Hello = link::parse(&event.data)?;
                 tracing::info!(feed.log = %hello.log, feed.newest = hello.newest, reset = hello.reset, "following the feed");
-                metrics.feed_connected.set(1);
+                metrics.feed.connected.set(1);
                 newest(hello.newest);
                 adopted.greet(&hello);
                 Ok(false)
             }
             feed::EVENT_ENTRY => {
                 let entry: feed::Entry = link::parse(&event.data)?;
-                metrics.feed_entries.inc();
+                metrics.feed.entries.inc();
                 newest(entry.seq);
                 Ok(adopted.apply(entry))
             }

@@ -1,5 +1,7 @@
 //! The bill of materials: makes everything an edge consists of, runs it, and stops it in order.
 
+mod bind;
+
 use crate::admin::{self, Admin};
 use crate::cache::Cache;
 use crate::config::Config;
@@ -14,13 +16,13 @@ use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use anyhow::Context as _;
 use api::id::EdgeId;
+use bind::listen;
 use pingora_cache::lock::{CacheKeyLockImpl, CacheLock};
 use pingora_cache::predictor::Predictor;
 use pingora_core::apps::HttpServerApp as _;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
-use socket2::{Domain, Protocol, Socket, Type};
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs as _};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -30,7 +32,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-const BACKLOG: i32 = 65_535;
 /// How long another request's fetch is waited for before one of the waiting becomes the fetcher.
 const FETCH_MAX: Duration = Duration::from_secs(60);
 /// Responses per shard that are remembered as too large to be stored.
@@ -58,46 +59,89 @@ pub(crate) fn run(
     let admin = listen("admin.listen", &config.admin.listen)?;
     let bound = Bound { http: http.local_addr()?, admin: admin.local_addr()? };
 
-    let telemetry = Arc::new(telemetry(config)?);
-    let current = Current::default();
-    let cache: &'static Cache =
-        Box::leak(Box::new(Cache { store: Store::new(store_limits(config)) }));
-    let pseudonym = format!(
-        "longshore-{}",
-        directory.edge_id().as_str().trim_start_matches(EdgeId::PREFIX).to_lowercase()
-    );
-    let edge = edge(config, &current, cache, &telemetry, pseudonym.into());
-    let feed = Feed {
-        link: Link::new(&config.control.url, token)?,
-        directory,
-        current: Arc::clone(&current),
-        telemetry: Arc::clone(&telemetry),
-        http_address: bound.http.to_string(),
-        admin_address: bound.admin.to_string(),
-    };
-    let feed = feed.start()?;
+    let shared = Shared::new(config)?;
+    let edge = shared.edge(config, directory.edge_id());
+    let feed = shared.feed(Link::new(&config.control.url, token)?, directory, &bound).start()?;
     let stop = Stop::new();
-    let servers = Servers::start(config, edge, &telemetry, &http, &stop)?;
-    let admin_router = admin::router(Admin { telemetry: Arc::clone(&telemetry), current, cache });
+    let servers = Servers::start(config, edge, &shared.telemetry, &http, &stop)?;
+    let admin_router = shared.admin();
+    let drain = Duration::from_secs(config.http.drain_timeout_seconds);
 
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let admin = tokio::spawn(serve_admin(admin, admin_router, stop.watch()));
         let following = tokio::spawn(feed.run());
         started(&bound);
-        wait_for_stop(&telemetry).await?;
+        wait_for_stop(&shared.telemetry).await?;
         tracing::info!("stopping");
         following.abort();
-        servers
-            .stop(&stop, &telemetry, Duration::from_secs(config.http.drain_timeout_seconds))
-            .await;
+        servers.stop(&stop, &shared.telemetry, drain).await;
         timeout(ADMIN_DRAIN, admin).await.ok();
         anyhow::Ok(())
     })?;
-    if let Some(log) = &telemetry.log {
+    if let Some(log) = &shared.telemetry.log {
         log.close();
     }
     Ok(())
+}
+
+/// What the parts of an edge have in common.
+struct Shared {
+    telemetry: Arc<Telemetry>,
+    current: Current,
+    cache: &'static Cache,
+}
+
+impl Shared {
+    fn new(config: &Config) -> anyhow::Result<Self> {
+        let cache = Cache { store: Store::new(store_limits(config)) };
+        Ok(Self {
+            telemetry: Arc::new(telemetry(config)?),
+            current: Current::default(),
+            cache: Box::leak(Box::new(cache)),
+        })
+    }
+
+    fn feed(&self, link: Link, directory: StateDirectory, bound: &Bound) -> Feed {
+        Feed {
+            link,
+            directory,
+            current: Arc::clone(&self.current),
+            telemetry: Arc::clone(&self.telemetry),
+            http_address: bound.http.to_string(),
+            admin_address: bound.admin.to_string(),
+        }
+    }
+
+    fn admin(&self) -> axum::Router {
+        let (telemetry, current) = (Arc::clone(&self.telemetry), Arc::clone(&self.current));
+        admin::router(Admin { telemetry, current, cache: self.cache })
+    }
+
+    fn edge(&self, config: &Config, id: &EdgeId) -> Edge {
+        let collapse: &'static CacheKeyLockImpl = Box::leak(CacheLock::new_boxed(FETCH_MAX));
+        // only size is remembered: every other reason may be the request's, or be over with the next response
+        let predictor =
+            Box::leak(Box::new(Predictor::<16>::new(TOO_LARGE_REMEMBERED, Some(|_| true))));
+        let lifetime = Duration::from_secs(config.origins.addresses_lifetime_seconds);
+        Edge {
+            current: Arc::clone(&self.current),
+            cache: self.cache,
+            collapse,
+            predictor,
+            collapse_timeout: Duration::from_secs(config.collapse.wait_timeout_seconds),
+            stall_timeout: Duration::from_secs(config.http.stall_timeout_seconds),
+            addresses: Addresses::new(lifetime),
+            telemetry: Arc::clone(&self.telemetry),
+            pseudonym: pseudonym(id),
+        }
+    }
+}
+
+/// The name of an edge in Via and CDN-Loop.
+fn pseudonym(id: &EdgeId) -> Box<str> {
+    let ulid = id.as_str().trim_start_matches(EdgeId::PREFIX);
+    format!("longshore-{}", ulid.to_lowercase()).into()
 }
 
 fn new_edge_id() -> EdgeId {
@@ -118,65 +162,17 @@ fn telemetry(config: &Config) -> anyhow::Result<Telemetry> {
     let log = &config.access_log;
     let open = |path: &std::path::PathBuf| {
         AccessLog::open(path, log.buffer_max_bytes)
-            .with_context(|| format!("`access_log.path`: can't open `{}`", path.display()))
+            .with_context(|| format!("access_log.path: can't open `{}`", path.display()))
     };
     let database = |path: &std::path::PathBuf| {
         geo::Database::open(path)
-            .with_context(|| format!("`geo.database`: can't use `{}`", path.display()))
+            .with_context(|| format!("geo.database: can't use `{}`", path.display()))
     };
     Ok(Telemetry {
         metrics: Metrics::new()?,
         log: log.path.as_ref().map(open).transpose()?,
         geo: config.geo.database.as_ref().map(database).transpose()?,
     })
-}
-
-fn edge(
-    config: &Config,
-    current: &Current,
-    cache: &'static Cache,
-    telemetry: &Arc<Telemetry>,
-    pseudonym: Box<str>,
-) -> Edge {
-    let collapse: &'static CacheKeyLockImpl = Box::leak(CacheLock::new_boxed(FETCH_MAX));
-    // only size is remembered: every other reason may be the request's, or be over with the next response
-    let predictor = Box::leak(Box::new(Predictor::<16>::new(TOO_LARGE_REMEMBERED, Some(|_| true))));
-    Edge {
-        current: Arc::clone(current),
-        cache,
-        collapse,
-        predictor,
-        collapse_timeout: Duration::from_secs(config.collapse.wait_timeout_seconds),
-        stall_timeout: Duration::from_secs(config.http.stall_timeout_seconds),
-        addresses: Addresses::new(Duration::from_secs(config.origins.addresses_lifetime_seconds)),
-        telemetry: Arc::clone(telemetry),
-        pseudonym,
-    }
-}
-
-/// Listens at the first address of `host:port` that can be had, at once: a taken one is known before anything runs.
-fn listen(key: &str, host_and_port: &str) -> anyhow::Result<TcpListener> {
-    let context = || format!("`{key}`: can't listen on {host_and_port}");
-    let mut failed = None;
-    for address in host_and_port.to_socket_addrs().with_context(context)? {
-        match bind(address) {
-            Ok(listener) => return Ok(listener),
-            Err(error) => failed = Some(error),
-        }
-    }
-    Err(failed.unwrap_or_else(|| std::io::ErrorKind::AddrNotAvailable.into())).with_context(context)
-}
-
-fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(false)?;
-    }
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    socket.set_nonblocking(true)?;
-    Ok(socket.into())
 }
 
 /// Tells everything that runs to stop, in two steps: take nothing new, then end.

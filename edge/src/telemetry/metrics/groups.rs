@@ -1,0 +1,226 @@
+//! The metrics of each part of an edge: their names, and what they mean.
+
+use crate::listen::Refusal;
+use crate::stage::deliver::Handling;
+use prometheus::core::Collector;
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use store::Statistics;
+
+const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+const DURATION_BUCKETS_SECONDS: [f64; 14] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
+
+/// What clients asked and were answered.
+pub(super) struct ClientMetrics {
+    /// By handling and class of status.
+    pub(super) requests: Vec<[IntCounter; STATUS_CLASSES.len()]>,
+    /// By handling.
+    pub(super) durations: Vec<Histogram>,
+    pub(super) body_bytes: IntCounter,
+    pub(super) refused: Vec<IntCounter>,
+    pub(super) connections: IntCounter,
+    pub(super) connections_open: IntGauge,
+    pub(super) requests_open: IntGauge,
+}
+
+/// What origins were asked.
+pub(super) struct OriginMetrics {
+    /// By class of status.
+    pub(super) requests: [IntCounter; STATUS_CLASSES.len()],
+    pub(super) connect_failures: IntCounter,
+}
+
+/// What control has told.
+pub(crate) struct FeedMetrics {
+    pub(crate) connected: IntGauge,
+    pub(crate) adopted: IntGauge,
+    pub(crate) newest: IntGauge,
+    pub(crate) entries: IntCounter,
+    pub(crate) sites: IntGauge,
+    pub(crate) sites_rejected: IntGauge,
+}
+
+/// Copies of the store's numbers, taken when asked for.
+pub(super) struct StoreMetrics {
+    responses: IntGauge,
+    bytes: IntGauge,
+    capacity_bytes: IntGauge,
+    filling: IntGauge,
+    filling_bytes: IntGauge,
+    passed: IntGauge,
+    removed: [IntGauge; 3],
+}
+
+/// Makes and registers metrics.
+pub(super) struct Maker<'r>(pub(super) &'r Registry);
+
+impl Maker<'_> {
+    fn register<C: Collector + Clone + 'static>(
+        &self,
+        metric: prometheus::Result<C>,
+    ) -> prometheus::Result<C> {
+        let metric = metric?;
+        self.0.register(Box::new(metric.clone()))?;
+        Ok(metric)
+    }
+
+    pub(super) fn counter(&self, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+        self.register(IntCounter::new(name, help))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+        self.register(IntGauge::new(name, help))
+    }
+
+    fn counters<const N: usize>(
+        &self,
+        name: &str,
+        help: &str,
+        label: &str,
+        values: [&str; N],
+    ) -> prometheus::Result<[IntCounter; N]> {
+        let family = self.register(IntCounterVec::new(Opts::new(name, help), &[label]))?;
+        Ok(values.map(|value| family.with_label_values(&[value])))
+    }
+}
+
+impl ClientMetrics {
+    pub(super) fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            requests: Self::requests(make)?,
+            durations: Self::durations(make)?,
+            refused: make
+                .counters(
+                    "longshore_edge_refused_total",
+                    "Connections closed because what came was no request to be processed, by reason.",
+                    "reason",
+                    Refusal::ALL.map(|refusal| refusal.reply().1),
+                )?
+                .into(),
+            body_bytes: make.counter(
+                "longshore_edge_response_body_bytes_total",
+                "Bytes of bodies sent to clients.",
+            )?,
+            connections: make
+                .counter("longshore_edge_connections_total", "Connections accepted.")?,
+            connections_open: make.gauge("longshore_edge_connections", "Connections open.")?,
+            requests_open: make
+                .gauge("longshore_edge_requests_open", "Requests being answered.")?,
+        })
+    }
+
+    fn requests(make: &Maker<'_>) -> prometheus::Result<Vec<[IntCounter; STATUS_CLASSES.len()]>> {
+        let family = make.register(IntCounterVec::new(
+            Opts::new(
+                "longshore_edge_requests_total",
+                "Requests answered, by what the cache did and class of status.",
+            ),
+            &["cache", "status"],
+        ))?;
+        let by_status = |handling: Handling| {
+            STATUS_CLASSES.map(|status| family.with_label_values(&[handling.as_str(), status]))
+        };
+        Ok(Handling::ALL.map(by_status).into())
+    }
+
+    fn durations(make: &Maker<'_>) -> prometheus::Result<Vec<Histogram>> {
+        let family = make.register(prometheus::HistogramVec::new(
+            HistogramOpts::new(
+                "longshore_edge_request_duration_seconds",
+                "Seconds from a request's head to the end of its response, by what the cache did.",
+            )
+            .buckets(DURATION_BUCKETS_SECONDS.to_vec()),
+            &["cache"],
+        ))?;
+        let of = |handling: Handling| family.with_label_values(&[handling.as_str()]);
+        Ok(Handling::ALL.map(of).into())
+    }
+}
+
+impl OriginMetrics {
+    pub(super) fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            requests: make.counters(
+                "longshore_edge_origin_requests_total",
+                "Requests sent to origins, by class of the answer's status (`none` for no answer).",
+                "status",
+                STATUS_CLASSES,
+            )?,
+            connect_failures: make.counter(
+                "longshore_edge_origin_connect_failures_total",
+                "Connections to origins that could not be made.",
+            )?,
+        })
+    }
+}
+
+impl FeedMetrics {
+    pub(super) fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            connected: make.gauge(
+                "longshore_edge_feed_connected",
+                "Whether the feed is being followed: 0 or 1.",
+            )?,
+            adopted: make.gauge(
+                "longshore_edge_feed_adopted",
+                "The sequence number up to which the feed is applied.",
+            )?,
+            newest: make.gauge(
+                "longshore_edge_feed_newest",
+                "The newest sequence number control told of.",
+            )?,
+            entries: make
+                .counter("longshore_edge_feed_entries_total", "Entries of the feed applied.")?,
+            sites: make.gauge("longshore_edge_sites", "Sites served.")?,
+            sites_rejected: make.gauge(
+                "longshore_edge_sites_rejected",
+                "Sites whose newest document could not be used.",
+            )?,
+        })
+    }
+}
+
+impl StoreMetrics {
+    pub(super) fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+        let removed = make.register(prometheus::IntGaugeVec::new(
+            Opts::new(
+                "longshore_edge_store_removed_responses",
+                "Responses removed since the start, by cause.",
+            ),
+            &["cause"],
+        ))?;
+        Ok(Self {
+            responses: make.gauge("longshore_edge_store_responses", "Responses stored.")?,
+            bytes: make.gauge(
+                "longshore_edge_store_bytes",
+                "Bytes of stored responses, metadata included.",
+            )?,
+            capacity_bytes: make.gauge(
+                "longshore_edge_store_capacity_bytes",
+                "Bytes that stored responses may take.",
+            )?,
+            filling: make.gauge("longshore_edge_store_filling", "Responses being filled.")?,
+            filling_bytes: make
+                .gauge("longshore_edge_store_filling_bytes", "Bytes of responses being filled.")?,
+            passed: make.gauge(
+                "longshore_edge_store_passed_responses",
+                "Responses since the start that grew too large to be stored.",
+            )?,
+            removed: ["room", "replaced", "command"]
+                .map(|cause| removed.with_label_values(&[cause])),
+        })
+    }
+
+    pub(super) fn set(&self, store: Statistics, capacity_bytes: u64) {
+        let set =
+            |gauge: &IntGauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+        set(&self.responses, store.responses);
+        set(&self.bytes, store.bytes);
+        set(&self.capacity_bytes, capacity_bytes);
+        set(&self.filling, store.filling);
+        set(&self.filling_bytes, store.filling_bytes);
+        set(&self.passed, store.passed_total);
+        let removed = [store.evicted_total, store.replaced_total, store.removed_total];
+        self.removed.iter().zip(removed).for_each(|(gauge, value)| set(gauge, value));
+    }
+}
