@@ -73,15 +73,18 @@ struct Arguments {
 
 impl Arguments {
     fn configuration(&self) -> Result<Config, config::ConfigError> {
-        let mut config = Config::read(self.config.as_deref())?;
-        set(&mut config.http.listen, self.http_listen.as_ref());
-        set(&mut config.admin.listen, self.admin_listen.as_ref());
-        set(&mut config.state.directory, self.state_dir.as_ref());
-        set(&mut config.control.url, self.control_url.as_ref());
+        let given = [
+            ("http", "listen", self.http_listen.as_deref()),
+            ("admin", "listen", self.admin_listen.as_deref()),
+            ("control", "url", self.control_url.as_deref()),
+        ];
+        let mut config = Config::read(self.config.as_deref(), &given)?;
+        if let Some(directory) = &self.state_dir {
+            config.state.directory.clone_from(directory);
+        }
         config.control.token_file = self.token_file.clone().or(config.control.token_file);
         let access_log = self.access_log.as_ref().map(PathBuf::from).or(config.access_log.path);
         config.access_log.path = access_log.filter(|path| !path.as_os_str().is_empty());
-        config.check()?;
         Ok(config)
     }
 
@@ -93,12 +96,6 @@ impl Arguments {
             (None, Some(token), _) => Token::Given(token),
             (None, None, None) => Token::Absent,
         }
-    }
-}
-
-fn set<T: Clone>(place: &mut T, given: Option<&T>) {
-    if let Some(given) = given {
-        place.clone_from(given);
     }
 }
 
@@ -165,8 +162,12 @@ fn print(text: &str) -> ExitCode {
     }
 }
 
+/// Says why the program ends, for people: one line for each problem.
 fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
     let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
-    tracing::error!("{}", causes.join(": "));
+    for problem in causes.join(": ").lines() {
+        // without standard error, the exit code says it
+        writeln!(std::io::stderr(), "longshore-edge: {problem}").ok();
+    }
     ExitCode::from(code)
 }
