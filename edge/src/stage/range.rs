@@ -55,13 +55,11 @@ pub(crate) fn cut(
             RangeType::Invalid
         }
     };
-    match sent {
-        RangeType::None => {}
-        RangeType::Single(_) | RangeType::Multi(_) => {
-            head.set_status(StatusCode::PARTIAL_CONTENT)?
-        }
-        RangeType::Invalid => head.set_status(StatusCode::RANGE_NOT_SATISFIABLE)?,
-    }
+    head.set_status(match sent {
+        RangeType::None => whole.status,
+        RangeType::Single(_) | RangeType::Multi(_) => StatusCode::PARTIAL_CONTENT,
+        RangeType::Invalid => StatusCode::RANGE_NOT_SATISFIABLE,
+    })?;
     Ok((head, sent))
 }
 
