@@ -32,6 +32,7 @@ fn shape(expected: &str) -> String {
         "a map" => "an object",
         "a string" => "text",
         "a boolean" => "true or false",
+        "path string" => "a path",
         "u8" => return whole_number(u8::MAX.into()),
         "u16" => return whole_number(u16::MAX.into()),
         "u32" => return whole_number(u32::MAX.into()),
