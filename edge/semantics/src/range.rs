@@ -8,7 +8,7 @@ use http::header::{HeaderMap, RANGE};
 use crate::list::{integer, trim};
 
 /// More ranges than this in a request are ignored.
-pub const RANGES_MAX: usize = 16;
+const RANGES_MAX: usize = 16;
 
 /// Bytes `first` to `last`, both included. Invariant: `first` ≤ `last`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
