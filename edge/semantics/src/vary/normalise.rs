@@ -156,17 +156,6 @@ fn append_with_parameters(member: &[u8], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// A member of a preference list, its weight in thousandths, and nothing else.
-pub(super) fn weighted(member: &[u8]) -> Option<(&[u8], u16)> {
-    match split_outside_quotes(member, b';') {
-        (value, None) => Some((trim(value), 1000)),
-        (value, Some(parameter)) => match trim(parameter) {
-            [b'q' | b'Q', b'=', digits @ ..] => Some((trim(value), qvalue(digits)?)),
-            _ => None,
-        },
-    }
-}
-
 /// A weight in thousandths (RFC 9110 §12.4.2).
 fn qvalue(digits: &[u8]) -> Option<u16> {
     let (whole, fraction) = match digits {
