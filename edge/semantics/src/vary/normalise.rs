@@ -13,7 +13,7 @@
 
 use http::header::{GetAll, HeaderValue};
 
-use crate::list::{members, split_outside_quotes, trim};
+use crate::list::{members, trim};
 
 const PREFERENCES: [&[u8]; 4] =
     [b"accept", b"accept-charset", b"accept-encoding", b"accept-language"];
