@@ -17,6 +17,7 @@ needs() {
         ;;
     test)
         echo "nginx       nginx           is a real origin in the tests"
+        echo "openssl     openssl         is an origin that speaks TLS"
         echo "postgres    postgresql      is the other database control runs on"
         echo "node        nodejs          runs http-cache-tests"
         echo "npm         npm             fetches http-cache-tests"

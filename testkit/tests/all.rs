@@ -46,6 +46,8 @@ mod scene;
 mod storing;
 #[path = "scenarios/streaming.rs"]
 mod streaming;
+#[path = "scenarios/tls.rs"]
+mod tls;
 #[path = "scenarios/up.rs"]
 mod up;
 #[path = "scenarios/variants.rs"]

@@ -6,6 +6,7 @@ use crate::client::{Call, Client, Response};
 use crate::wait::eventually;
 use serde_json::Value;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tempfile::TempDir;
 
@@ -16,6 +17,7 @@ pub struct EdgeOptions {
     config: String,
     http_listen: String,
     access_log: bool,
+    certificates: Option<PathBuf>,
     directory: Arc<TempDir>,
 }
 
@@ -30,6 +32,7 @@ impl EdgeOptions {
             config: String::new(),
             http_listen: "127.0.0.1:0".to_owned(),
             access_log: true,
+            certificates: None,
             directory: Arc::new(directory),
         }
     }
@@ -52,6 +55,12 @@ impl EdgeOptions {
         Self { http_listen: address.to_owned(), ..self }
     }
 
+    /// Trusts the certificate authorities in a file, and no others.
+    #[must_use]
+    pub fn trusting(self, certificates: &Path) -> Self {
+        Self { certificates: Some(certificates.to_owned()), ..self }
+    }
+
     /// Writes no access log.
     #[must_use]
     pub fn without_access_log(self) -> Self {
@@ -68,6 +77,9 @@ impl EdgeOptions {
         command.arg("--json");
         if self.access_log {
             command.arg("--access-log").arg(directory.join("access.log"));
+        }
+        if let Some(certificates) = &self.certificates {
+            command.env("SSL_CERT_FILE", certificates);
         }
         if let Some((url, token)) = &self.control {
             command.args(["--control-url", url]).env("LONGSHORE_TOKEN", token);
