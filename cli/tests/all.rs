@@ -43,7 +43,7 @@ fn wrong_usage_exits_2() {
         &["edge", "rm", "../sites"],
         &["site", "put", "a.toml", "--wait=soon"],
         &["--control", "nonsense", "status"],
-        &["up", "--http-listen", "8080"],
+        &["up", "--control-listen", "127.0.0.1:0", "--http-listen", "8080"],
     ] {
         check(words, 2);
     }
