@@ -137,15 +137,18 @@ pub(crate) fn is_upgrade(method: &Method, fields: &HeaderMap) -> bool {
         && semantics::fields::connection_nominated(fields).any(|name| name == header::UPGRADE)
 }
 
-/// Whether the body of a response comes as it is: in chunks at most. What else a transfer coding has done to it would
-/// be lost with the field, which ends here.
+/// Transfer codings that change a body (RFC 9112 §7.2). Names that are no coding at all change nothing.
+const COMPRESSIONS: [&[u8]; 5] = [b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress"];
+
+/// Whether the body of a response comes as it is. What a transfer coding but chunks has done to it would be lost with
+/// the field, which ends here.
 pub(crate) fn is_readable(response: &ResponseHeader) -> bool {
-    let mut codings = response.headers.get_all(header::TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (None, _) => true,
-        (Some(coding), None) => coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"),
-        (Some(_), Some(_)) => false,
-    }
+    let lines = response.headers.get_all(header::TRANSFER_ENCODING).iter();
+    let mut codings = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    !codings.any(|coding| {
+        let coding = coding.trim_ascii();
+        COMPRESSIONS.iter().any(|compression| coding.eq_ignore_ascii_case(compression))
+    })
 }
 
 /// The fields that end here. An upgraded connection's are what the client waits for.
