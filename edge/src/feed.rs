@@ -115,28 +115,34 @@ impl Running {
             Ok(response) => response,
             Err(error) => return error,
         };
-        let mut batches = response.bytes_stream().eventsource().ready_chunks(BATCH_MAX);
+        let mut batches =
+            link::bounded(response.bytes_stream()).eventsource().ready_chunks(BATCH_MAX);
         loop {
             let batch = match timeout(SILENCE, batches.next()).await {
                 Ok(Some(batch)) => batch,
                 Ok(None) => return LinkError::Ended,
                 Err(_) => return LinkError::Silent,
             };
-            let mut changed = false;
+            let (mut changed, mut broken) = (false, None);
             for event in batch {
-                match event
-                    .map_err(|error| LinkError::Stream(error.to_string()))
-                    .and_then(|event| self.apply(adopted, &event))
-                {
+                let event = event.map_err(|error| LinkError::Stream(error.to_string()));
+                match event.and_then(|event| self.apply(adopted, &event)) {
                     Ok(applied) => changed |= applied,
-                    Err(error) => return error,
+                    Err(error) => {
+                        broken = Some(error);
+                        break;
+                    }
                 }
             }
+            // what was applied before the stream broke is not sent again, so it is served from now on
             if changed {
                 self.feed.publish(adopted);
                 if !adopted.is_resetting() {
                     self.changed.send_replace(Arc::new(adopted.clone()));
                 }
+            }
+            if let Some(error) = broken {
+                return error;
             }
         }
     }

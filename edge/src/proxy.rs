@@ -16,7 +16,6 @@ use crate::telemetry::Telemetry;
 use crate::{answer, clock, record};
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::StatusCode;
 use pingora_cache::key::{CacheKey, HashBinary};
 use pingora_cache::lock::CacheKeyLockImpl;
 use pingora_cache::predictor::CacheablePredictor;
@@ -246,8 +245,7 @@ impl ProxyHttp for Edge {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS
-        {
+        if forward::is_interim(response.status) {
             return Ok(());
         }
         self.note_response(session, response, ctx);
@@ -337,8 +335,7 @@ impl ProxyHttp for Edge {
         response: &mut ResponseHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        if response.status.is_informational() && response.status != StatusCode::SWITCHING_PROTOCOLS
-        {
+        if forward::is_interim(response.status) {
             return Ok(());
         }
         self.check_validated(session, ctx)?;

@@ -2,8 +2,11 @@
 
 use api::edge::EdgeReport;
 use api::id::{EdgeId, LogId};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::de::DeserializeOwned;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,6 +14,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Characters of a reason that are logged.
 const REASON_MAX_CHARACTERS: usize = 300;
+
+/// Bytes of one event: a site's document, at its largest, several times over.
+const EVENT_MAX_BYTES: usize = 4 << 20;
 
 /// Why control is not being followed.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +29,8 @@ pub(crate) enum LinkError {
     Token { path: PathBuf, source: std::io::Error },
     #[error("control said nothing for too long")]
     Silent,
+    #[error("control sent an event of more than {EVENT_MAX_BYTES} bytes")]
+    TooLong,
     #[error("control ended the stream")]
     Ended,
     #[error("the stream broke: {0}")]
@@ -134,6 +142,21 @@ fn reason(error: &dyn std::error::Error) -> String {
     causes.join(": ").chars().take(REASON_MAX_CHARACTERS).collect()
 }
 
+/// Passes a stream of events on, and ends it with an error where one event is longer than [`EVENT_MAX_BYTES`].
+pub(super) fn bounded<E: fmt::Display>(
+    stream: impl Stream<Item = Result<Bytes, E>>,
+) -> impl Stream<Item = Result<Bytes, LinkError>> {
+    let mut event_bytes = 0;
+    stream.map(move |chunk| {
+        let chunk = chunk.map_err(|error| LinkError::Stream(error.to_string()))?;
+        event_bytes = match memchr::memmem::rfind(&chunk, b"\n\n") {
+            Some(end) => chunk.len() - end,
+            None => event_bytes + chunk.len(),
+        };
+        if event_bytes > EVENT_MAX_BYTES { Err(LinkError::TooLong) } else { Ok(chunk) }
+    })
+}
+
 pub(super) fn parse<T: DeserializeOwned>(data: &str) -> Result<T, LinkError> {
     Ok(serde_json::from_str(data)?)
 }
@@ -145,6 +168,20 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     #[error("{0}")]
     struct Failed(&'static str, #[source] Option<Box<Self>>);
+
+    #[tokio::test]
+    async fn one_event_is_bounded_and_a_stream_of_them_is_not() {
+        let passed = |event: Vec<u8>, times: usize| async move {
+            let chunks = std::iter::repeat_n(Bytes::from(event), times).map(Ok::<_, Failed>);
+            bounded(futures_util::stream::iter(chunks))
+                .all(|chunk| async move { chunk.is_ok() })
+                .await
+        };
+        let event = [vec![b'x'; 1 << 20], b"\n\n".to_vec()].concat();
+        assert!(passed(event, 16).await);
+        assert!(passed(vec![b'x'; 1 << 20], 4).await);
+        assert!(!passed(vec![b'x'; 1 << 20], 5).await);
+    }
 
     #[test]
     fn a_reason_has_its_causes() {

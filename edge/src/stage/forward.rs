@@ -151,6 +151,11 @@ pub(crate) fn is_readable(response: &ResponseHeader) -> bool {
     })
 }
 
+/// Whether another response follows this one (RFC 9110 §15.2). A 101 is the last of its exchange.
+pub(crate) fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
+}
+
 /// The fields that end here. An upgraded connection's are what the client waits for.
 pub(crate) fn removed_from_response(response: &ResponseHeader) -> Vec<HeaderName> {
     if response.status == StatusCode::SWITCHING_PROTOCOLS {

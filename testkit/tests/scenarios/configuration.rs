@@ -148,3 +148,19 @@ async fn why_control_cannot_be_reached_is_said() {
     .await;
     assert_eq!(edge.program.stop().await, Some(0));
 }
+
+#[tokio::test]
+async fn what_came_before_a_stream_broke_is_served() {
+    let scene = Scene::start().await;
+    scene.origin.on("/").respond(200).body("b");
+    let entry = json!({
+        "version": 1, "seq": 50, "kind": "site_put", "site_id": Feed::site_id(2),
+        "site": site("b", "b.example", &scene.origin.url(), json!({})),
+    });
+    // in one write, so that both are read together
+    scene.feed.raw(&format!("event: entry\ndata: {entry}\n\nevent: entry\ndata: {{\"seq\":\n\n"));
+    eventually("the site before the break to be served", || async {
+        (scene.edge.get("b.example", "/").await.status == 200).then_some(())
+    })
+    .await;
+}
