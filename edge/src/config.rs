@@ -68,6 +68,7 @@ pub(crate) struct Memory {
     pub(crate) capacity_bytes: u64,
     pub(crate) response_max_bytes: u64,
     pub(crate) filling_max_bytes: u64,
+    pub(crate) slice_bytes: u64,
 }
 
 /// Requests that wait for another's fetch.
@@ -139,6 +140,7 @@ impl Default for Memory {
             capacity_bytes: 256 << 20,
             response_max_bytes: 64 << 20,
             filling_max_bytes: 128 << 20,
+            slice_bytes: 1 << 20,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! What is known and decided of one request, in the order it becomes known.
 
+use crate::proxy::SliceRequest;
 use crate::request_id::RequestId;
 use crate::snapshot::{Served, Snapshot};
 use crate::stage::deliver::Handling;
@@ -33,6 +34,8 @@ pub(crate) struct Context {
     pub(crate) policy: CachePolicy,
     /// `reuse`
     pub(crate) outcome: Outcome,
+    /// The slice that this request is for, where it is none of a client's.
+    pub(crate) slice: Option<SliceRequest>,
     /// `forward`
     pub(crate) forward: Forward,
     /// `keep`: why the response is not stored.
@@ -98,6 +101,7 @@ impl Context {
             asked: RequestDirectives::default(),
             policy: CachePolicy::default(),
             outcome: Outcome::default(),
+            slice: None,
             forward: Forward::default(),
             refused: None,
             kept: None,

@@ -14,6 +14,7 @@ mod proxy;
 mod record;
 mod request_id;
 mod server;
+mod slices;
 mod snapshot;
 mod stage;
 mod telemetry;

@@ -3,10 +3,15 @@
 mod begin;
 mod end;
 mod fetch;
+mod slices;
+
+pub(crate) use slices::SliceRequest;
+use slices::Told;
 
 use crate::cache::{self, Cache, Hit};
 use crate::context::Context;
 use crate::origin::Addresses;
+use crate::slices::Slices;
 use crate::snapshot::Current;
 use crate::stage::fail::{self, Failure};
 use crate::stage::lookup::Lookup;
@@ -40,6 +45,7 @@ pub(crate) struct Edge {
     pub(crate) cache: &'static Cache,
     pub(crate) collapse: &'static CacheKeyLockImpl,
     pub(crate) predictor: &'static (dyn CacheablePredictor + Sync),
+    pub(crate) slices: Slices,
     pub(crate) collapse_timeout: Duration,
     pub(crate) stall_timeout: Duration,
     pub(crate) addresses: Addresses,
@@ -58,14 +64,22 @@ impl ProxyHttp for Edge {
 
     fn init_downstream_modules(&self, _: &mut HttpModules) {}
 
+    fn allow_spawning_subrequest(&self, session: &Session, _: &Context) -> bool {
+        slices::may_be_sliced(session)
+    }
+
     async fn request_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<bool> {
         let client = session.as_downstream_mut();
         client.set_read_timeout(Some(self.stall_timeout));
         client.set_write_timeout(Some(self.stall_timeout));
+        ctx.slice = SliceRequest::of(session);
+        if ctx.slice.is_some() {
+            slices::make_unconditional(session);
+        }
         match self.route(session, ctx) {
             Ok(route::Route::Serve(routed)) => {
                 self.look_up(session, ctx, routed);
-                Ok(false)
+                self.serve_slices(session, ctx).await
             }
             Ok(route::Route::Redirect { status, location, routed }) => {
                 let changes = &routed.rule.response_headers;
@@ -154,6 +168,10 @@ impl ProxyHttp for Edge {
         ctx: &mut Context,
         error: Option<&Error>,
     ) -> bool {
+        // a fetch in the background wouldn't know which slice it is for
+        if ctx.slice.is_some() && error.is_none() {
+            return false;
+        }
         let serves = reuse::serves_stale(ctx.outcome, &ctx.asked, error, clock::now());
         if serves && error.is_some_and(fail::ends_connection) {
             session.as_downstream_mut().set_keepalive(None);
@@ -236,7 +254,11 @@ impl ProxyHttp for Edge {
         )
         .ok_or_else(|| {
             Error::explain(ErrorType::InvalidHTTPHeader, "the request can't be rewritten").into_in()
-        })
+        })?;
+        if let Some(request) = &ctx.slice {
+            head.insert_header(http::header::RANGE, request.slice.range())?;
+        }
+        Ok(())
     }
 
     async fn upstream_response_filter(
@@ -345,10 +367,14 @@ impl ProxyHttp for Edge {
         let now = ctx.forward.response_time.unwrap_or(ctx.received);
         let part = end::part(session, ctx);
         let (handling, status) = deliver::decide(part, ctx, now);
-        let changes = ctx.route.as_ref().map(|routed| &routed.rule.response_headers);
         if part.is_fetched() {
             deliver::add_withheld(response, &ctx.withheld)?;
         }
+        if let Some(request) = &ctx.slice {
+            request.tell(Told::answered(handling, &status, now));
+            return Ok(());
+        }
+        let changes = ctx.route.as_ref().map(|routed| &routed.rule.response_headers);
         deliver::write(response, &status, changes, ctx.consumed)?;
         ctx.handling = handling;
         end::keep_date(session, response);

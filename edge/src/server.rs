@@ -10,6 +10,7 @@ use crate::listen::{Front, Limits};
 use crate::origin::Addresses;
 use crate::plain::PlainHits;
 use crate::proxy::Edge;
+use crate::slices::Slices;
 use crate::snapshot::Current;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access_log::AccessLog;
@@ -129,6 +130,7 @@ impl Shared {
             cache: self.cache,
             collapse,
             predictor,
+            slices: Slices::new(config.memory.slice_bytes),
             collapse_timeout: Duration::from_secs(config.collapse.wait_timeout_seconds),
             stall_timeout: Duration::from_secs(config.http.stall_timeout_seconds),
             addresses: Addresses::new(lifetime),

@@ -10,5 +10,6 @@ pub(crate) mod range;
 pub(crate) mod record;
 pub(crate) mod reuse;
 pub(crate) mod route;
+pub(crate) mod slice;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

@@ -7,6 +7,7 @@
 mod answer;
 mod connection;
 mod live;
+mod ranged;
 mod script;
 mod unreachable;
 

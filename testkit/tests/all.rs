@@ -42,6 +42,8 @@ mod routing;
 mod scale;
 #[path = "scenarios/scene.rs"]
 mod scene;
+#[path = "scenarios/slices.rs"]
+mod slices;
 #[path = "scenarios/storing.rs"]
 mod storing;
 #[path = "scenarios/streaming.rs"]

@@ -24,6 +24,7 @@ pub mod directives;
 pub mod fields;
 pub mod freshness;
 pub mod invalidation;
+pub mod partial;
 pub mod policy;
 pub mod preconditions;
 pub mod range;

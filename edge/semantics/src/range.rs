@@ -88,12 +88,24 @@ fn ascend(ranges: &[ByteRange]) -> bool {
     ranges.windows(2).all(|pair| matches!(pair, [one, next] if one.last < next.first))
 }
 
-/// A range as asked (§14.1.2).
-#[derive(Clone, Copy)]
-enum Spec {
+/// A range as asked, before it is known how many bytes there are (§14.1.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spec {
+    /// From this byte to the end.
     From(u64),
+    /// From the first byte to the second, both included. Invariant: they ascend.
     Between(u64, u64),
+    /// So many bytes at the end.
     Suffix(u64),
+}
+
+/// The one range that a request asks for. `None` for any other number of them, and for a field to ignore.
+pub fn alone(request: &HeaderMap) -> Option<Spec> {
+    let mut lines = request.get_all(RANGE).into_iter();
+    let (line, None) = (lines.next()?, lines.next()) else { return None };
+    let (unit, set) = line.to_str().ok()?.split_once('=')?;
+    let is_bytes = trim(unit.as_bytes()).eq_ignore_ascii_case(b"bytes");
+    Spec::read(trim(set.as_bytes())).filter(|_| is_bytes)
 }
 
 impl Spec {

@@ -127,6 +127,12 @@ impl AsyncRead for ClientStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // who reads has nothing more to write for now, and what was gathered has waited long enough
+        if !self.gathered.is_empty()
+            && let Poll::Ready(Err(error)) = self.poll_write_out(cx, &[])
+        {
+            return Poll::Ready(Err(error));
+        }
         Pin::new(&mut self.tcp).poll_read(cx, buffer)
     }
 }

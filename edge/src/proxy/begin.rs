@@ -3,6 +3,7 @@
 use super::Edge;
 use crate::context::{Context, Routed};
 use crate::stage::fail::Failure;
+use crate::stage::lookup::Lookup;
 use crate::stage::{identify, lookup, route};
 use pingora_proxy::Session;
 use semantics::directives::RequestDirectives;
@@ -48,6 +49,9 @@ impl Edge {
                 &routed,
                 epoch,
             );
+            if let (Some(request), Lookup::Named(name)) = (&ctx.slice, &mut ctx.lookup) {
+                request.slice.append_to(name);
+            }
         }
         ctx.route = Some(routed);
     }

@@ -3,6 +3,7 @@
 use crate::answer;
 use crate::context::Context;
 use crate::listen::ClientStream;
+use crate::proxy::slices::Told;
 use crate::stage::deliver;
 use crate::stage::fail::Failure;
 use http::{Version, header};
@@ -40,6 +41,9 @@ pub(super) async fn fail(
 ) -> FailToProxy {
     let (status, token) = failure.reply();
     ctx.failure = Some(token);
+    if let Some(request) = &ctx.slice {
+        request.tell(Told::Failed(token));
+    }
     // Pingora closes the connection after a failed exchange, whatever it is told here
     let is_kept = ctx.forward.began.is_none();
     if !is_kept {

@@ -98,7 +98,9 @@ impl Edge {
         );
         for uri in &changed {
             let name = lookup::name(uri, identity, routed, ctx.snapshot.epoch);
-            self.cache.store.remove(&cache::first_variant(&name));
+            let key = cache::first_variant(&name);
+            self.slices.forget(key.name);
+            self.cache.store.remove(&key);
         }
     }
 

@@ -19,6 +19,8 @@ pub(crate) struct ToKeep {
 
 /// Why a 304 about another response renews nothing.
 pub(crate) const NOT_ABOUT: &str = "other-entity";
+/// What answers the request for a slice and is none, or can't be put together with others.
+const NO_SLICE: &str = "slice";
 
 /// Decides whether a response is stored; the reason as a token where it is not.
 ///
@@ -46,12 +48,20 @@ pub(crate) fn decide(
         Some((status, fields)) => (*status, fields),
         None => (response.status, &response.headers),
     };
+    let is_slice = match &context.slice {
+        Some(request) => {
+            request.slice.facts(status, fields).ok_or(NO_SLICE)?;
+            true
+        }
+        None => false,
+    };
     let exchange = Exchange {
         // HEAD is fetched as GET where the response may be stored
         method: if request.method == Method::HEAD { &Method::GET } else { &request.method },
         target: &request.uri,
         request: &request.headers,
-        status,
+        // a slice is stored as a response of its own, by the rules for the whole it is of (RFC 9111 §3.3)
+        status: if is_slice { StatusCode::OK } else { status },
         response: fields,
         request_time: context.forward.request_time.unwrap_or(now),
         response_time: context.forward.response_time.unwrap_or(now),

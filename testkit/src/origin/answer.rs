@@ -13,6 +13,8 @@ pub(super) struct Answer {
     pub(super) ending: Ending,
     /// Answers before the body of the request has come.
     pub(super) early: bool,
+    /// Answers by the request's `Range` and `If-None-Match`.
+    pub(super) ranged: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -31,6 +33,16 @@ pub(super) enum Step {
     Live(Live),
     /// Sends back whatever comes.
     Echo,
+}
+
+impl Step {
+    /// The bytes of a body that are known beforehand.
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Body(bytes) => bytes,
+            Self::Head { .. } | Self::Raw(_) | Self::Wait(_) | Self::Live(_) | Self::Echo => &[],
+        }
+    }
 }
 
 /// How the body of the answer is framed.
@@ -88,10 +100,6 @@ impl Answer {
     }
 
     fn scripted_length(&self) -> usize {
-        let pieces = self.steps.iter().map(|step| match step {
-            Step::Body(bytes) => bytes.len(),
-            Step::Head { .. } | Step::Raw(_) | Step::Wait(_) | Step::Live(_) | Step::Echo => 0,
-        });
-        pieces.sum()
+        self.steps.iter().map(|step| step.bytes().len()).sum()
     }
 }

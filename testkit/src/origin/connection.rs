@@ -1,7 +1,7 @@
 //! One connection to the origin: reads requests, records them, plays the answers.
 
 use super::answer::{Answer, Ending, Framed, Step};
-use super::{Live, Request, State};
+use super::{Live, Request, State, ranged};
 use crate::message::{Broken, Framing};
 use crate::wire::{Body, Wire};
 use std::sync::Arc;
@@ -26,10 +26,13 @@ impl Connection {
         let request = Request::new(&head, self.number);
         let (target, bodiless) = (request.target.clone(), request.method == "HEAD");
         let index = self.state.change(|inner| {
-            inner.requests.push(request);
+            inner.requests.push(request.clone());
             inner.requests.len() - 1
         });
-        let answer = self.state.next_answer(&target);
+        let mut answer = self.state.next_answer(&target);
+        if answer.ranged {
+            answer = ranged::answer(answer, &request);
+        }
         let mut body = Body::new(Framing::of_request(&head.fields)?);
         if !answer.early {
             if head.fields.has("expect") {

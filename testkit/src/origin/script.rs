@@ -62,6 +62,11 @@ impl<'o> Script<'o> {
         self.edit(|answer| answer.framing = Framed::Length(length))
     }
 
+    /// Answers as an origin does that knows ranges and entity tags: with a part where one is asked for.
+    pub fn ranged(self) -> Self {
+        self.edit(|answer| answer.ranged = true)
+    }
+
     /// Sends each piece of the body as a chunk (RFC 9112 §7.1).
     pub fn chunked(self) -> Self {
         self.edit(|answer| answer.framing = Framed::Chunked)

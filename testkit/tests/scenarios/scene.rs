@@ -27,9 +27,20 @@ impl Scene {
         Self::with_document(origin, document).await
     }
 
+    /// A site with the defaults, on an edge with these lines in its configuration.
+    pub(crate) async fn with_config(config: &str) -> Self {
+        let origin = Origin::start().await;
+        let document = site("a", HOST, &origin.url(), json!({}));
+        Self::with_options(origin, document, EdgeOptions::new().config(config)).await
+    }
+
     pub(crate) async fn with_document(origin: Origin, document: Value) -> Self {
+        Self::with_options(origin, document, EdgeOptions::new()).await
+    }
+
+    async fn with_options(origin: Origin, document: Value, options: EdgeOptions) -> Self {
         let feed = Feed::start().await;
-        let edge = Edge::start(EdgeOptions::new().control(&feed.url(), "ls_test")).await;
+        let edge = Edge::start(options.control(&feed.url(), "ls_test")).await;
         feed.adopted(feed.put_site(1, document)).await;
         Self { origin, feed, edge }
     }

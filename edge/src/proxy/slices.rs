@@ -1,0 +1,279 @@
+//! Answers a request for a part from slices, each come by through a request of its own that passes all stages.
+
+mod arriving;
+
+pub(crate) use arriving::{SliceRequest, Told};
+
+use super::{Edge, end};
+use crate::cache;
+use crate::context::Context;
+use crate::slices::Group;
+use crate::stage::deliver::{self, Handling};
+use crate::stage::lookup::Lookup;
+use crate::stage::range;
+use crate::stage::slice::{self, Answer, Facts, Slice};
+use arriving::{Arriving, broken_off};
+use bytes::Bytes;
+use http::{Method, StatusCode, header};
+use pingora_error::Result;
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+use semantics::cache_status::{CacheStatus, Forward, Outcome};
+use semantics::range::{Spec, Wanted};
+
+/// How often slices are begun anew for one request: because the origin's response has changed, or because it was not
+/// known how long it is.
+const ATTEMPTS: usize = 3;
+/// Slices that are looked for before it is told whether all of them are stored.
+const LOOKED_FOR_MAX: u64 = 64;
+
+/// What is looked for.
+struct Plan {
+    asked: Spec,
+    /// The name of the whole, and its hash.
+    name: Vec<u8>,
+    hash: [u8; 16],
+}
+
+/// An answer made of slices.
+struct Delivery {
+    plan: Plan,
+    facts: Facts,
+    /// The slice that is being sent.
+    slice: Slice,
+    /// The bytes yet to be sent, both included.
+    next: u64,
+    last: u64,
+}
+
+/// Whether a request may be answered from slices, for which it makes requests of its own. What is asked for a slice or
+/// in the background is asked as it is.
+pub(super) fn may_be_sliced(session: &Session) -> bool {
+    session.subrequest_ctx.is_none() && session.req_header().method == Method::GET
+}
+
+/// Takes out of the request for a slice what is about the client's answer.
+pub(super) fn make_unconditional(session: &mut Session) {
+    let request = session.req_header_mut();
+    for name in [
+        header::RANGE,
+        header::IF_RANGE,
+        header::IF_MATCH,
+        header::IF_NONE_MATCH,
+        header::IF_MODIFIED_SINCE,
+        header::IF_UNMODIFIED_SINCE,
+    ] {
+        request.remove_header(&name);
+    }
+}
+
+impl Edge {
+    /// Answers from slices, where they are of use. False where the client was told nothing.
+    pub(super) async fn serve_slices(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+    ) -> Result<bool> {
+        let Some(plan) = self.plan(session, ctx) else { return Ok(false) };
+        for _ in 0..ATTEMPTS {
+            let group = self.slices.group(plan.hash);
+            let slice = self.first_slice(&plan, &group);
+            let first = Arriving::ask(session, slice).await?;
+            let (head, request) = (&first.head.headers, &session.req_header().headers);
+            let Some(facts) = slice.facts(first.head.status, head) else {
+                return self.without_slices(session, ctx, &plan, first).await;
+            };
+            if !group.accepts(&facts, head, request) {
+                self.slices.forget(plan.hash);
+                continue;
+            }
+            let response_time = match first.told {
+                Some(Told::Answered { response_time, .. }) => response_time,
+                _ => ctx.received,
+            };
+            match slice::decide(request, head, &facts, response_time) {
+                Answer::Bytes { first: byte, .. } if byte / slice.bytes != slice.index => {}
+                Answer::Bytes { first: next, last, wanted } => {
+                    let delivery = Delivery { plan, facts, slice, next, last };
+                    self.deliver_slices(session, ctx, delivery, first, &wanted).await?;
+                    return Ok(true);
+                }
+                Answer::Unsatisfiable => {
+                    let head = slice::whole(&first.head, facts.complete_length)?;
+                    let (head, _) =
+                        range::cut(&head, &Wanted::Unsatisfiable, facts.complete_length)?;
+                    let status = told_status(first.told, true);
+                    write_head(session, ctx, head, status, true).await?;
+                    return Ok(true);
+                }
+                Answer::Other => return Ok(false),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Decides whether to look for slices, before any is asked for.
+    fn plan(&self, session: &Session, ctx: &Context) -> Option<Plan> {
+        let request = session.req_header();
+        let Lookup::Named(name) = &ctx.lookup else { return None };
+        if !may_be_sliced(session) || ctx.asked.no_store() || ctx.asked.only_if_cached() {
+            return None;
+        }
+        let asked = slice::asked(&request.method, &request.headers)?;
+        let hash = cache::hash(name);
+        if self.slices.declines(hash) {
+            return None;
+        }
+        let group = self.slices.known_group(hash);
+        let is_part = request.headers.contains_key(header::RANGE);
+        let is_of_use = match group.as_ref().and_then(|group| Some((group, group.facts()?))) {
+            Some((group, facts)) => {
+                let several = facts.complete_length > self.slices.bytes;
+                group.is_selected(&request.headers) && (is_part || several)
+            }
+            None => is_part,
+        };
+        // what is being filled comes to its first bytes soon, and to others late
+        let is_begun = matches!(asked, Spec::From(first) | Spec::Between(first, _) if first < self.slices.bytes);
+        let found = self.cache.store.find(&cache::first_variant(name), name);
+        let is_there = found.is_some_and(|found| found.length.is_some() || is_begun);
+        let plan = Plan { asked, name: name.clone(), hash };
+        (is_of_use && !is_there && !self.is_remembered_uncacheable(&plan.name)).then_some(plan)
+    }
+
+    /// Whether responses of this name were uncacheable of late.
+    fn is_remembered_uncacheable(&self, name: &[u8]) -> bool {
+        !self.predictor.cacheable_prediction(&cache::cache_key(name.to_vec()))
+    }
+
+    fn first_slice(&self, plan: &Plan, group: &Group) -> Slice {
+        let (bytes, length) = (self.slices.bytes, group.facts().map(|facts| facts.complete_length));
+        let index = slice::first_index(plan.asked, bytes, length);
+        Slice { index, bytes, group: group.number }
+    }
+
+    /// What was asked for a slice was answered by something else. A failure, or that there are no such bytes, is the
+    /// answer; for anything else the whole is asked for.
+    async fn without_slices(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+        plan: &Plan,
+        mut answer: Arriving,
+    ) -> Result<bool> {
+        let status = answer.head.status;
+        if status != StatusCode::RANGE_NOT_SATISFIABLE && !status.is_server_error() {
+            self.slices.decline(plan.hash);
+            return Ok(false);
+        }
+        let head = answer.head.clone();
+        if let Some(Told::Failed(token)) = answer.told {
+            ctx.failure = Some(token);
+            session.write_response_header(Box::new(head), false).await?;
+        } else {
+            let status = told_status(answer.told, true);
+            write_head(session, ctx, head, status, false).await?;
+        }
+        while let Some(bytes) = answer.next().await? {
+            session.write_response_body(Some(bytes), false).await?;
+        }
+        session.write_response_body(None, true).await?;
+        Ok(true)
+    }
+
+    async fn deliver_slices(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+        mut delivery: Delivery,
+        first: Arriving,
+        wanted: &Wanted,
+    ) -> Result<()> {
+        let length = delivery.facts.complete_length;
+        let (head, _) = range::cut(&slice::whole(&first.head, length)?, wanted, length)?;
+        let status = told_status(first.told, self.has_rest(&delivery));
+        write_head(session, ctx, head, status, false).await?;
+        let mut arriving = first;
+        loop {
+            delivery.send(session, &mut arriving).await?;
+            if delivery.next > delivery.last {
+                return Ok(());
+            }
+            delivery.slice.index += 1;
+            arriving = Arriving::ask(session, delivery.slice).await?;
+            let facts = delivery.slice.facts(arriving.head.status, &arriving.head.headers);
+            if facts.as_ref() != Some(&delivery.facts) {
+                // the origin's response has changed: what was sent and what would follow don't belong together
+                self.slices.forget(delivery.plan.hash);
+                return Err(broken_off());
+            }
+        }
+    }
+
+    /// Whether all slices but the first are stored, as far as that is looked for.
+    fn has_rest(&self, delivery: &Delivery) -> bool {
+        let Slice { index, bytes, .. } = delivery.slice;
+        let mut rest = index + 1..=(delivery.last / bytes).min(index + LOOKED_FOR_MAX);
+        rest.all(|index| {
+            let mut name = delivery.plan.name.clone();
+            Slice { index, ..delivery.slice }.append_to(&mut name);
+            self.cache.store.find(&cache::first_variant(&name), &name).is_some()
+        })
+    }
+}
+
+impl Delivery {
+    /// Sends what is wanted of the slice that arrives.
+    async fn send(&mut self, session: &mut Session, arriving: &mut Arriving) -> Result<()> {
+        let mut position = self.slice.first();
+        while self.next <= self.last {
+            let Some(bytes) = arriving.next().await? else { break };
+            let end = position + bytes.len() as u64;
+            let piece = self.wanted_of(bytes, position);
+            position = end;
+            if !piece.is_empty() {
+                self.next += piece.len() as u64;
+                session.write_response_body(Some(piece), self.next > self.last).await?;
+            }
+        }
+        let is_whole = self.next > self.last || self.next == self.slice.first() + self.slice.bytes;
+        if is_whole { Ok(()) } else { Err(broken_off()) }
+    }
+
+    /// The part of `bytes`, which begin at `position`, that is to be sent next.
+    fn wanted_of(&self, mut bytes: Bytes, position: u64) -> Bytes {
+        let length = bytes.len();
+        let at = |byte: u64| {
+            usize::try_from(byte.saturating_sub(position)).unwrap_or(usize::MAX).min(length)
+        };
+        let piece = at(self.next)..at(self.last + 1);
+        bytes.truncate(piece.end);
+        bytes.split_off(piece.start.min(bytes.len()))
+    }
+}
+
+/// What Cache-Status says of an answer that begins with a slice come by like this.
+fn told_status(told: Option<Told>, rest_is_stored: bool) -> (Handling, CacheStatus<'static>) {
+    let Some(Told::Answered { handling, outcome, ttl, stored, .. }) = told else {
+        return (Handling::Miss, Outcome::Forward(Forward::UriMiss).into());
+    };
+    if outcome == Outcome::Hit && !rest_is_stored {
+        let partial = Outcome::Forward(Forward::Partial);
+        return (Handling::Miss, CacheStatus { stored: true, ..partial.into() });
+    }
+    (handling, CacheStatus { ttl, stored, ..outcome.into() })
+}
+
+async fn write_head(
+    session: &mut Session,
+    ctx: &mut Context,
+    mut head: ResponseHeader,
+    (handling, status): (Handling, CacheStatus<'_>),
+    ended: bool,
+) -> Result<()> {
+    let changes = ctx.route.as_ref().map(|routed| &routed.rule.response_headers);
+    deliver::write(&mut head, &status, changes, true)?;
+    ctx.handling = handling;
+    end::keep_date(session, &head);
+    session.write_response_header(Box::new(head), ended).await
+}

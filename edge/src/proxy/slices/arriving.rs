@@ -1,0 +1,115 @@
+//! The request for one slice: what it is told, what it tells, and its response as it arrives.
+
+use crate::stage::deliver::Handling;
+use crate::stage::slice::Slice;
+use bytes::Bytes;
+use pingora_core::protocols::http::HttpTask;
+use pingora_core::protocols::http::subrequest::server::SubrequestHandle;
+use pingora_error::{Error, ErrorType, Result};
+use pingora_http::ResponseHeader;
+use pingora_proxy::Session;
+use pingora_proxy::subrequest::Ctx;
+use semantics::cache_status::{CacheStatus, Outcome};
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+
+/// What the request for a slice knows of the request that it is made for, and tells it.
+#[derive(Clone)]
+pub(crate) struct SliceRequest {
+    pub(crate) slice: Slice,
+    told: Arc<OnceLock<Told>>,
+}
+
+/// How a slice was come by.
+#[derive(Clone, Copy)]
+pub(crate) enum Told {
+    /// The store or the origin answered.
+    Answered {
+        handling: Handling,
+        outcome: Outcome,
+        ttl: Option<i64>,
+        stored: bool,
+        response_time: SystemTime,
+    },
+    /// It failed here: the `error` token of Proxy-Status.
+    Failed(&'static str),
+}
+
+impl SliceRequest {
+    /// The slice that this request is for; none for a client's request.
+    pub(crate) fn of(session: &Session) -> Option<Self> {
+        session.subrequest_ctx.as_ref()?.user_ctx()?.downcast_ref::<Self>().cloned()
+    }
+
+    /// Tells how the slice was come by, before its head is written.
+    pub(crate) fn tell(&self, told: Told) {
+        // told twice, for an answer that failed before it was written: the first reason is the reason
+        self.told.set(told).ok();
+    }
+}
+
+impl Told {
+    pub(crate) fn answered(handling: Handling, status: &CacheStatus<'_>, now: SystemTime) -> Self {
+        let CacheStatus { outcome, ttl, stored, .. } = *status;
+        Self::Answered { handling, outcome, ttl, stored, response_time: now }
+    }
+}
+
+/// A slice on its way.
+pub(super) struct Arriving {
+    pub(super) head: ResponseHeader,
+    pub(super) told: Option<Told>,
+    handle: SubrequestHandle,
+    ended: bool,
+}
+
+impl Arriving {
+    /// Asks for a slice, and waits for its head.
+    pub(super) async fn ask(session: &Session, slice: Slice) -> Result<Self> {
+        let spawner = session.subrequest_spawner.as_ref().ok_or_else(broken_off)?;
+        let told = Arc::new(OnceLock::new());
+        let request = SliceRequest { slice, told: Arc::clone(&told) };
+        let context = Ctx::builder().user_ctx(Box::new(request)).build();
+        let (prepared, mut handle) = spawner.create_subrequest(session.as_downstream(), context);
+        tokio::spawn(prepared.run());
+        loop {
+            match handle.rx.recv().await {
+                Some(HttpTask::Header(head, ended)) if !head.status.is_informational() => {
+                    let told = told.get().copied();
+                    return Ok(Self { head: *head, told, handle, ended });
+                }
+                Some(HttpTask::Header(..)) => {}
+                Some(HttpTask::Failed(error)) => return Err(error),
+                Some(_) | None => return Err(broken_off()),
+            }
+        }
+    }
+
+    /// The next piece of its body. None at the end; an error where it breaks off before.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>> {
+        while !self.ended {
+            let bytes = match self.handle.rx.recv().await {
+                Some(HttpTask::Body(bytes, ended)) => {
+                    self.ended = ended;
+                    bytes
+                }
+                Some(HttpTask::Trailer(_) | HttpTask::Done) => {
+                    self.ended = true;
+                    None
+                }
+                Some(HttpTask::Failed(error)) => return Err(error),
+                Some(HttpTask::Header(..) | HttpTask::UpgradedBody(..)) | None => {
+                    return Err(broken_off());
+                }
+            };
+            if let Some(bytes) = bytes.filter(|bytes| !bytes.is_empty()) {
+                return Ok(Some(bytes));
+            }
+        }
+        Ok(None)
+    }
+}
+
+pub(super) fn broken_off() -> Box<Error> {
+    Error::explain(ErrorType::ReadError, "a slice broke off").into_up()
+}

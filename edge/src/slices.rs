@@ -1,0 +1,150 @@
+//! Which slices of a response belong together? What is remembered of a name of which parts are stored.
+
+use crate::cache;
+use crate::stage::slice::Facts;
+use http::HeaderMap;
+use moka::sync::Cache;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// Names that are remembered to have slices; beyond, the one used least is forgotten, and its slices with it.
+const GROUPS_MAX: u64 = 100_000;
+/// Names that are remembered to be no good for slices, and for how long.
+const DECLINED_MAX: u64 = 100_000;
+const DECLINED_LIFETIME: Duration = Duration::from_mins(2);
+
+/// The slices of all names.
+pub(crate) struct Slices {
+    /// Bytes of a slice.
+    pub(crate) bytes: u64,
+    groups: Cache<[u8; 16], Arc<Group>>,
+    declined: Cache<[u8; 16], ()>,
+    next_number: AtomicU64,
+}
+
+/// Slices of one representation.
+pub(crate) struct Group {
+    /// Tells the slices of this group from all others.
+    pub(crate) number: u64,
+    known: OnceLock<Known>,
+}
+
+struct Known {
+    facts: Facts,
+    /// The response's `Vary`, and what its request selected by it.
+    vary: HeaderMap,
+    variance: Option<[u8; 16]>,
+}
+
+impl Slices {
+    /// None yet, of `bytes` each.
+    pub(crate) fn new(bytes: u64) -> Self {
+        Self {
+            bytes,
+            groups: Cache::new(GROUPS_MAX),
+            declined: Cache::builder()
+                .max_capacity(DECLINED_MAX)
+                .time_to_live(DECLINED_LIFETIME)
+                .build(),
+            next_number: AtomicU64::new(0),
+        }
+    }
+
+    /// The group of a name; a new one where there is none.
+    pub(crate) fn group(&self, name: [u8; 16]) -> Arc<Group> {
+        self.groups.get_with(name, || {
+            let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+            Arc::new(Group { number, known: OnceLock::new() })
+        })
+    }
+
+    /// The group of a name, if there is one and something is known of it.
+    pub(crate) fn known_group(&self, name: [u8; 16]) -> Option<Arc<Group>> {
+        self.groups.get(&name).filter(|group| group.known.get().is_some())
+    }
+
+    /// Gives up the slices of a name.
+    pub(crate) fn forget(&self, name: [u8; 16]) {
+        self.groups.invalidate(&name);
+    }
+
+    /// Remembers for a while that a name is no good for slices.
+    pub(crate) fn decline(&self, name: [u8; 16]) {
+        self.declined.insert(name, ());
+        self.forget(name);
+    }
+
+    pub(crate) fn declines(&self, name: [u8; 16]) -> bool {
+        self.declined.contains_key(&name)
+    }
+}
+
+impl Group {
+    /// What its slices are of, once one was seen.
+    pub(crate) fn facts(&self) -> Option<&Facts> {
+        self.known.get().map(|known| &known.facts)
+    }
+
+    /// Whether a request selects the variant whose slices these are. A group of which nothing is known takes any.
+    pub(crate) fn is_selected(&self, request: &HeaderMap) -> bool {
+        let Some(known) = self.known.get() else { return true };
+        cache::variance(&known.vary, request) == known.variance
+    }
+
+    /// Whether a slice is of the same representation. What the first slice says holds from then on.
+    pub(crate) fn accepts(&self, facts: &Facts, head: &HeaderMap, request: &HeaderMap) -> bool {
+        let known = self.known.get_or_init(|| {
+            let lines = head.get_all(http::header::VARY).into_iter();
+            Known {
+                facts: facts.clone(),
+                vary: lines.map(|line| (http::header::VARY, line.clone())).collect(),
+                variance: cache::variance(head, request),
+            }
+        });
+        known.facts == *facts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::testing::fields;
+
+    fn facts(complete_length: u64) -> Facts {
+        Facts { complete_length, validator: "\"a\"".parse().unwrap() }
+    }
+
+    #[test]
+    fn a_group_is_of_one_representation() {
+        let slices = Slices::new(10);
+        let group = slices.group([1; 16]);
+        let none = HeaderMap::new();
+        assert!(slices.known_group([1; 16]).is_none());
+        assert!(group.accepts(&facts(5), &none, &none));
+        assert!(!group.accepts(&facts(6), &none, &none));
+        assert_eq!(slices.known_group([1; 16]).map(|group| group.number), Some(group.number));
+        slices.forget([1; 16]);
+        assert_ne!(slices.group([1; 16]).number, group.number);
+    }
+
+    #[test]
+    fn a_group_is_of_one_variant() {
+        let group = Slices::new(10).group([1; 16]);
+        let head = fields(&[("vary", "a")]);
+        assert!(group.is_selected(&fields(&[("a", "2")])));
+        assert!(group.accepts(&facts(5), &head, &fields(&[("a", "1")])));
+        assert!(group.is_selected(&fields(&[("a", "1"), ("b", "2")])));
+        assert!(!group.is_selected(&fields(&[("a", "2")])));
+    }
+
+    #[test]
+    fn a_name_that_was_declined_has_no_slices() {
+        let slices = Slices::new(10);
+        assert!(slices.group([1; 16]).accepts(&facts(5), &HeaderMap::new(), &HeaderMap::new()));
+        slices.decline([1; 16]);
+        assert!(slices.declines([1; 16]));
+        assert!(!slices.declines([2; 16]));
+        assert!(slices.known_group([1; 16]).is_none());
+    }
+}

@@ -1,0 +1,258 @@
+//! Parts of what is not stored whole are fetched and stored in slices.
+
+use crate::scene::{FRESH, Scene};
+use testkit::{Barrier, Live, Response};
+
+const MIB: usize = 1 << 20;
+
+/// Bytes that tell where they stand.
+fn content(length: usize) -> Vec<u8> {
+    (0..length).map(|at| u8::try_from((at / 7 + at / MIB) % 251).unwrap()).collect()
+}
+
+fn file(scene: &Scene, path: &str, length: usize, tag: &str) {
+    let script = scene.origin.now_on(path).respond(200);
+    script.header("Cache-Control", FRESH).header("ETag", tag).body(content(length)).ranged();
+}
+
+async fn range(scene: &Scene, path: &str, range: &str) -> Response {
+    scene.call("GET", path).header("Range", range).send().await
+}
+
+/// What the origin was asked for, by `Range`; `-` for the whole.
+fn asked(scene: &Scene) -> Vec<String> {
+    let requests = scene.origin.requests();
+    requests.iter().map(|request| request.field("range").unwrap_or("-").to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_range_fetches_its_slices_and_no_more() {
+    let scene = Scene::start().await;
+    file(&scene, "/a", 10 * MIB, "\"v\"");
+    let from = 3 * MIB - 5;
+    let answer = range(&scene, "/a", &format!("bytes={from}-{}", from + 9)).await;
+    assert_eq!(answer.status, 206);
+    assert_eq!(answer.body, content(10 * MIB)[from..from + 10]);
+    let expected = format!("bytes {from}-{}/{}", from + 9, 10 * MIB);
+    assert_eq!(answer.field("content-range"), Some(expected.as_str()));
+    let told = answer.cache_status();
+    assert!(told.starts_with("longshore; fwd=uri-miss; stored; ttl="), "{told}");
+    assert_eq!(asked(&scene), ["bytes=2097152-3145727", "bytes=3145728-4194303"]);
+
+    let again = range(&scene, "/a", &format!("bytes={from}-{}", from + 9)).await;
+    assert_eq!((again.status, &again.body), (206, &answer.body));
+    assert!(again.field("cache-status").unwrap().starts_with("longshore; hit; ttl="));
+    let partly = range(&scene, "/a", &format!("bytes={}-{}", 4 * MIB - 2, 4 * MIB + 1)).await;
+    assert_eq!(partly.body, content(10 * MIB)[4 * MIB - 2..4 * MIB + 2]);
+    assert_eq!(partly.field("cache-status"), Some("longshore; fwd=partial; stored"));
+    assert_eq!(asked(&scene).len(), 3);
+}
+
+#[tokio::test]
+async fn every_kind_of_range_is_right() {
+    let scene = Scene::start().await;
+    let length = 2 * MIB + 100;
+    file(&scene, "/a", length, "\"v\"");
+    let whole = content(length);
+    let check = async |asked: &str, expected: Option<std::ops::Range<usize>>| {
+        let answer = range(&scene, "/a", asked).await;
+        match expected {
+            Some(part) => {
+                let told = format!("bytes {}-{}/{length}", part.start, part.end - 1);
+                assert_eq!((answer.status, answer.field("content-range")), (206, Some(&*told)));
+                assert_eq!(answer.body, whole[part], "{asked}");
+            }
+            None => {
+                let told = format!("bytes */{length}");
+                assert_eq!((answer.status, answer.field("content-range")), (416, Some(&*told)));
+            }
+        }
+    };
+    check("bytes=-50", Some(length - 50..length)).await;
+    check(&format!("bytes={}-", 2 * MIB), Some(2 * MIB..length)).await;
+    check(&format!("bytes={length}-"), None).await;
+    check("bytes=99999999999-", None).await;
+    check("bytes=18446744073709551615-", None).await;
+    check("bytes=0-0", Some(0..1)).await;
+    check("bytes=0-", Some(0..length)).await;
+    check("bytes=0-99999999999", Some(0..length)).await;
+    check(&format!("bytes={}-{}", MIB - 1, 2 * MIB), Some(MIB - 1..2 * MIB + 1)).await;
+    check(&format!("bytes=-{length}"), Some(0..length)).await;
+    // nothing was fetched twice
+    let mut slices = asked(&scene);
+    slices.sort();
+    slices.dedup();
+    assert_eq!(slices.len(), asked(&scene).len(), "{:?}", asked(&scene));
+}
+
+#[tokio::test]
+async fn a_range_beyond_an_unknown_end_is_told_by_the_origin() {
+    let scene = Scene::start().await;
+    file(&scene, "/a", 100, "\"v\"");
+    let answer = range(&scene, "/a", "bytes=5000000-").await;
+    assert_eq!((answer.status, answer.field("content-range")), (416, Some("bytes */100")));
+}
+
+#[tokio::test]
+async fn the_whole_is_completed_from_slices() {
+    let scene = Scene::start().await;
+    file(&scene, "/a", 3 * MIB, "\"v\"");
+    range(&scene, "/a", &format!("bytes={MIB}-{}", MIB + 1)).await;
+    let whole = scene.get("/a").await;
+    assert_eq!((whole.status, whole.body.len()), (200, 3 * MIB));
+    assert_eq!(whole.body, content(3 * MIB));
+    assert_eq!(whole.field("content-range"), None);
+    assert_eq!(
+        asked(&scene),
+        ["bytes=1048576-2097151", "bytes=0-1048575", "bytes=2097152-3145727"]
+    );
+}
+
+#[tokio::test]
+async fn a_range_does_not_wait_for_the_whole() {
+    let scene = Scene::start().await;
+    let live = Live::new();
+    let script = scene.origin.on("/a").respond(200).header("Cache-Control", FRESH);
+    script.header("ETag", "\"v\"").length(10 * MIB).live(&live);
+    live.push(content(100));
+    let mut first = scene.call("GET", "/a").open().await;
+    first.head().await.unwrap();
+    file(&scene, "/a", 10 * MIB, "\"v\"");
+    let answer = range(&scene, "/a", "bytes=-10").await;
+    assert_eq!(answer.body, content(10 * MIB)[10 * MIB - 10..]);
+}
+
+#[tokio::test]
+async fn concurrent_ranges_share_their_slices() {
+    let scene = Scene::start().await;
+    let barrier = Barrier::new();
+    let script = scene.origin.now_on("/a").wait(&barrier).respond(206);
+    let script = script.header("Cache-Control", FRESH).header("ETag", "\"v\"");
+    script.header("Content-Range", "bytes 0-99/100").body(content(100));
+    let mut clients = Vec::new();
+    for at in 0..20 {
+        let call = scene.call("GET", "/a").header("Range", &format!("bytes={at}-{at}"));
+        clients.push(call.open().await);
+    }
+    scene.origin.arrived("/a", 1).await;
+    barrier.release();
+    for (at, client) in clients.iter_mut().enumerate() {
+        let answer = client.response().await.unwrap();
+        assert_eq!((answer.status, answer.body), (206, content(100)[at..=at].to_vec()));
+    }
+    assert_eq!(scene.origin.count("/a"), 1);
+}
+
+#[tokio::test]
+async fn slices_of_different_representations_are_never_mixed() {
+    let scene = Scene::start().await;
+    file(&scene, "/a", 3 * MIB, "\"one\"");
+    range(&scene, "/a", "bytes=0-1").await;
+    file(&scene, "/a", 3 * MIB, "\"two\"");
+    // begins with what is stored, and breaks off where the next slice is of something else
+    let mut client =
+        scene.call("GET", "/a").header("Range", &format!("bytes=0-{}", 2 * MIB)).open().await;
+    assert_eq!(client.head().await.unwrap().status, 206);
+    assert!(client.rest_of_body().await.is_err());
+    let answer = range(&scene, "/a", &format!("bytes=0-{}", 2 * MIB)).await;
+    assert_eq!((answer.status, answer.field("etag")), (206, Some("\"two\"")));
+    assert_eq!(answer.body.len(), 2 * MIB + 1);
+}
+
+#[tokio::test]
+async fn conditions_and_if_range_hold() {
+    let scene = Scene::start().await;
+    file(&scene, "/a", 2 * MIB, "\"v\"");
+    let ask = async |name: &str, value: &str| {
+        let call = scene.call("GET", "/a").header("Range", "bytes=1-2");
+        call.header(name, value).send().await.status
+    };
+    assert_eq!(ask("If-Range", "\"v\"").await, 206);
+    assert_eq!(ask("If-Range", "\"w\"").await, 200);
+    assert_eq!(ask("If-None-Match", "\"v\"").await, 304);
+    assert_eq!(ask("If-Match", "\"w\"").await, 412);
+}
+
+#[tokio::test]
+async fn an_origin_without_ranges_is_asked_for_the_whole_from_then_on() {
+    let scene = Scene::start().await;
+    scene.origin.on("/a").respond(200).header("Cache-Control", FRESH).body(content(500));
+    let answer = range(&scene, "/a", "bytes=100-199").await;
+    assert_eq!((answer.status, answer.body), (206, content(500)[100..200].to_vec()));
+    let again = range(&scene, "/a", "bytes=1-2").await;
+    assert_eq!(again.status, 206);
+    assert!(again.field("cache-status").unwrap().contains("hit"));
+    assert_eq!(asked(&scene), ["bytes=0-1048575", "-"]);
+}
+
+#[tokio::test]
+async fn slices_without_a_strong_validator_are_not_put_together() {
+    let scene = Scene::start().await;
+    file(&scene, "/a", 2 * MIB, "W/\"v\"");
+    let answer = range(&scene, "/a", "bytes=100-199").await;
+    assert_eq!((answer.status, answer.body), (206, content(2 * MIB)[100..200].to_vec()));
+    assert_eq!(asked(&scene), ["bytes=0-1048575", "-"]);
+}
+
+#[tokio::test]
+async fn a_failure_is_the_answer() {
+    let scene = Scene::start().await;
+    scene.origin.on("/a").respond(503).header("Retry-After", "9").body("later");
+    let answer = range(&scene, "/a", "bytes=1-2").await;
+    assert_eq!((answer.status, answer.field("retry-after")), (503, Some("9")));
+    assert_eq!(answer.body, b"later");
+    scene.origin.on("/b").reset();
+    let answer = range(&scene, "/b", "bytes=1-2").await;
+    assert_eq!(answer.status, 502);
+    assert!(answer.field("proxy-status").is_some());
+    scene.origin.on("/c").respond(404).header("Cache-Control", FRESH).body("none");
+    assert_eq!(range(&scene, "/c", "bytes=1-2").await.status, 404);
+    assert_eq!(range(&scene, "/c", "bytes=1-2").await.status, 404);
+    assert_eq!(scene.origin.count("/c"), 2);
+}
+
+#[tokio::test]
+async fn a_slice_that_breaks_off_is_never_an_end() {
+    let scene = Scene::start().await;
+    let script = scene.origin.on("/a").respond(206).header("Cache-Control", FRESH);
+    let script = script.header("ETag", "\"v\"").header("Content-Range", "bytes 0-99/100");
+    script.length(100).body(content(50)).close();
+    let mut client = scene.call("GET", "/a").header("Range", "bytes=10-90").open().await;
+    // 502 where nothing was sent before it broke off
+    let answer = client.response().await;
+    assert!(answer.is_err() || answer.is_ok_and(|answer| answer.status == 502));
+    file(&scene, "/a", 100, "\"v\"");
+    assert_eq!(range(&scene, "/a", "bytes=10-90").await.body, content(100)[10..91]);
+}
+
+#[tokio::test]
+async fn an_unsafe_request_gives_up_the_slices() {
+    let scene = Scene::start().await;
+    file(&scene, "/a", 2 * MIB, "\"one\"");
+    range(&scene, "/a", "bytes=0-1").await;
+    scene.origin.now_on("/a").respond(204);
+    scene.call("DELETE", "/a").send().await;
+    file(&scene, "/a", 2 * MIB, "\"two\"");
+    assert_eq!(range(&scene, "/a", "bytes=0-1").await.field("etag"), Some("\"two\""));
+}
+
+#[tokio::test]
+async fn a_stale_slice_is_validated() {
+    let scene = Scene::start().await;
+    let script = scene.origin.on("/a").respond(200).header("Cache-Control", "max-age=0");
+    script.header("ETag", "\"v\"").body(content(100)).ranged();
+    assert_eq!(range(&scene, "/a", "bytes=0-1").await.status, 206);
+    let again = range(&scene, "/a", "bytes=0-1").await;
+    assert_eq!((again.status, &*again.body), (206, &content(100)[..2]));
+    let second = scene.origin.arrived("/a", 2).await;
+    assert_eq!(second.field("if-none-match"), Some("\"v\""));
+    assert!(again.field("cache-status").unwrap().contains("fwd=stale"));
+}
+
+#[tokio::test]
+async fn slices_are_as_large_as_configured() {
+    let scene = Scene::with_config("[memory]\nslice_bytes = 65536\n").await;
+    file(&scene, "/a", MIB, "\"v\"");
+    range(&scene, "/a", "bytes=65536-65537").await;
+    assert_eq!(asked(&scene), ["bytes=65536-131071"]);
+}
