@@ -8,6 +8,7 @@ use crate::stage::identify::Identity;
 use crate::stage::lookup::Lookup;
 use crate::stage::reuse::{Kept, Outcome};
 use route::Rule;
+use semantics::cache_status::CacheStatus;
 use semantics::directives::RequestDirectives;
 use semantics::policy::CachePolicy;
 use std::net::{IpAddr, SocketAddr};
@@ -50,6 +51,8 @@ pub(crate) struct Context {
     pub(crate) consumed: bool,
     /// `deliver`
     pub(crate) handling: Handling,
+    /// `deliver`: what Cache-Status tells; none for answers made here.
+    pub(crate) told: Option<CacheStatus<'static>>,
     /// `deliver`: the client's precondition failed (412).
     pub(crate) precondition_failed: bool,
     /// `fail`: the `error` token of Proxy-Status.
@@ -109,6 +112,7 @@ impl Context {
             varied: false,
             consumed: true,
             handling: Handling::default(),
+            told: None,
             precondition_failed: false,
             failure: None,
         }

@@ -80,6 +80,8 @@ impl PlainHits {
             duration: started.elapsed(),
             site: Some(&answer.served.site.name),
             handling: Handling::Hit,
+            reason: None,
+            detail: None,
             cache_status: String::from_utf8_lossy(cache_status),
             origin: None,
             error: sent.is_err().then_some("connection_terminated"),

@@ -371,12 +371,12 @@ impl ProxyHttp for Edge {
             deliver::add_withheld(response, &ctx.withheld)?;
         }
         if let Some(request) = &ctx.slice {
-            request.tell(Told::answered(handling, &status, now));
+            request.tell(Told::Answered { handling, status, response_time: now });
             return Ok(());
         }
         let changes = ctx.route.as_ref().map(|routed| &routed.rule.response_headers);
         deliver::write(response, &status, changes, ctx.consumed)?;
-        ctx.handling = handling;
+        (ctx.handling, ctx.told) = (handling, Some(status));
         end::keep_date(session, response);
         end::unchunk_for_http_10(session, response);
         Ok(())

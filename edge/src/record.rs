@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::stage::deliver::CACHE_STATUS;
-use crate::stage::record::{Over, origin_part};
+use crate::stage::record::{Over, origin_part, reason};
 use crate::telemetry::Telemetry;
 use http::{HeaderMap, HeaderName, Version, header};
 use pingora_proxy::Session;
@@ -36,6 +36,8 @@ pub(crate) fn request(telemetry: &Telemetry, session: &Session, context: &Contex
         duration: context.started.elapsed(),
         site: context.route.as_ref().map(|routed| &*routed.served.site.name),
         handling: context.handling,
+        reason: reason(context.told.as_ref()),
+        detail: context.told.and_then(|told| told.detail),
         cache_status: last(written.map(|head| &head.headers), &CACHE_STATUS),
         origin: origin_part(context),
         error: context.failure,

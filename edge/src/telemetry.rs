@@ -20,6 +20,9 @@ impl Telemetry {
     /// Counts a request that is over, and logs it where there is a log.
     pub(crate) fn over(&self, over: Over<'_>) {
         self.metrics.request(over.handling, over.status, over.body_bytes, over.duration);
+        if let Some(reason) = over.reason {
+            self.metrics.forward(reason, over.detail.unwrap_or_default());
+        }
         self.log(over);
     }
 

@@ -52,6 +52,7 @@ pub(super) async fn fail(
     let answers = status.is_some() && session.response_written().is_none();
     if answers {
         let told = deliver::failed(part(session, ctx), ctx, token);
+        ctx.told = Some(told);
         // the client may have left meanwhile: there is nobody to tell
         answer::failure(session, failure, &told).await.ok();
     }

@@ -254,26 +254,26 @@ impl Delivery {
 
 /// What Cache-Status says of an answer that begins with a slice come by like this.
 fn told_status(told: Option<Told>, rest_is_stored: bool) -> (Handling, CacheStatus<'static>) {
-    let Some(Told::Answered { handling, outcome, ttl, stored, .. }) = told else {
+    let Some(Told::Answered { handling, status, .. }) = told else {
         return (Handling::Miss, Outcome::Forward(Forward::UriMiss).into());
     };
-    if outcome == Outcome::Hit && !rest_is_stored {
+    if status.outcome == Outcome::Hit && !rest_is_stored {
         let partial = Outcome::Forward(Forward::Partial);
         return (Handling::Miss, CacheStatus { stored: true, ..partial.into() });
     }
-    (handling, CacheStatus { ttl, stored, ..outcome.into() })
+    (handling, status)
 }
 
 async fn write_head(
     session: &mut Session,
     ctx: &mut Context,
     mut head: ResponseHeader,
-    (handling, status): (Handling, CacheStatus<'_>),
+    (handling, status): (Handling, CacheStatus<'static>),
     ended: bool,
 ) -> Result<()> {
     let changes = ctx.route.as_ref().map(|routed| &routed.rule.response_headers);
     deliver::write(&mut head, &status, changes, true)?;
-    ctx.handling = handling;
+    (ctx.handling, ctx.told) = (handling, Some(status));
     end::keep_date(session, &head);
     session.write_response_header(Box::new(head), ended).await
 }

@@ -73,11 +73,11 @@ impl Handling {
 }
 
 /// Decides what Cache-Status says (RFC 9211 §2).
-pub(crate) fn decide<'d>(
+pub(crate) fn decide(
     part: Part,
-    context: &'d Context,
+    context: &Context,
     now: SystemTime,
-) -> (Handling, CacheStatus<'d>) {
+) -> (Handling, CacheStatus<'static>) {
     let ttl = |kept: Kept| kept.freshness.ttl(kept.resident(now));
     let found = match context.outcome {
         Outcome::Stored { kept, .. } => Some(kept),
@@ -134,7 +134,7 @@ pub(crate) fn decide<'d>(
 }
 
 /// Decides what Cache-Status says of a request that failed. `token` is what Proxy-Status calls the failure.
-pub(crate) fn failed<'d>(part: Part, context: &Context, token: &'d str) -> CacheStatus<'d> {
+pub(crate) fn failed(part: Part, context: &Context, token: &'static str) -> CacheStatus<'static> {
     let outcome = match context.forward.began {
         Some(_) => cache_status::Outcome::Forward(forwarded_because(part, context)),
         None => cache_status::Outcome::Local,

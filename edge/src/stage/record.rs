@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::request_id::RequestId;
 use crate::stage::deliver::Handling;
+use semantics::cache_status::{CacheStatus, Outcome};
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
@@ -36,6 +37,12 @@ pub(crate) struct Over<'r> {
     /// What the cache did: `hit`, `miss`, …
     #[serde(rename = "cache", serialize_with = "as_word")]
     pub(crate) handling: Handling,
+    /// Why the request went forward, as Cache-Status tells it (RFC 9211 §2.2).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<&'static str>,
+    /// The `detail` of Cache-Status.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) detail: Option<&'static str>,
     /// What Cache-Status said.
     #[serde(skip_serializing_if = "str::is_empty")]
     pub(crate) cache_status: Cow<'r, str>,
@@ -86,12 +93,22 @@ impl Over<'_> {
             duration: Duration::ZERO,
             site: None,
             handling: Handling::Local,
+            reason: None,
+            detail: None,
             cache_status: Cow::Borrowed(""),
             origin: None,
             error: Some(reason),
             user_agent: Cow::Borrowed(""),
             referer: Cow::Borrowed(""),
         }
+    }
+}
+
+/// Why a request went forward; none where it didn't.
+pub(crate) fn reason(told: Option<&CacheStatus<'static>>) -> Option<&'static str> {
+    match told?.outcome {
+        Outcome::Forward(reason) => Some(reason.token()),
+        Outcome::Hit | Outcome::Local => None,
     }
 }
 

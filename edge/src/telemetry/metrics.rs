@@ -55,6 +55,11 @@ impl Metrics {
         self.clients.body_bytes.inc_by(body_bytes);
     }
 
+    /// Counts a request that could not be answered from the store, by what Cache-Status tells of it.
+    pub(crate) fn forward(&self, reason: &'static str, detail: &'static str) {
+        self.clients.forwards.with_label_values(&[reason, detail]).inc();
+    }
+
     /// Counts a request sent to an origin, by its answer's status.
     pub(crate) fn origin_request(&self, status: Option<u16>) {
         let class = usize::from(status.unwrap_or(0) / 100);

@@ -14,17 +14,13 @@ pub(super) fn answer(whole: Answer, request: &Request) -> Answer {
     let body: Vec<u8> = whole.steps.iter().flat_map(Step::bytes).copied().collect();
     let Some(asked) = request.field("range") else { return whole };
     let mut fields = fields.clone();
-    match part(asked, body.len()) {
-        Some(part) => {
-            let range = format!("bytes {}-{}/{}", part.start, part.end - 1, body.len());
-            fields.push("Content-Range", &range);
-            with(206, fields, &body[part])
-        }
-        None => {
-            fields.push("Content-Range", &format!("bytes */{}", body.len()));
-            with(416, fields, &[])
-        }
-    }
+    let Some(part) = part(asked, body.len()) else {
+        fields.push("Content-Range", &format!("bytes */{}", body.len()));
+        return with(416, fields, &[]);
+    };
+    let range = format!("bytes {}-{}/{}", part.start, part.end - 1, body.len());
+    fields.push("Content-Range", &range);
+    with(206, fields, &body[part])
 }
 
 fn with(status: u16, fields: Fields, body: &[u8]) -> Answer {

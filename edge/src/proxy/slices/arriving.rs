@@ -9,7 +9,7 @@ use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use pingora_proxy::subrequest::Ctx;
-use semantics::cache_status::{CacheStatus, Outcome};
+use semantics::cache_status::CacheStatus;
 use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
@@ -24,13 +24,7 @@ pub(crate) struct SliceRequest {
 #[derive(Clone, Copy)]
 pub(crate) enum Told {
     /// The store or the origin answered.
-    Answered {
-        handling: Handling,
-        outcome: Outcome,
-        ttl: Option<i64>,
-        stored: bool,
-        response_time: SystemTime,
-    },
+    Answered { handling: Handling, status: CacheStatus<'static>, response_time: SystemTime },
     /// It failed here: the `error` token of Proxy-Status.
     Failed(&'static str),
 }
@@ -45,13 +39,6 @@ impl SliceRequest {
     pub(crate) fn tell(&self, told: Told) {
         // told twice, for an answer that failed before it was written: the first reason is the reason
         self.told.set(told).ok();
-    }
-}
-
-impl Told {
-    pub(crate) fn answered(handling: Handling, status: &CacheStatus<'_>, now: SystemTime) -> Self {
-        let CacheStatus { outcome, ttl, stored, .. } = *status;
-        Self::Answered { handling, outcome, ttl, stored, response_time: now }
     }
 }
 

@@ -14,6 +14,8 @@ const DURATION_BUCKETS_SECONDS: [f64; 14] =
 pub(super) struct ClientMetrics {
     /// By handling and class of status.
     pub(super) requests: Vec<[IntCounter; STATUS_CLASSES.len()]>,
+    /// By the `fwd` and the `detail` of Cache-Status.
+    pub(super) forwards: IntCounterVec,
     /// By handling.
     pub(super) durations: Vec<Histogram>,
     pub(super) body_bytes: IntCounter,
@@ -88,6 +90,13 @@ impl ClientMetrics {
     pub(super) fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
         Ok(Self {
             requests: Self::requests(make)?,
+            forwards: make.register(IntCounterVec::new(
+                Opts::new(
+                    "longshore_edge_forwards_total",
+                    "Requests that went forward, by the fwd and the detail of Cache-Status.",
+                ),
+                &["reason", "detail"],
+            ))?,
             durations: Self::durations(make)?,
             refused: make
                 .counters(
