@@ -6,6 +6,7 @@
 
 pub mod check;
 pub mod edge;
+pub mod explain;
 pub mod feed;
 pub mod id;
 pub mod json;

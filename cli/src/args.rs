@@ -46,6 +46,8 @@ pub(crate) enum Command {
     Edge(Edge),
     /// Have edges forget what they stored of a site
     Purge(Purge),
+    /// Ask an edge why a URL is a hit or not: its name, what is stored, how fresh it is, what would happen now
+    Explain(Explain),
     /// Show how control and the edges are
     Status,
     /// Become another program that dies with the one that started it
@@ -130,6 +132,25 @@ pub(crate) struct Purge {
     pub(crate) everything: bool,
     #[command(flatten)]
     pub(crate) wait: Wait,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Explain {
+    /// Scheme, host, path and query, as a client would ask for it
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// A field of the request; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub(crate) field: Vec<String>,
+    /// The request's method
+    #[arg(short = 'X', long, value_name = "METHOD", default_value = "GET")]
+    pub(crate) method: String,
+    /// Whose request it is, where the site's key has the country
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) client: Option<std::net::IpAddr>,
+    /// Admin address of the edge to ask; without, that of the edge `longshore up` started
+    #[arg(long, value_name = "URL", env = "LONGSHORE_EDGE_ADMIN")]
+    pub(crate) edge: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]

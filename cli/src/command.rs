@@ -2,6 +2,7 @@
 
 pub(crate) mod document;
 pub(crate) mod edge;
+pub(crate) mod explain;
 pub(crate) mod purge;
 pub(crate) mod site;
 pub(crate) mod status;

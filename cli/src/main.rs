@@ -46,6 +46,7 @@ async fn run(args: Args, output: Output) -> Result<(), Failure> {
         Command::Purge(purge) => {
             command::purge::run(&purge, &client(args.given.resolve()?)?, output).await
         }
+        Command::Explain(explain) => command::explain::run(explain, args.given, output).await,
         Command::Status => command::status::run(&client(args.given.resolve()?)?, output).await,
     }
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+const EDGE_ADMIN_DEFAULT: &str = "http://127.0.0.1:9180";
 const CONTROL_DEFAULT: &str = "http://127.0.0.1:7070";
 const FILE_MAX_BYTES: u64 = 65_536;
 /// The file of the admin token, in the data directory.
@@ -68,10 +69,27 @@ impl Given {
     }
 }
 
-/// The one member of [`UpFile`] that is read back, whatever version wrote it.
+/// The members of [`UpFile`] that are read back, whatever version wrote it.
 #[derive(Deserialize)]
 struct UpControl {
     control: String,
+}
+
+#[derive(Deserialize)]
+struct UpAdmin {
+    admin: String,
+}
+
+/// Where an edge's admin address is: as given, or what `longshore up` wrote.
+pub(crate) fn edge_admin(edge: Option<&str>, given: &Given) -> Result<Url, Failure> {
+    let up = read_small(&given.data_dir.join(UP_FILE))?;
+    let up = up.and_then(|text| serde_json::from_str::<UpAdmin>(&text).ok());
+    let text = edge.map(str::to_owned).or_else(|| up.map(|up| up.admin));
+    let text = text.unwrap_or_else(|| EDGE_ADMIN_DEFAULT.to_owned());
+    let url = Url::parse(&text).ok().filter(|url| url.scheme() == "http" && url.host().is_some());
+    url.ok_or_else(|| {
+        Failure::usage(format!("`{text}` is no URL of an edge's admin address (http://host:port)"))
+    })
 }
 
 /// A token that `up` wrote goes to the control that `up` started, and to this machine, but not elsewhere.

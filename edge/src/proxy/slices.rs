@@ -15,6 +15,7 @@ use crate::stage::slice::{self, Answer, Facts, Slice};
 use arriving::{Arriving, broken_off};
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
+use pingora_cache::NoCacheReason;
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -24,6 +25,8 @@ use semantics::range::{Spec, Wanted};
 /// How often slices are begun anew for one request: because the origin's response has changed, or because it was not
 /// known how long it is.
 const ATTEMPTS: usize = 3;
+/// Why a name whose slices can't be stored is remembered.
+const UNSTORED: NoCacheReason = NoCacheReason::ResponseTooLarge;
 /// Slices that are looked for before it is told whether all of them are stored.
 const LOOKED_FOR_MAX: u64 = 64;
 
@@ -192,6 +195,12 @@ impl Edge {
         let length = delivery.facts.complete_length;
         let (head, _) = range::cut(&slice::whole(&first.head, length)?, wanted, length)?;
         let status = told_status(first.told, self.has_rest(&delivery));
+        if status.1.outcome != Outcome::Hit && !status.1.stored {
+            // from the next time on, the origin is asked for what its client wants, and no more
+            self.predictor
+                .mark_uncacheable(&cache::cache_key(delivery.plan.name.clone()), UNSTORED);
+            self.slices.decline(delivery.plan.hash);
+        }
         write_head(session, ctx, head, status, false).await?;
         let mut arriving = first;
         loop {

@@ -191,6 +191,19 @@ async fn slices_without_a_strong_validator_are_not_put_together() {
 }
 
 #[tokio::test]
+async fn parts_that_may_not_be_stored_are_asked_for_as_the_client_asks() {
+    let scene = Scene::start().await;
+    let script = scene.origin.on("/a").respond(200).header("Cache-Control", "no-store");
+    script.header("ETag", "\"v\"").body(content(2 * MIB)).ranged();
+    for _ in 0..2 {
+        let answer = range(&scene, "/a", "bytes=100-199").await;
+        assert_eq!((answer.status, &*answer.body), (206, &content(2 * MIB)[100..200]));
+        assert!(!answer.cache_status().contains("stored"), "{}", answer.cache_status());
+    }
+    assert_eq!(asked(&scene), ["bytes=0-1048575", "bytes=100-199"]);
+}
+
+#[tokio::test]
 async fn a_failure_is_the_answer() {
     let scene = Scene::start().await;
     scene.origin.on("/a").respond(503).header("Retry-After", "9").body("later");

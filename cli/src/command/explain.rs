@@ -1,0 +1,121 @@
+//! `longshore explain`: why is a URL a hit, or not?
+
+use crate::args::Explain as Args;
+use crate::failure::Failure;
+use crate::output::Output;
+use crate::settings::{Given, edge_admin};
+use api::explain::{ExplainRequest, Explanation, FieldLine, FreshnessFound, StoredFound};
+use api::problem::ProblemDetails;
+use reqwest::Url;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Width of the words before each line.
+const MARGIN: usize = 10;
+
+/// Asks one edge, and shows what it says.
+pub(crate) async fn run(args: Args, given: Given, output: Output) -> Result<(), Failure> {
+    let edge = edge_admin(args.edge.as_deref(), &given)?;
+    let fields = args.field.iter().map(|line| field(line)).collect::<Result<_, _>>()?;
+    let request =
+        ExplainRequest { method: args.method, url: args.url, fields, client: args.client };
+    let explanation = ask(&edge, &request).await?;
+    output.result(&explanation, || text(&request, &explanation));
+    Ok(())
+}
+
+fn field(line: &str) -> Result<FieldLine, Failure> {
+    let refuse = || Failure::usage(format!("`{line}` is no field line (`Name: value`)"));
+    let (name, value) = line.split_once(':').ok_or_else(refuse)?;
+    Ok(FieldLine { name: name.trim().to_owned(), value: value.trim().to_owned() })
+}
+
+async fn ask(edge: &Url, request: &ExplainRequest) -> Result<Explanation, Failure> {
+    let at = edge.as_str().trim_end_matches('/');
+    let failed =
+        |error: reqwest::Error| Failure::failed(&format!("can't ask the edge at {at}"), error);
+    let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build().map_err(failed)?;
+    let sent = client.post(format!("{at}/explain")).json(request).send().await;
+    let answer = sent.map_err(failed)?;
+    let status = answer.status();
+    if status.is_success() {
+        return answer.json().await.map_err(failed);
+    }
+    let problem = answer.json::<ProblemDetails>().await.map_err(failed)?;
+    Err(Failure::Refused { problem: Box::new(problem), file: None })
+}
+
+fn text(request: &ExplainRequest, found: &Explanation) -> String {
+    let mut lines = vec![format!("{} {}", request.method, request.url)];
+    let mut say = |word: &str, text: String| lines.push(format!("  {word:MARGIN$}{text}"));
+    if let Some(site) = &found.site {
+        let rule = site.rule.as_ref().map_or("no rule".to_owned(), |rule| format!("rule {rule}"));
+        let origin = site
+            .origin
+            .as_deref()
+            .map_or("no origin".to_owned(), |origin| format!("origin {origin}"));
+        say("site", format!("{} ({}), {rule}, {origin}", site.name, site.id));
+    }
+    if let Some(key) = &found.key {
+        say("key", format!("{}: {}", key.hash, key.parts.join(" ")));
+    }
+    if let Some(stored) = &found.stored {
+        say_stored(stored, &mut say);
+    }
+    say("now", format!("{}: {}", word(found), found.why));
+    lines.join("\n")
+}
+
+fn word(found: &Explanation) -> String {
+    let outcome = serde_json::to_value(found.outcome).unwrap_or_default();
+    let word = outcome.as_str().unwrap_or_default().replace('_', " ");
+    found.status.map_or(word.clone(), |status| format!("{word}, {status}"))
+}
+
+fn say_stored(stored: &StoredFound, say: &mut impl FnMut(&str, String)) {
+    let size =
+        stored.body_bytes.map_or("being filled".to_owned(), |bytes| format!("{bytes} bytes"));
+    let purged = if stored.purged { ", purged" } else { "" };
+    say("stored", format!("{}, {size}, received {}{purged}", stored.status, stored.received));
+    for line in &stored.fields {
+        say("", format!("{}: {}", line.name, line.value));
+    }
+    if !stored.selected_by.is_empty() {
+        say("vary", selection(stored));
+    }
+    say_freshness(&stored.freshness, say);
+}
+
+fn selection(stored: &StoredFound) -> String {
+    let mut text = String::new();
+    for (name, value) in &stored.selected_by {
+        let value = value.as_deref().map_or("absent".to_owned(), |value| format!("`{value}`"));
+        // writing to a string can't fail
+        _ = write!(text, "{name} {value}, ");
+    }
+    text + if stored.selected {
+        "as in the request it was fetched for"
+    } else {
+        "not as in the request it was fetched for"
+    }
+}
+
+fn say_freshness(fresh: &FreshnessFound, say: &mut impl FnMut(&str, String)) {
+    say("lifetime", format!("{} s, by {}", fresh.lifetime_seconds, fresh.lifetime_from));
+    let (age, first, here) = (fresh.age_seconds, fresh.initial_age_seconds, fresh.resident_seconds);
+    say("age", format!("{age} s: {first} s when it was received, {here} s here"));
+    let left = match fresh.ttl_seconds {
+        ttl if ttl > 0 => format!("fresh for another {ttl} s"),
+        ttl => format!("stale for {} s", -ttl),
+    };
+    let windows = match (fresh.no_cache, fresh.forbids_stale) {
+        (true, _) => "validated before each use".to_owned(),
+        (_, true) => "never used stale".to_owned(),
+        _ => format!(
+            "then {} s while revalidating, {} s if the origin fails",
+            fresh.stale_while_revalidate_seconds, fresh.stale_if_error_seconds
+        ),
+    };
+    say("", format!("{left}; {windows}"));
+}
