@@ -152,14 +152,23 @@ pub(crate) fn hash(name: &[u8]) -> [u8; 16] {
 }
 
 /// The variant that a request with the fields `request` selects of a response with the fields `stored`; none for a
-/// response without `Vary` (RFC 9111 §4.1).
-pub(crate) fn variance(stored: &http::HeaderMap, request: &http::HeaderMap) -> Option<[u8; 16]> {
+/// response without `Vary` (RFC 9111 §4.1). `first` is the variant that `stored` itself is, once it is stored: the request
+/// selects it also by preferring its language.
+pub(crate) fn variance(
+    stored: &http::HeaderMap,
+    first: Option<[u8; 16]>,
+    request: &http::HeaderMap,
+) -> Option<[u8; 16]> {
     if !stored.contains_key(http::header::VARY) {
         return None;
     }
     let mut key = Vec::with_capacity(128);
     semantics::vary::variant_key(stored, request, &mut key);
-    (!key.is_empty()).then(|| hash(&key))
+    let selected = (!key.is_empty()).then(|| hash(&key))?;
+    let by_language = first.filter(|&first| {
+        first != selected && semantics::vary::is_preferred_language(stored, request)
+    });
+    by_language.or(Some(selected))
 }
 
 /// Pingora's key for a name.

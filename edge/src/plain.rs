@@ -143,8 +143,9 @@ fn is_usable(head: &Head, served: &Served, now: SystemTime) -> bool {
 
 /// Whether the request selects this variant (RFC 9111 §4.1). Other variants are looked for by Pingora.
 fn is_selected(head: &Head, request: &[u8]) -> bool {
-    let Some(variance) = head.variance() else { return true };
-    cache::variance(head.fields(), &listen::fields(request)) == Some(variance)
+    let variance = head.variance();
+    variance.is_none()
+        || cache::variance(head.fields(), variance, &listen::fields(request)) == variance
 }
 
 /// The head of a hit, and where in it the value of Cache-Status is.

@@ -131,7 +131,7 @@ impl ProxyHttp for Edge {
         _: &mut Context,
         request: &RequestHeader,
     ) -> Option<HashBinary> {
-        cache::variance(meta.headers(), &request.headers)
+        cache::variance(meta.headers(), meta.variance(), &request.headers)
     }
 
     async fn cache_hit_filter(

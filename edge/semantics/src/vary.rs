@@ -4,11 +4,15 @@
 //! matching requests. Field order, case of names and repeated names don't count; an absent field is not
 //! an empty one. `normalise` says how values are compared, and why nothing an origin tells apart is
 //! merged. Lengths frame names and values, so that no two selections share bytes.
+//!
+//! Beyond that, [`is_preferred_language`] matches a request with the language of a stored response.
 
+mod language;
 mod normalise;
 
 use http::header::{HeaderMap, VARY};
 
+pub use self::language::is_preferred_language;
 use crate::list::{all_members, is_token};
 
 /// More fields than this in `Vary` are not stored: each multiplies the variants of a URL.

@@ -61,3 +61,39 @@ async fn a_renewed_variant_stays_reachable() {
     }
     assert_eq!(scene.origin.count("/a"), 3);
 }
+
+#[tokio::test]
+async fn a_request_that_prefers_the_stored_language_is_answered_with_it() {
+    let scene = Scene::start().await;
+    let german = [("Cache-Control", FRESH), ("Content-Language", "de")];
+    answer(&scene, &german, "de");
+    answer(&scene, &[("Cache-Control", FRESH), ("Content-Language", "fr")], "fr");
+    answer(&scene, &german, "de-CH");
+    get(&scene, "en, de").await;
+    for language in ["fr;q=0.5, de;q=1.0", "DE", "de, en", "en, de"] {
+        let hit = get(&scene, language).await;
+        assert!(hit.is_hit() && hit.text() == "de", "{language}: {}", hit.head);
+    }
+    for (language, body) in [("de;q=0.5, fr", "fr"), ("de-CH, de", "de-CH")] {
+        assert_eq!(get(&scene, language).await.text(), body, "{language}");
+        let hit = get(&scene, language).await;
+        assert!(hit.is_hit() && hit.text() == body, "{language}: {}", hit.head);
+    }
+    assert_eq!(scene.origin.count("/a"), 3);
+}
+
+#[tokio::test]
+async fn a_stale_response_in_the_preferred_language_is_validated_for_both_requests() {
+    let scene = Scene::start().await;
+    let stale = [("Cache-Control", "max-age=0"), ("ETag", "\"v1\""), ("Content-Language", "de")];
+    answer(&scene, &stale, "de");
+    let renewed = scene.origin.on("/a").respond(304).header("Cache-Control", FRESH);
+    renewed.header("ETag", "\"v1\"");
+    get(&scene, "en, de").await;
+    assert_eq!(get(&scene, "fr;q=0.5, de").await.text(), "de");
+    for language in ["fr;q=0.5, de", "en, de"] {
+        let hit = get(&scene, language).await;
+        assert!(hit.is_hit() && hit.text() == "de", "{language}: {}", hit.head);
+    }
+    assert_eq!(scene.origin.count("/a"), 2);
+}

@@ -8,8 +8,9 @@
 //! | fields of one value, such as `User-Agent` | space at both ends | RFC 9110 §5.5 |
 //! | any other | lines, and one line joined by commas; space beside commas, outside quoted strings | RFC 9110 §5.3, §5.6.1 |
 //!
-//! Codings, media types and languages are never dropped or mapped: an origin may serve each. To have
-//! fewer variants, send the origin fewer: rewrite the request before it is forwarded and asked here.
+//! Codings, media types and languages are never dropped or mapped: an origin may serve each. So an `Accept`
+//! with `image/avif` is apart from one without, and from one that weighs it otherwise. To have fewer
+//! variants, send the origin fewer: rewrite the request before it is forwarded and asked here.
 
 use http::header::{GetAll, HeaderValue};
 
@@ -156,6 +157,18 @@ fn append_with_parameters(member: &[u8], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
+/// A member of a preference list and its weight in thousandths; `None` where there is more, or no weight
+/// after a semicolon.
+pub(super) fn weighted(member: &[u8]) -> Option<(&[u8], u16)> {
+    let Some(at) = member.iter().position(|&byte| byte == b';') else {
+        return Some((member, 1000));
+    };
+    match trim(&member[at + 1..]) {
+        [b'q' | b'Q', b'=', digits @ ..] => Some((trim(&member[..at]), qvalue(digits)?)),
+        _ => None,
+    }
+}
+
 /// A weight in thousandths (RFC 9110 §12.4.2).
 fn qvalue(digits: &[u8]) -> Option<u16> {
     let (whole, fraction) = match digits {
@@ -230,6 +243,27 @@ mod tests {
         check("accept", &["c/D;x=Y, A/b;y"], "a/b;y,c/d;x=Y");
         check("accept", &["c/D, A/b;x=\"1,2\""], "c/D,A/b;x=\"1,2\"");
         check("accept", &["b, ;q=1"], ";q=1,b");
+    }
+
+    /// What browsers send for images is one variant however it is written, and apart from what means more or less.
+    #[test]
+    fn accepted_images_are_a_set_with_weights() {
+        let chrome = "*/*;q=0.800,image/*,image/apng,image/avif,image/svg+xml,image/webp";
+        check(
+            "accept",
+            &["image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"],
+            chrome,
+        );
+        check(
+            "accept",
+            &["image/WebP, image/avif;q=1.0, image/apng", "image/svg+xml, image/*, */*; q=0.80"],
+            chrome,
+        );
+        check("accept", &["image/avif,image/webp,*/*"], "*/*,image/avif,image/webp");
+        check("accept", &["image/webp,*/*;q=0.8"], "*/*;q=0.800,image/webp");
+        check("accept", &["image/webp;q=0.9,*/*;q=0.8"], "*/*;q=0.800,image/webp;q=0.900");
+        check("accept", &["image/png;q=0,*/*"], "*/*,image/png;q=0.000");
+        check("accept", &["*/*"], "*/*");
     }
 
     #[test]
