@@ -1,5 +1,5 @@
 //! How long is a response fresh, how old is it, and how long may it be used when stale?
-//! RFC 9111 §4.2 (lifetime §4.2.1, heuristic §4.2.2, age §4.2.3), RFC 5861.
+//! RFC 9111 §4.2 (lifetime §4.2.1, heuristic §4.2.2, age §4.2.3), RFC 5861, RFC 8246.
 //!
 //! [`Freshness`] is computed once, when a response is stored ([`crate::storing::keep`]) or freshened,
 //! and answers every reuse afterwards ([`crate::reuse`]) without looking at the head again.
@@ -27,6 +27,7 @@ pub struct Freshness {
 
 const VALIDATE_ALWAYS: u8 = 1;
 const FORBIDS_STALE: u8 = 1 << 1;
+const IMMUTABLE: u8 = 1 << 2;
 
 impl Freshness {
     /// From what was said. `lifetime` is `None` where nothing gives one; `initial_age` is the corrected
@@ -56,7 +57,8 @@ impl Freshness {
                 lifetime.is_some(),
             ),
             flags: flag(VALIDATE_ALWAYS, directives.no_cache)
-                | flag(FORBIDS_STALE, directives.forbids_stale()),
+                | flag(FORBIDS_STALE, directives.forbids_stale())
+                | flag(IMMUTABLE, directives.immutable),
         }
         .without_forbidden_windows()
     }
@@ -97,6 +99,11 @@ impl Freshness {
     /// `must-revalidate`, `proxy-revalidate`, `s-maxage` or `no-cache`: never to be used stale.
     pub fn forbids_stale(&self) -> bool {
         self.flags & FORBIDS_STALE != 0
+    }
+
+    /// `immutable`: it won't change while it is fresh, so that no reload is to validate it (RFC 8246 §2).
+    pub fn is_immutable(&self) -> bool {
+        self.flags & IMMUTABLE != 0
     }
 
     /// The form to write down. Not a stable format: it changes only with the store's own.
@@ -202,6 +209,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn age_only_grows_and_the_remaining_lifetime_only_shrinks(
+            bytes in any::<[u8; 21]>(), first in any::<u64>(), later in any::<u64>(),
+        ) {
+            let read = Freshness::from_bytes(&bytes);
+            let (first, later) = (Duration::from_millis(first.min(later)), Duration::from_millis(first.max(later)));
+            prop_assert!(read.age(Duration::ZERO) <= read.age(first) && read.age(first) <= read.age(later));
+            prop_assert!(read.ttl(first) >= read.ttl(later));
+        }
+
         #[test]
         fn any_bytes_keep_the_promises(bytes in any::<[u8; 21]>()) {
             let read = Freshness::from_bytes(&bytes);

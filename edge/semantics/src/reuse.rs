@@ -1,4 +1,7 @@
-//! May a stored response be used for this request, now? RFC 9111 §4, §4.2.4, §5.2.1; RFC 5861.
+//! May a stored response be used for this request, now? RFC 9111 §4, §4.2.4, §5.2.1; RFC 5861; RFC 8246.
+//!
+//! What a request asks is advice (§5.2.1). Its `max-age`, which browsers send to reload a page, is not
+//! taken against a fresh response that says `immutable`; its `no-cache`, a forced reload, and `min-fresh` are.
 //!
 //! The variant has been chosen ([`crate::vary`]) and purges compared by the caller. `resident` is the
 //! time since the response was received or last validated; a clock set back makes it zero.
@@ -71,7 +74,9 @@ impl Freshness {
 
     fn by_request(&self, age: u64, asked: &RequestDirectives, by_response: Reuse) -> Reuse {
         let remaining = u128::from(self.lifetime_milliseconds().saturating_sub(age));
-        let too_old = asked.max_age.is_some_and(|max| u128::from(age) > seconds(max).as_millis());
+        let settled = self.is_immutable() && by_response == Reuse::Fresh;
+        let too_old =
+            !settled && asked.max_age.is_some_and(|max| u128::from(age) > seconds(max).as_millis());
         let too_short = asked.min_fresh.is_some_and(|min| remaining < seconds(min).as_millis());
         if asked.no_cache || too_old || too_short {
             return Reuse::Validate;
@@ -171,6 +176,17 @@ mod tests {
     }
 
     #[test]
+    fn a_reload_does_not_validate_what_is_immutable_while_it_is_fresh() {
+        check("max-age=60, immutable", "max-age=0", 10, Reuse::Fresh);
+        check("max-age=60, immutable", "max-age=5", 59, Reuse::Fresh);
+        check("max-age=60, immutable", "max-age=0", 60, Reuse::Validate);
+        check("max-age=60, immutable", "max-age=0, no-cache", 10, Reuse::Validate);
+        check("max-age=60, immutable", "min-fresh=55", 10, Reuse::Validate);
+        check("max-age=60, immutable, no-cache", "max-age=0", 10, Reuse::Validate);
+        check("max-age=60, immutable, stale-while-revalidate=9", "max-age=0", 60, Reuse::Validate);
+    }
+
+    #[test]
     fn max_stale_stops_at_prohibitions() {
         for forbidding in ["must-revalidate", "proxy-revalidate", "s-maxage=60", "no-cache"] {
             check(&format!("max-age=60, {forbidding}"), "max-stale", 60, Reuse::Validate);
@@ -215,11 +231,11 @@ mod tests {
     proptest! {
         #[test]
         fn reuse_never_improves_with_time(
-            lifetime in 0_u32..100, window in 0_u32..100,
+            lifetime in 0_u32..100, window in 0_u32..100, immutable in "(, immutable)?",
             asked in "((max-age|min-fresh|max-stale)=[0-9]{1,2}(, )?|no-cache, ){0,3}",
             first in 0_u64..300, later in 0_u64..300,
         ) {
-            let cache_control = format!("max-age={lifetime}, stale-while-revalidate={window}");
+            let cache_control = format!("max-age={lifetime}, stale-while-revalidate={window}{immutable}");
             let (freshness, asked) = (freshness(&cache_control), self::asked(&asked));
             let at = |seconds| freshness.reuse(Duration::from_secs(seconds), &asked);
             prop_assert!(rank(at(first)) <= rank(at(first + later)));

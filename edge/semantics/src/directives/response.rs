@@ -1,8 +1,9 @@
-//! What does the origin say about caching this response? RFC 9111 §5.2.2, RFC 5861.
+//! What does the origin say about caching this response? RFC 9111 §5.2.2, RFC 5861, RFC 8246.
 //!
 //! A directive given twice counts in its most restrictive form, one with an invalid argument as the
 //! most restrictive there is: a lifetime or window of zero (§4.2.1), an unqualified `no-cache` or
-//! `private`. A permission (`public`, `must-understand`) counts only without an argument.
+//! `private`. A permission (`public`, `must-understand`) counts only without an argument; `immutable`
+//! counts with any (RFC 8246 §2).
 
 use http::header::{HeaderMap, HeaderName};
 
@@ -23,6 +24,7 @@ pub(crate) struct ResponseDirectives {
     pub(crate) must_revalidate: bool,
     pub(crate) proxy_revalidate: bool,
     pub(crate) must_understand: bool,
+    pub(crate) immutable: bool,
     /// Some `no-cache` or `private` lists fields: see [`ResponseDirectives::each_listed`].
     pub(crate) lists_fields: bool,
     /// Seconds, as are the following.
@@ -76,6 +78,7 @@ impl ResponseDirectives {
             Some(b"proxy-revalidate") => self.proxy_revalidate = true,
             Some(b"public") => self.public |= bare,
             Some(b"must-understand") => self.must_understand |= bare,
+            Some(b"immutable") => self.immutable = true,
             Some(b"max-age") => shorten(&mut self.max_age, argument),
             Some(b"s-maxage") => shorten(&mut self.s_maxage, argument),
             Some(b"stale-while-revalidate") => shorten(&mut self.stale_while_revalidate, argument),
@@ -181,6 +184,7 @@ mod tests {
         assert!(!with.public && !with.must_understand);
         let without = read(&["cache-control: public, must-understand"]);
         assert!(without.public && without.must_understand);
+        assert!(read(&["cache-control: Immutable=1"]).immutable);
     }
 
     proptest! {
