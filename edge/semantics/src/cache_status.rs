@@ -5,6 +5,9 @@
 
 use http::StatusCode;
 
+/// What is told of a key or a detail at most, in bytes: a target may be as long as a head.
+const STRING_BYTES_MAX: usize = 256;
+
 /// The name this cache goes by.
 pub const NAME: &str = "longshore";
 
@@ -69,9 +72,11 @@ pub struct CacheStatus<'a> {
     pub collapsed: bool,
     /// Remaining lifetime in seconds, negative when stale (§2.4): [`crate::freshness::Freshness::ttl`].
     pub ttl: Option<i64>,
-    /// The cache key, for those allowed to see it (§2.7). Other than printable ASCII becomes `?`.
+    /// The cache key, for those allowed to see it (§2.7). Told as a string, cut after 256 bytes (escapes
+    /// count), with `?` for what isn't printable ASCII.
     pub key: Option<&'a str>,
-    /// A token, such as that of a [`crate::storing::Reason`] (§2.8). Anything else becomes a string.
+    /// A token, such as that of a [`crate::storing::Reason`] (§2.8). Anything else becomes a string, as a
+    /// key does.
     pub detail: Option<&'a str>,
 }
 
@@ -149,7 +154,7 @@ fn append_detail(detail: &str, out: &mut Vec<u8>) {
     let bytes = detail.as_bytes();
     let begins = bytes.first().is_some_and(|byte| byte.is_ascii_alphabetic() || *byte == b'*');
     let continues = |&byte: &u8| crate::list::is_token_byte(byte) || byte == b':' || byte == b'/';
-    if begins && bytes.iter().all(continues) {
+    if begins && bytes.len() <= STRING_BYTES_MAX && bytes.iter().all(continues) {
         out.extend_from_slice(bytes);
     } else {
         append_string(detail, out);
@@ -158,13 +163,17 @@ fn append_detail(detail: &str, out: &mut Vec<u8>) {
 
 fn append_string(value: &str, out: &mut Vec<u8>) {
     out.push(b'"');
+    let start = out.len();
     for character in value.chars() {
-        match character {
-            '"' => out.extend_from_slice(b"\\\""),
-            '\\' => out.extend_from_slice(b"\\\\"),
-            ' '..='~' => out.extend(u8::try_from(character)),
-            _ => out.push(b'?'),
+        let byte = u8::try_from(character).ok().filter(|byte| matches!(byte, b' '..=b'~'));
+        let escaped = matches!(byte, Some(b'"' | b'\\'));
+        if out.len() - start + usize::from(escaped) >= STRING_BYTES_MAX {
+            break;
         }
+        if escaped {
+            out.push(b'\\');
+        }
+        out.push(byte.unwrap_or(b'?'));
     }
     out.push(b'"');
 }
@@ -215,6 +224,24 @@ mod tests {
         check(detail(""), "longshore; hit; detail=\"\"");
     }
 
+    #[test]
+    fn strings_are_cut_and_their_escapes_are_not() {
+        let check = |key: &str, expected: &str| {
+            let expected = format!("longshore; hit; key=\"{expected}\"");
+            check(CacheStatus { key: Some(key), ..Outcome::Hit.into() }, &expected);
+        };
+        let [full, cut] = [255, 256].map(|length| "a".repeat(length));
+        check(&format!("{full}b"), &format!("{full}b"));
+        check(&format!("{full}\"b"), &full);
+        check(&format!("{cut}b"), &cut);
+        check("http://a/\n\u{1f600}~", "http://a/??~");
+        let detail = format!("{cut}b");
+        let status = CacheStatus { detail: Some(&detail), ..Outcome::Hit.into() };
+        let mut out = Vec::new();
+        status.append_to(&mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), format!("longshore; hit; detail=\"{cut}\""));
+    }
+
     proptest! {
         #[test]
         fn any_text_gives_a_valid_field_value(key in ".*", detail in ".*", ttl in any::<i64>()) {
@@ -227,6 +254,7 @@ mod tests {
             let mut out = Vec::new();
             status.append_to(&mut out);
             prop_assert!(HeaderValue::from_bytes(&out).unwrap().to_str().is_ok());
+            prop_assert!(out.len() <= 600);
         }
     }
 }
