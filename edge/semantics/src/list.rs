@@ -115,6 +115,14 @@ pub(crate) fn integer(digits: &[u8]) -> Option<u64> {
     }))
 }
 
+/// Parses decimal digits; `None` also for more than a `u64` holds, where nothing may be taken for less.
+pub(crate) fn exact_integer(digits: &[u8]) -> Option<u64> {
+    let valid = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    let mut digits = digits.iter().filter(|_| valid).map(|digit| u64::from(digit - b'0'));
+    let value = digits.try_fold(0_u64, |value, digit| value.checked_mul(10)?.checked_add(digit));
+    value.filter(|_| valid)
+}
+
 /// Cuts at the first `separator` outside a quoted string. An unfinished string runs to the end.
 pub(crate) fn split_outside_quotes(value: &[u8], separator: u8) -> (&[u8], Option<&[u8]>) {
     let separates = |byte: &u8| *byte == separator || *byte == b'"';
@@ -205,6 +213,17 @@ mod tests {
         check("1.0", None);
         check("'1'", None);
         check("1a", None);
+    }
+
+    #[test]
+    fn an_exact_integer_has_no_ceiling() {
+        let check = |digits: &str, expected| assert_eq!(exact_integer(digits.as_bytes()), expected);
+        check("007", Some(7));
+        check("18446744073709551615", Some(u64::MAX));
+        for invalid in ["", "-1", "+1", " 1", "1x", "18446744073709551616", "99999999999999999999"]
+        {
+            check(invalid, None);
+        }
     }
 
     proptest! {
