@@ -99,7 +99,8 @@ fn single_date(head: &HeaderMap, name: HeaderName, now: SystemTime) -> Option<Sy
 }
 
 impl<'a> Representation<'a> {
-    fn etag(&self) -> Option<EntityTag<'a>> {
+    /// Its entity tag, where that is a valid one.
+    pub(crate) fn etag(&self) -> Option<EntityTag<'a>> {
         EntityTag::read(self.head.get(ETAG)?.as_bytes())
     }
 
@@ -134,16 +135,19 @@ impl<'a> Representation<'a> {
         since.is_some_and(|since| modified.unwrap_or(self.response_time) <= since)
     }
 
-    /// Whether an `If-Range` value is our strong validator: the entity tag, or a `Last-Modified` that
-    /// is at least a second before `Date` (§8.8.2.2).
+    /// Whether an `If-Range` value is our strong validator.
     fn is_validated_by(&self, validator: &[u8]) -> bool {
         if let Some(tag) = EntityTag::read(validator) {
             return self.etag().is_some_and(|etag| tag.is_strongly(etag));
         }
         let given = date::parse(validator, self.response_time);
-        let modified = self.date(LAST_MODIFIED);
-        let strong = self.date(DATE).zip(modified).is_some_and(|(date, modified)| modified < date);
-        strong && given.is_some() && given == modified
+        given.is_some() && given == self.strong_modification_date()
+    }
+
+    /// `Last-Modified` where it is a strong validator: at least a second before `Date` (§8.8.2.2).
+    pub(crate) fn strong_modification_date(&self) -> Option<SystemTime> {
+        let (date, modified) = self.date(DATE).zip(self.date(LAST_MODIFIED))?;
+        (modified < date).then_some(modified)
     }
 }
 

@@ -31,6 +31,11 @@ pub enum Wanted {
 }
 
 impl ByteRange {
+    /// Bytes `first` to `last`; `None` where that is backwards.
+    pub fn new(first: u64, last: u64) -> Option<Self> {
+        (first <= last).then_some(Self { first, last })
+    }
+
     /// The first byte's position.
     pub fn first(self) -> u64 {
         self.first

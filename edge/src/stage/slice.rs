@@ -3,11 +3,12 @@
 //! A slice is the part of a representation from one multiple of the slice size to the next, fetched by a request of
 //! its own and stored as a response of its own. Slices are put together only where they share a strong validator.
 
-use http::header::{self, HeaderMap, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName};
 use http::{Method, StatusCode};
 use pingora_http::ResponseHeader;
+use semantics::partial;
 use semantics::preconditions::{self, Representation, Verdict};
-use semantics::range::{self, Spec, Wanted};
+use semantics::range::{self, ByteRange, Spec, Wanted};
 use std::time::SystemTime;
 
 /// Begins the part of a name that tells slices apart; longer than any other part can be.
@@ -24,11 +25,36 @@ pub(crate) struct Slice {
 }
 
 /// What slices must agree on to be put together.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Facts {
     pub(crate) complete_length: u64,
-    /// A strong entity tag, or a date strong enough.
-    pub(crate) validator: HeaderValue,
+    /// The fields of a slice that tell of the whole: its range, its validators.
+    fields: HeaderMap,
+}
+
+const TELLING: [HeaderName; 6] = [
+    header::CONTENT_RANGE,
+    header::CONTENT_LENGTH,
+    header::CONTENT_ENCODING,
+    header::ETAG,
+    header::LAST_MODIFIED,
+    header::DATE,
+];
+
+impl Facts {
+    /// Whether two slices are of one representation, byte for byte (RFC 9110 §15.3.7.3).
+    pub(crate) fn agree(&self, other: &Self) -> bool {
+        partial::continues(&self.representation(), &other.representation())
+    }
+
+    fn representation(&self) -> Representation<'_> {
+        // the time stands in for a missing Date, and without one no date is strong
+        Representation {
+            status: StatusCode::PARTIAL_CONTENT,
+            head: &self.fields,
+            response_time: SystemTime::UNIX_EPOCH,
+        }
+    }
 }
 
 /// What a request is answered with, now that one slice is there.
@@ -68,12 +94,16 @@ impl Slice {
     /// What a response to this slice's request says of the whole. None for any response that isn't exactly this slice
     /// of a representation with a strong validator.
     pub(crate) fn facts(self, status: StatusCode, head: &HeaderMap) -> Option<Facts> {
-        let part = semantics::partial::part(status, head)?;
-        let last = self.last().min(part.complete_length.checked_sub(1)?);
-        let whole = part.first == self.first() && part.last == last;
-        let length = head.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse::<u64>().ok()?;
-        let facts = Facts { complete_length: part.complete_length, validator: part.validator };
-        (whole && length == last - part.first + 1).then_some(facts)
+        let part = partial::part(status, head, None).ok()?;
+        let asked = ByteRange::new(self.first(), self.last())?;
+        // without a length, a body that broke off could be taken for the whole slice
+        let complete_length = part.complete_length().filter(|_| {
+            partial::answers(asked, part) && head.contains_key(header::CONTENT_LENGTH)
+        })?;
+        let lines = head.iter().filter(|(name, _)| TELLING.contains(name));
+        let fields = lines.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let facts = Facts { complete_length, fields };
+        facts.agree(&facts).then_some(facts)
     }
 }
 
@@ -161,7 +191,7 @@ mod tests {
     #[test]
     fn the_answer_is_by_the_request() {
         let slice = fields(&[("etag", "\"a\"")]);
-        let facts = Facts { complete_length: 25, validator: "\"a\"".parse().unwrap() };
+        let facts = Facts { complete_length: 25, fields: HeaderMap::new() };
         let check = |request: &[(&'static str, &'static str)], expected: Option<(u64, u64)>| {
             let found = decide(&fields(request), &slice, &facts, SystemTime::UNIX_EPOCH);
             let found = match found {
