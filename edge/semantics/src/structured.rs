@@ -156,11 +156,14 @@ impl<'a> Cursor<'a> {
         (truth || self.eat(b'0')).then_some(Item::Boolean(truth))
     }
 
+    /// Base64, its padding right or left out (RFC 9651 §4.2.7).
     fn bytes(&mut self) -> Option<Item<'a>> {
         self.expect(b':')?;
-        self.take(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='));
+        let digits = self.take(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'));
+        let padding = self.take(|byte| byte == b'=').len();
         self.expect(b':')?;
-        Some(Item::Other)
+        let missing = digits.len().wrapping_neg() % 4;
+        (missing < 3 && (padding == 0 || padding == missing)).then_some(Item::Other)
     }
 
     fn date(&mut self) -> Option<Item<'a>> {
@@ -168,12 +171,31 @@ impl<'a> Cursor<'a> {
         matches!(self.number()?, Item::Integer(_)).then_some(Item::Other)
     }
 
+    /// UTF-8 whose other bytes than visible ASCII are `%` and two digits in lower case (§4.2.10).
     fn display_string(&mut self) -> Option<Item<'a>> {
         self.expect(b'%')?;
         self.expect(b'"')?;
-        self.take(|byte| matches!(byte, 0x20..=0x7e) && byte != b'"');
-        self.expect(b'"')?;
-        Some(Item::Other)
+        let mut text = Vec::new();
+        loop {
+            let (&byte, rest) = self.rest.split_first()?;
+            self.rest = rest;
+            match byte {
+                b'"' => return std::str::from_utf8(&text).ok().map(|_| Item::Other),
+                b'%' => text.push(self.hexadecimal()? << 4 | self.hexadecimal()?),
+                0x20..=0x7e => text.push(byte),
+                _ => return None,
+            }
+        }
+    }
+
+    fn hexadecimal(&mut self) -> Option<u8> {
+        let (&byte, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        match byte {
+            b'0'..=b'9' => Some(byte - b'0'),
+            b'a'..=b'f' => Some(byte - b'a' + 10),
+            _ => None,
+        }
     }
 }
 
@@ -198,9 +220,13 @@ mod tests {
         check("a=-1 ,\tb=1.5", &[("a", Item::Integer(b"-1")), ("b", Item::Other)]);
         check("a=(1 \"x\";q=1 b), c=:aGk=:", &[("a", Item::Other), ("c", Item::Other)]);
         check(
-            "a=@1, b=%\"x\", c=*tok/en",
+            "a=@1, b=%\"x %c3%bc\", c=*tok/en",
             &[("a", Item::Other), ("b", Item::Other), ("c", Item::Other)],
         );
+        for bytes in ["", "aG", "aGk", "aG==", "aGk=", "aGka", "+/+/"] {
+            let line: &'static str = format!("a=:{bytes}:").leak();
+            check(line, &[("a", Item::Other)]);
+        }
     }
 
     #[test]
@@ -222,6 +248,12 @@ mod tests {
         check("a=(1,2)");
         check("a=?2");
         check("a=:x");
+        for bytes in ["aGk==", "aGk=a", "a", "aGkaa", "=", "aG=", "a-b_"] {
+            check(&format!("a=:{bytes}:"));
+        }
+        for text in ["%", "%f", "%C3%BC", "%c3", "%zz", "\t"] {
+            check(&format!("a=%\"{text}\""));
+        }
     }
 
     proptest! {

@@ -35,6 +35,7 @@ const PREFERENCES_MAX: usize = 32;
 /// Appends the normal form of a field's lines.
 pub(super) fn append(name: &[u8], lines: &GetAll<'_, HeaderValue>, out: &mut Vec<u8>) {
     let is = |listed: &&[u8]| name.eq_ignore_ascii_case(listed);
+    let start = out.len();
     if PREFERENCES.iter().any(is) {
         append_preferences(lines, out);
     } else if is(&&b"cookie"[..]) {
@@ -43,6 +44,15 @@ pub(super) fn append(name: &[u8], lines: &GetAll<'_, HeaderValue>, out: &mut Vec
         append_joined(lines, b", ", out);
     } else {
         append_list(lines, out);
+    }
+    // an empty last line leaves the space that joined it
+    trim_end(start, out);
+}
+
+/// Takes space off the end of what was appended since `start`.
+fn trim_end(start: usize, out: &mut Vec<u8>) {
+    while out.len() > start && matches!(out.last(), Some(b' ' | b'\t')) {
+        out.pop();
     }
 }
 
@@ -76,11 +86,7 @@ fn append_line(line: &[u8], mut quoted: bool, out: &mut Vec<u8>) -> bool {
             b'\\' if quoted => escaped = true,
             b'"' => quoted = !quoted,
             b' ' | b'\t' if after_comma => continue,
-            b',' if !quoted => {
-                while out.len() > start && matches!(out.last(), Some(b' ' | b'\t')) {
-                    out.pop();
-                }
-            }
+            b',' if !quoted => trim_end(start, out),
             _ => {}
         }
         after_comma = byte == b',' && !quoted;
@@ -218,6 +224,7 @@ mod tests {
         check("foo", &["\"a\\\" , b\""], "\"a\\\" , b\"");
         check("foo", &["\"a", "b\""], "\"a, b\"");
         check("foo", &["\"a,b\""], "\"a,b\"");
+        check("foo", &["\"a", ""], "\"a,");
     }
 
     #[test]
@@ -225,6 +232,7 @@ mod tests {
         check("user-agent", &["Mozilla (KHTML,  like Gecko)"], "Mozilla (KHTML,  like Gecko)");
         check("cookie", &["a=1", "b=2"], "a=1; b=2");
         check("cookie", &["a=1; b=2"], "a=1; b=2");
+        check("cookie", &["a=1", ""], "a=1;");
         check("cookie", &["b=2; a=1"], "b=2; a=1");
     }
 
@@ -276,9 +284,9 @@ mod tests {
         #[test]
         fn normalising_is_idempotent(
             name in "foo|cookie|user-agent|accept|accept-language",
-            value in "[abqQ01. ,;=\"\\\\]{0,24}",
+            lines in proptest::collection::vec("[abqQ01. ,;=\"\\\\]{0,24}", 1..4),
         ) {
-            let once = normal(&name, &[&value]);
+            let once = normal(&name, &lines.iter().map(String::as_str).collect::<Vec<_>>());
             prop_assert_eq!(normal(&name, &[&once]), once);
         }
 
