@@ -1,0 +1,41 @@
+//! Lists of names: `Connection`, purge tags, `Vary`, and the fields that `no-cache` and `private` list.
+#![no_main]
+
+use fuzz::{decide, field, values};
+use http::HeaderMap;
+use libfuzzer_sys::fuzz_target;
+use semantics::fields::{
+    TAG_FIELDS, connection_nominated, is_hop_by_hop, removed_when_forwarding, tags,
+};
+use semantics::policy::CachePolicy;
+use semantics::vary::selection;
+
+fuzz_target!(|data: &[u8]| {
+    let mut connection = field("connection", data);
+    let nominated: Vec<_> = connection_nominated(&connection).collect();
+    for name in ["host", "cache-control", "content-length", "authorization", "vary", "via"] {
+        assert!(nominated.iter().all(|nominated| nominated != name));
+        connection.append(name, values(b"x").next().expect("it is a value"));
+    }
+    connection.append("foo", values(b"x").next().expect("it is a value"));
+    for name in removed_when_forwarding(&connection) {
+        assert!(
+            connection.contains_key(&name) && (is_hop_by_hop(&name) || nominated.contains(&name))
+        );
+    }
+    for name in TAG_FIELDS {
+        let tagged: HeaderMap = values(data).map(|value| (name.clone(), value)).collect();
+        for tag in tags(&tagged) {
+            let ends = [tag.first(), tag.last()].map(|byte| byte.copied().expect("it isn't empty"));
+            assert!(ends.iter().all(|byte| !matches!(byte, b' ' | b'\t')));
+        }
+    }
+    selection(&field("vary", data));
+    for directive in ["no-cache=\"", "private=\""] {
+        let quoted = [directive.as_bytes(), data, b"\""].concat();
+        let mut response = field("cache-control", &quoted);
+        response.append("foo", values(b"x").next().expect("it is a value"));
+        response.append("etag", values(b"\"a\"").next().expect("it is a value"));
+        decide(&HeaderMap::new(), &response, &CachePolicy::default());
+    }
+});
