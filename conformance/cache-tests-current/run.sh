@@ -11,4 +11,8 @@ cd "$(dirname "$0")"
     npm install --prefix "$CACHE_TESTS" --no-save --ignore-scripts --silent undici@7
 profile=${CARGO_PROFILE:-dev}
 cargo build --quiet --profile "$profile" -p edge -p control
-exec cargo run --quiet --profile "$profile" -p conformance --bin cache-tests -- "$PWD"
+status=0
+cargo run --quiet --profile "$profile" -p conformance --bin cache-tests -- "$PWD" || status=$?
+[ "$profile" = dev ] && built=debug || built=$profile
+node peers.mjs "${CARGO_TARGET_DIR:-$HOME/.cache/longshore/target}/$built/cache-tests.json"
+exit $status

@@ -89,7 +89,7 @@ impl Group {
     /// Whether a request selects the variant whose slices these are. A group of which nothing is known takes any.
     pub(crate) fn is_selected(&self, request: &HeaderMap) -> bool {
         let Some(known) = self.known.get() else { return true };
-        cache::variance(&known.vary, request) == known.variance
+        cache::variance(&known.vary, None, request) == known.variance
     }
 
     /// Whether a slice is of the same representation. What the first slice says holds from then on.
@@ -99,7 +99,7 @@ impl Group {
             Known {
                 facts: facts.clone(),
                 vary: lines.map(|line| (http::header::VARY, line.clone())).collect(),
-                variance: cache::variance(head, request),
+                variance: cache::variance(head, None, request),
             }
         });
         known.facts.agree(facts)

@@ -39,7 +39,7 @@ async fn run(directory: &Path) -> Result<Vec<Outcome>> {
     let url = origin.ready.get("origin").and_then(Value::as_str).unwrap_or_default();
     let control = Control::start().await;
     let edge = control.edge().await;
-    adopt_site(&control, &edge, url).await;
+    adopt_site(&control, &edge, site(directory, url)?).await;
     let mut client = node(directory, "client.mjs");
     client.arg(format!("http://{}", edge.http())).stderr(Stdio::inherit());
     let output = client.output().await.context("can't run node")?;
@@ -50,12 +50,24 @@ async fn run(directory: &Path) -> Result<Vec<Outcome>> {
     serde_json::from_slice(&output.stdout).context("the suite's client printed no results")
 }
 
-async fn adopt_site(control: &Control, edge: &Edge, origin: &str) {
-    let site = json!({
+/// A site with the defaults, and what `site.json` says beside, where there is one.
+fn site(directory: &Path, origin: &str) -> Result<Value> {
+    let mut site = json!({
         "name": "cache-tests",
         "hosts": ["127.0.0.1"],
         "origins": [{ "name": "suite", "url": origin }],
     });
+    let path = directory.join("site.json");
+    if path.exists() {
+        let members = serde_json::from_slice(&std::fs::read(path)?).context("site.json")?;
+        if let (Value::Object(site), Value::Object(members)) = (&mut site, members) {
+            site.extend(members);
+        }
+    }
+    Ok(site)
+}
+
+async fn adopt_site(control: &Control, edge: &Edge, site: Value) {
     let record = control.put_site(&site).await;
     control.wait_adopted(edge, record.seq).await;
 }

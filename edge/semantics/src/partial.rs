@@ -1,18 +1,14 @@
 //! Which part of a representation does a 206 hold, and may it be put together with others?
 //! RFC 9110 §14.4, §15.3.7; RFC 9111 §3.3, §3.4.
 //!
-//! For a store that fetches a large representation in slices. Each slice is asked for with `Range` and,
-//! after the first, with [`condition`], so that an origin whose representation has changed answers 412
-//! rather than with bytes of another one. What comes is a [`part`]; it is kept if it [`answers`] what was
-//! asked and [`continues`] the first. Everything doubtful is refused: a wrong byte can't be seen later.
+//! For a store that fetches a large representation in slices, each asked for with `Range`. What comes is a
+//! [`part`]; it is kept if it [`answers`] what was asked, and put together with others that it [`continues`].
+//! Everything doubtful is refused: a wrong byte can't be seen later.
 
 mod content_range;
 
 use http::StatusCode;
-use http::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue,
-    IF_MATCH, IF_UNMODIFIED_SINCE, LAST_MODIFIED,
-};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderMap, HeaderValue};
 
 use self::content_range::single;
 pub use self::content_range::{ContentRange, Part, content_range};
@@ -96,21 +92,6 @@ pub fn continues(first: &Representation<'_>, next: &Representation<'_>) -> bool 
     };
     let first_length = length(first);
     first_length.is_some() && first_length == length(next) && may_combine(first, next)
-}
-
-/// The field to send beside `Range` when asking for further parts of what `first` holds a part of.
-///
-/// `If-Match` with the entity tag or `If-Unmodified-Since` with the date, so that the answer is 412 if the
-/// representation has changed. `None` without a strong validator: no further part could be combined.
-pub fn condition(first: &Representation<'_>) -> Option<(HeaderName, HeaderValue)> {
-    if !may_combine(first, first) {
-        return None;
-    }
-    let (name, validator) = match first.head.get(ETAG) {
-        Some(tag) => (IF_MATCH, tag),
-        None => (IF_UNMODIFIED_SINCE, first.head.get(LAST_MODIFIED)?),
-    };
-    Some((name, validator.clone()))
 }
 
 fn is_multipart(response: &HeaderMap) -> bool {
@@ -233,27 +214,6 @@ mod tests {
         check(206, "bytes 10-19/*", false);
         check(206, "bytes */20", false);
         check(200, "bytes 10-19/20", false);
-    }
-
-    #[test]
-    fn further_parts_are_asked_for_on_condition() {
-        let check = |lines: &[&str], expected: Option<(HeaderName, &str)>| {
-            let head = head(lines);
-            let first = Representation {
-                status: StatusCode::PARTIAL_CONTENT,
-                head: &head,
-                response_time: now(),
-            };
-            let expected = expected.map(|(name, value)| (name, value.parse().unwrap()));
-            assert_eq!(condition(&first), expected, "{lines:?}");
-        };
-        let modified = format!("last-modified: {}", date(-60));
-        let dated = format!("date: {}", date(0));
-        check(&["etag: \"a\"", &modified, &dated], Some((IF_MATCH, "\"a\"")));
-        check(&[&modified, &dated], Some((IF_UNMODIFIED_SINCE, &date(-60))));
-        check(&["etag: W/\"a\"", &modified, &dated], None);
-        check(&[&modified], None);
-        check(&[], None);
     }
 
     proptest! {
