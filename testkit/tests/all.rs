@@ -44,10 +44,14 @@ mod scale;
 mod scene;
 #[path = "scenarios/slices.rs"]
 mod slices;
+#[path = "scenarios/stale.rs"]
+mod stale;
 #[path = "scenarios/storing.rs"]
 mod storing;
 #[path = "scenarios/streaming.rs"]
 mod streaming;
+#[path = "scenarios/targeted.rs"]
+mod targeted;
 #[path = "scenarios/tls.rs"]
 mod tls;
 #[path = "scenarios/up.rs"]
