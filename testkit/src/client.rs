@@ -23,8 +23,17 @@ pub struct Response {
     pub fields: Fields,
     /// The body without its framing; empty as long as only the head was read.
     pub body: Vec<u8>,
-    /// Interim responses that came before (RFC 9110 §15.2): status codes.
-    pub interim: Vec<u16>,
+    /// Interim responses that came before (RFC 9110 §15.2).
+    pub interim: Vec<Interim>,
+}
+
+/// An interim response: a head, and that there is more to come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Interim {
+    /// The status code.
+    pub status: u16,
+    /// Field lines, in order.
+    pub fields: Fields,
 }
 
 impl Response {
@@ -47,6 +56,12 @@ impl Response {
     #[must_use]
     pub fn cache_status(&self) -> String {
         self.fields.all("cache-status").join(", ")
+    }
+
+    /// The status codes of the interim responses that came before.
+    #[must_use]
+    pub fn interim_statuses(&self) -> Vec<u16> {
+        self.interim.iter().map(|interim| interim.status).collect()
     }
 
     /// Whether the cache answered without its origin, by its own account.
@@ -133,7 +148,7 @@ impl Client {
             let head = self.wire.head().await?;
             let status = head.status()?;
             if (100..=199).contains(&status) && status != 101 {
-                interim.push(status);
+                interim.push(Interim { status, fields: head.fields });
                 continue;
             }
             self.body = Body::new(Framing::of_response(&head, method == "HEAD")?);
@@ -146,8 +161,9 @@ impl Client {
     ///
     /// # Errors
     /// [`Broken`].
-    pub async fn interim(&mut self) -> Result<u16, Broken> {
-        self.wire.head().await?.status()
+    pub async fn interim(&mut self) -> Result<Interim, Broken> {
+        let head = self.wire.head().await?;
+        Ok(Interim { status: head.status()?, fields: head.fields })
     }
 
     /// The next bytes of the body whose head was read, `None` when it is complete.

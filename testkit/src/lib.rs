@@ -25,7 +25,7 @@ mod program;
 mod wait;
 mod wire;
 
-pub use client::{Call, Client, Response};
+pub use client::{Call, Client, Interim, Response};
 pub use feed::Feed;
 pub use message::{Broken, Fields};
 pub use origin::{Live, Origin, Request, Script, Unreachable};

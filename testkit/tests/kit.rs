@@ -94,7 +94,8 @@ async fn interim_responses_and_expectations() {
     origin.on("/a").interim(103, "Link", "</x>").respond(200).body("x");
     let call = Call::new(origin.address(), "PUT", "h", "/a").header("Expect", "100-continue");
     let answer = call.body("y").send().await;
-    assert_eq!((answer.status, answer.interim.as_slice()), (200, &[100, 103][..]));
+    assert_eq!((answer.status, answer.interim_statuses()), (200, vec![100, 103]));
+    assert_eq!(answer.interim[1].fields.first("link"), Some("</x>"));
 }
 
 #[tokio::test]

@@ -15,6 +15,10 @@ pub(super) struct Answer {
     pub(super) early: bool,
     /// Answers by the request's `Range` and `If-None-Match`.
     pub(super) ranged: bool,
+    /// Doesn't say that the body of the request may be sent.
+    pub(super) unwelcoming: bool,
+    /// What follows one another without waiting goes out in one write.
+    pub(super) at_once: bool,
 }
 
 #[derive(Debug, Clone)]

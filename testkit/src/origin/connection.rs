@@ -35,14 +35,14 @@ impl Connection {
         }
         let mut body = Body::new(Framing::of_request(&head.fields)?);
         if !answer.early {
-            if head.fields.has("expect") {
+            if head.fields.has("expect") && !answer.unwelcoming {
                 self.wire.write(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
             }
             self.read(&mut body, index).await?;
         }
         self.play(&answer, bodiless).await?;
         let reusable = self.end(&answer, bodiless).await?;
-        if answer.early {
+        if answer.early && reusable {
             self.read(&mut body, index).await?;
         }
         Ok(reusable)
@@ -57,18 +57,34 @@ impl Connection {
     }
 
     async fn play(&mut self, answer: &Answer, bodiless: bool) -> Result<(), Broken> {
+        let mut held = Vec::new();
         for step in &answer.steps {
             match step {
                 Step::Head { status, fields } => {
-                    self.wire.write(answer.head(*status, fields).as_bytes()).await?;
+                    held.extend_from_slice(answer.head(*status, fields).as_bytes());
                 }
                 Step::Body(_) | Step::Live(_) if bodiless => {}
-                Step::Body(bytes) => self.wire.write(&answer.piece(bytes)).await?,
-                Step::Raw(bytes) => self.wire.write(bytes).await?,
-                Step::Wait(barrier) => barrier.released().await,
-                Step::Live(live) => self.stream_live(answer, live).await?,
-                Step::Echo => self.echo().await?,
+                Step::Body(bytes) => held.extend_from_slice(&answer.piece(bytes)),
+                Step::Raw(bytes) => held.extend_from_slice(bytes),
+                Step::Wait(_) | Step::Live(_) | Step::Echo => {
+                    self.wire.write(&std::mem::take(&mut held)).await?;
+                    self.go_on(answer, step).await?;
+                }
             }
+            if !answer.at_once {
+                self.wire.write(&std::mem::take(&mut held)).await?;
+            }
+        }
+        self.wire.write(&held).await
+    }
+
+    /// A step that takes as long as the test wants.
+    async fn go_on(&mut self, answer: &Answer, step: &Step) -> Result<(), Broken> {
+        match step {
+            Step::Wait(barrier) => barrier.released().await,
+            Step::Live(live) => self.stream_live(answer, live).await?,
+            Step::Echo => self.echo().await?,
+            Step::Head { .. } | Step::Body(_) | Step::Raw(_) => {}
         }
         Ok(())
     }

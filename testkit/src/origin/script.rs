@@ -102,6 +102,16 @@ impl<'o> Script<'o> {
         self.edit(|answer| answer.early = true)
     }
 
+    /// Waits for the body of the request without a 100 (RFC 9110 §10.1.1), for a client that expects one.
+    pub fn without_continue(self) -> Self {
+        self.edit(|answer| answer.unwelcoming = true)
+    }
+
+    /// Sends everything up to the next wait in one write.
+    pub fn at_once(self) -> Self {
+        self.edit(|answer| answer.at_once = true)
+    }
+
     /// Closes the connection here, whatever is missing.
     pub fn close(self) -> Self {
         self.edit(|answer| answer.ending = Ending::Close)

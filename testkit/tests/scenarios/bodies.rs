@@ -41,7 +41,7 @@ async fn a_client_that_expects_100_gets_it() {
     scene.origin.on("/a").respond(200).body("x");
     let call = scene.call("POST", "/a").header("Expect", "100-continue");
     let mut client = call.header("Content-Length", "3").open().await;
-    assert_eq!(client.interim().await.unwrap(), 100);
+    assert_eq!(client.interim().await.unwrap().status, 100);
     client.send("abc").await;
     assert_eq!(client.response().await.unwrap().text(), "x");
     assert_eq!(scene.origin.received("/a", 1).await.body, b"abc");
