@@ -1,6 +1,7 @@
 //! What is known and decided of one request, in the order it becomes known.
 
 use crate::proxy::SliceRequest;
+use crate::proxy::interim::Interim;
 use crate::request_id::RequestId;
 use crate::snapshot::{Served, Snapshot};
 use crate::stage::deliver::Handling;
@@ -39,6 +40,8 @@ pub(crate) struct Context {
     pub(crate) slice: Option<SliceRequest>,
     /// `forward`
     pub(crate) forward: Forward,
+    /// `interim`
+    pub(crate) interim: Interim,
     /// `keep`: why the response is not stored.
     pub(crate) refused: Option<&'static str>,
     /// `keep`: what is stored of the response.
@@ -106,6 +109,7 @@ impl Context {
             outcome: Outcome::default(),
             slice: None,
             forward: Forward::default(),
+            interim: Interim::default(),
             refused: None,
             kept: None,
             withheld: http::HeaderMap::new(),

@@ -3,6 +3,7 @@
 mod begin;
 mod end;
 mod fetch;
+pub(crate) mod interim;
 mod slices;
 
 pub(crate) use slices::SliceRequest;
@@ -76,7 +77,9 @@ impl ProxyHttp for Edge {
         if ctx.slice.is_some() {
             slices::make_unconditional(session);
         }
-        match self.route(session, ctx) {
+        let route = self.route(session, ctx);
+        let expected = interim::take_expectation(session, ctx);
+        match route.and_then(|route| expected.map(|()| route)) {
             Ok(route::Route::Serve(routed)) => {
                 self.look_up(session, ctx, routed);
                 self.serve_slices(session, ctx).await
@@ -242,23 +245,8 @@ impl ProxyHttp for Edge {
         head: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
-        let (Some(identity), Some(routed)) = (&ctx.identity, &ctx.route) else { return Ok(()) };
-        let rewritten = routed.rewritten.as_deref();
-        forward::rewrite_head(
-            head,
-            identity,
-            &routed.rule,
-            rewritten,
-            &self.pseudonym,
-            ctx.request_id,
-        )
-        .ok_or_else(|| {
-            Error::explain(ErrorType::InvalidHTTPHeader, "the request can't be rewritten").into_in()
-        })?;
-        if let Some(request) = &ctx.slice {
-            head.insert_header(http::header::RANGE, request.slice.range())?;
-        }
-        Ok(())
+        interim::forward_expectation(head, ctx)?;
+        self.rewrite_head(head, ctx)
     }
 
     async fn upstream_response_filter(
@@ -268,7 +256,7 @@ impl ProxyHttp for Edge {
         ctx: &mut Context,
     ) -> Result<()> {
         if forward::is_interim(response.status) {
-            return Ok(());
+            return interim::pass(session, response, ctx).await;
         }
         self.note_response(session, response, ctx);
         if !forward::is_readable(response) {
@@ -379,7 +367,21 @@ impl ProxyHttp for Edge {
         (ctx.handling, ctx.told) = (handling, Some(status));
         end::keep_date(session, response);
         end::unchunk_for_http_10(session, response);
+        interim::settle_bodyless(session, response, ctx);
         Ok(())
+    }
+
+    fn response_body_filter(
+        &self,
+        session: &mut Session,
+        _: &mut Option<Bytes>,
+        ends: bool,
+        ctx: &mut Context,
+    ) -> Result<Option<Duration>> {
+        if ends {
+            interim::settle(session, ctx);
+        }
+        Ok(None)
     }
 
     async fn fail_to_proxy(
@@ -396,7 +398,7 @@ impl ProxyHttp for Edge {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, ctx: &mut Context) {
-        if let (Some(error), None) = (error, ctx.failure) {
+        if let (Some(error), None, false) = (error, ctx.failure, ctx.interim.settled) {
             ctx.failure = Some(Failure::of(error).reply().1);
         }
         record::request(&self.telemetry, session, ctx);

@@ -12,6 +12,8 @@ mod configuration;
 mod connections;
 #[path = "scenarios/documents.rs"]
 mod documents;
+#[path = "scenarios/expectation.rs"]
+mod expectation;
 #[path = "scenarios/failure.rs"]
 mod failure;
 #[path = "scenarios/forwarding.rs"]
@@ -20,6 +22,8 @@ mod forwarding;
 mod hostile;
 #[path = "scenarios/incomplete.rs"]
 mod incomplete;
+#[path = "scenarios/interim.rs"]
+mod interim;
 #[path = "scenarios/invalidation.rs"]
 mod invalidation;
 #[path = "scenarios/memory.rs"]

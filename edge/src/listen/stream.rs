@@ -6,6 +6,7 @@
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
 use http::HeaderValue;
+use pingora_core::protocols::http::ServerSession;
 use pingora_core::protocols::l4::socket::SocketAddr as PingoraAddress;
 use pingora_core::protocols::{
     GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl,
@@ -27,9 +28,17 @@ const GATHER_MAX_BYTES: usize = 16_384;
 pub(crate) struct ClientStream {
     tcp: TcpStream,
     gathered: BytesMut,
-    /// The Date of the next head that is written.
-    date: Mutex<Option<HeaderValue>>,
+    /// What is told to the stream while Pingora holds it.
+    told: Mutex<Told>,
     digest: Arc<SocketDigest>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    /// The Date of the next head that is written.
+    date: Option<HeaderValue>,
+    /// What goes out before anything that is written.
+    ahead: BytesMut,
 }
 
 impl ClientStream {
@@ -39,13 +48,34 @@ impl ClientStream {
         let known = digest.peer_addr.set(Some(PingoraAddress::Inet(client))).is_ok()
             && digest.local_addr.set(Some(PingoraAddress::Inet(local))).is_ok();
         debug_assert!(known, "a new digest knows no address");
-        Self { tcp, gathered: BytesMut::new(), date: Mutex::new(None), digest: Arc::new(digest) }
+        let (gathered, told) = (BytesMut::new(), Mutex::default());
+        Self { tcp, gathered, told, digest: Arc::new(digest) }
+    }
+
+    /// The stream of a session, unless a request of our own has none.
+    pub(crate) fn of(session: &ServerSession) -> Option<&Self> {
+        session.stream().and_then(|stream| stream.as_any().downcast_ref())
     }
 
     /// Has the next head carry this Date. Pingora writes the time of writing into every head, and the field tells when
     /// the origin made its response (RFC 9110 §6.6.1).
     pub(crate) fn keep_date(&self, date: HeaderValue) {
-        *self.date.lock().unwrap_or_else(PoisonError::into_inner) = Some(date);
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).date = Some(date);
+    }
+
+    /// Has the next flush or write send `bytes` first.
+    pub(crate) fn send_ahead(&self, bytes: &[u8]) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        told.ahead.extend_from_slice(bytes);
+    }
+
+    /// Gathers what goes first.
+    fn gather_ahead(&mut self) -> &mut Told {
+        let told = self.told.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if !told.ahead.is_empty() {
+            self.gathered.extend_from_slice(&std::mem::take(&mut told.ahead));
+        }
+        told
     }
 
     /// Writes what was gathered, and then the beginning of `more` if there is room: how much of it.
@@ -85,7 +115,7 @@ impl AsyncWrite for ClientStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let date = self.date.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+        let date = self.gather_ahead().date.take();
         if let Some((before, date, after)) = date.as_ref().and_then(|date| dated(bytes, date)) {
             for part in [before, date, after] {
                 self.gathered.extend_from_slice(part);
@@ -100,6 +130,7 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.gather_ahead();
         if !self.gathered.is_empty() {
             ready!(self.poll_write_out(cx, &[]))?;
         }
@@ -176,6 +207,48 @@ impl GetSocketDigest for ClientStream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+    use tokio::time::timeout;
+
+    async fn pair() -> (ClientStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let local = listener.local_addr().unwrap();
+        let client = TcpStream::connect(local).await.unwrap();
+        let (tcp, address) = listener.accept().await.unwrap();
+        (ClientStream::new(tcp, address, local), client)
+    }
+
+    #[tokio::test]
+    async fn what_goes_ahead_waits_for_room_and_holds_nobody_up() {
+        let (mut stream, mut client) = pair().await;
+        let (piece, mut sent) = (vec![0; 65_536], 0);
+        while let Ok(written) = timeout(Duration::ZERO, stream.write(&piece)).await {
+            sent += written.unwrap();
+        }
+        stream.send_ahead(b"hint");
+        assert!(timeout(Duration::ZERO, stream.flush()).await.is_err());
+        let mut received = vec![0; sent + 4];
+        let mut asked = [0];
+        tokio::select! {
+            read = client.read_exact(&mut received) => assert_eq!(read.unwrap(), sent + 4),
+            _ = stream.read(&mut asked) => unreachable!("the client sends nothing"),
+        }
+        assert!(received.ends_with(b"hint"));
+    }
+
+    #[tokio::test]
+    async fn what_goes_ahead_is_before_what_is_written_later() {
+        let (mut stream, mut client) = pair().await;
+        stream.send_ahead(b"hint ");
+        stream.write_all(b"head ").await.unwrap();
+        stream.write_all(b"body").await.unwrap();
+        AsyncWriteExt::shutdown(&mut stream).await.unwrap();
+        let mut received = String::new();
+        client.read_to_string(&mut received).await.unwrap();
+        assert_eq!(received, "hint head body");
+    }
 
     #[test]
     fn the_date_of_a_head_is_replaced() {

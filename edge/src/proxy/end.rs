@@ -39,6 +39,9 @@ pub(super) async fn fail(
     failure: Failure,
     ctx: &mut Context,
 ) -> FailToProxy {
+    if ctx.interim.settled {
+        return FailToProxy { error_code: 0, can_reuse_downstream: false };
+    }
     let (status, token) = failure.reply();
     ctx.failure = Some(token);
     if let Some(request) = &ctx.slice {
@@ -70,8 +73,8 @@ pub(super) fn unchunk_for_http_10(session: &mut Session, response: &mut Response
 
 /// Has the client sent the Date that a response has.
 pub(super) fn keep_date(session: &Session, response: &ResponseHeader) {
-    let stream = session.stream().and_then(|stream| stream.as_any().downcast_ref::<ClientStream>());
-    if let (Some(stream), Some(date)) = (stream, response.headers.get(header::DATE)) {
+    let date = response.headers.get(header::DATE);
+    if let (Some(stream), Some(date)) = (ClientStream::of(session), date) {
         stream.keep_date(date.clone());
     }
 }

@@ -2,12 +2,12 @@
 
 use super::Edge;
 use crate::context::Context;
-use crate::stage::{fail, keep, lookup};
+use crate::stage::{fail, forward, keep, lookup};
 use crate::{cache, clock};
 use http::{StatusCode, header};
 use pingora_cache::{CachePhase, NoCacheReason};
-use pingora_error::{Error, Result};
-use pingora_http::ResponseHeader;
+use pingora_error::{Error, ErrorType, Result};
+use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
 use route::Origin;
 use std::sync::Arc;
@@ -34,6 +34,27 @@ impl Edge {
         }
         ctx.forward.request_time = Some(clock::now());
         ctx.forward.applied = ctx.snapshot.applied;
+        Ok(())
+    }
+
+    /// Writes the head the origin is sent.
+    pub(super) fn rewrite_head(&self, head: &mut RequestHeader, ctx: &Context) -> Result<()> {
+        let (Some(identity), Some(routed)) = (&ctx.identity, &ctx.route) else { return Ok(()) };
+        let rewritten = routed.rewritten.as_deref();
+        forward::rewrite_head(
+            head,
+            identity,
+            &routed.rule,
+            rewritten,
+            &self.pseudonym,
+            ctx.request_id,
+        )
+        .ok_or_else(|| {
+            Error::explain(ErrorType::InvalidHTTPHeader, "the request can't be rewritten").into_in()
+        })?;
+        if let Some(request) = &ctx.slice {
+            head.insert_header(header::RANGE, request.slice.range())?;
+        }
         Ok(())
     }
 
@@ -75,7 +96,9 @@ impl Edge {
             session.cache.disable(NoCacheReason::Custom(keep::NOT_ABOUT));
             error.set_retry(true);
         } else {
-            error.retry.decide_reuse(reused && !session.as_ref().retry_buffer_truncated());
+            // an origin that sent interim responses has begun with the request
+            let untouched = ctx.interim.count == 0 && !session.as_ref().retry_buffer_truncated();
+            error.retry.decide_reuse(reused && untouched);
         }
         error
     }

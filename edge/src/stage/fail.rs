@@ -39,6 +39,8 @@ pub(crate) enum Failure {
     Misdirected,
     /// The method is not served.
     Method,
+    /// The client expects what is unknown here.
+    Expectation,
     /// This edge has forwarded the request before.
     Loop,
     /// The client wants a stored response only, and there is none to use.
@@ -74,6 +76,7 @@ impl Failure {
         match self {
             Self::Host | Self::Client => (Some(400), REFUSED),
             Self::Method => (Some(405), "http_request_denied"),
+            Self::Expectation => (Some(417), REFUSED),
             Self::Misdirected => (Some(421), "destination_not_found"),
             Self::Loop => (Some(508), "proxy_loop_detected"),
             Self::NotCached => (Some(504), "http_request_denied"),
@@ -165,6 +168,7 @@ pub(crate) const fn sentence(failure: Failure) -> &'static str {
         Failure::Host => "The Host field of the request is not a host name.",
         Failure::Method => "This method is not served here.",
         Failure::Misdirected => "No site is served here under this host name.",
+        Failure::Expectation => "The request expects something that is unknown here.",
         Failure::Loop => "The request has passed through this server before.",
         Failure::NotCached => {
             "A stored response was asked for, and there is none that can be used."
