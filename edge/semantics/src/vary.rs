@@ -120,6 +120,8 @@ impl<'a> Nominated<'a> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -194,5 +196,45 @@ mod tests {
             };
             prop_assert_eq!(request(&one) == request(&other), one == other);
         }
+
+        #[test]
+        fn keys_are_the_same_where_names_and_normal_values_are(
+            one in selecting(), other in selecting(), same_names in any::<bool>(),
+        ) {
+            let other = if same_names { (one.0.clone(), other.1) } else { other };
+            let key = |(vary, request): &(Vec<String>, HeaderMap)| {
+                let lines = lines(request);
+                key(&texts(vary), &texts(&lines))
+            };
+            prop_assert_eq!(key(&one) == key(&other), selected(&one) == selected(&other));
+        }
+    }
+
+    /// The members of a `Vary`, and a request.
+    fn selecting() -> impl Strategy<Value = (Vec<String>, HeaderMap)> {
+        let lines = proptest::collection::vec(("[xy]{1,2}", "[ab, ]{0,3}"), 0..4);
+        let request = lines.prop_map(|lines| {
+            let lines: Vec<_> =
+                lines.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+            head(&texts(&lines))
+        });
+        (proptest::collection::vec("[xyXY]{1,2}", 1..4), request)
+    }
+
+    fn texts(strings: &[String]) -> Vec<&str> {
+        strings.iter().map(String::as_str).collect()
+    }
+
+    fn lines(request: &HeaderMap) -> Vec<String> {
+        request.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
+    }
+
+    fn selected((vary, request): &(Vec<String>, HeaderMap)) -> BTreeMap<String, Option<Vec<u8>>> {
+        let value = |name: &str| {
+            let mut value = Vec::new();
+            normalise::append(name.as_bytes(), &request.get_all(name), &mut value);
+            request.contains_key(name).then_some(value)
+        };
+        vary.iter().map(|name| (name.to_ascii_lowercase(), value(name))).collect()
     }
 }
