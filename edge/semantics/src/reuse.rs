@@ -180,6 +180,7 @@ mod tests {
         check("max-age=60, immutable", "max-age=0", 10, Reuse::Fresh);
         check("max-age=60, immutable", "max-age=5", 59, Reuse::Fresh);
         check("max-age=60, immutable", "max-age=0", 60, Reuse::Validate);
+        check("max-age=60, immutable", "max-age=0, max-stale", 61, Reuse::Validate);
         check("max-age=60, immutable", "max-age=0, no-cache", 10, Reuse::Validate);
         check("max-age=60, immutable", "min-fresh=55", 10, Reuse::Validate);
         check("max-age=60, immutable, no-cache", "max-age=0", 10, Reuse::Validate);

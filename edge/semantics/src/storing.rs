@@ -333,7 +333,8 @@ mod tests {
         GET.check(&["cache-control: max-age=0", "etag: \"a\""], Ok(0));
         GET.check(&["cache-control: max-age=0, stale-while-revalidate=5"], Ok(0));
         GET.check(&["cache-control: max-age=0, s-maxage=0, stale-if-error=5"], Err(Reason::Stale));
-        GET.check(&["cache-control: max-age=60", "age: 60"], Err(Reason::Stale));
+        GET.check(&["cache-control: max-age=60", "age: 58"], Ok(60));
+        GET.check(&["cache-control: max-age=60", "age: 59"], Err(Reason::Stale));
         GET.check(&["expires: 0"], Err(Reason::Stale));
         let window = Some(Duration::from_secs(60));
         let policy =
