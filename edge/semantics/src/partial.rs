@@ -201,13 +201,18 @@ mod tests {
 
     #[test]
     fn parts_of_one_representation_agree_about_its_length() {
-        let check = |status, range: &str, expected| {
-            let first = head(&["etag: \"a\"", "content-range: bytes 0-9/20"]);
+        let check_with = |first: &str, status, range: &str, expected| {
+            let first = head(&["etag: \"a\"", &format!("content-range: {first}")]);
             let next = head(&["etag: \"a\"", &format!("content-range: {range}")]);
             let status = StatusCode::from_u16(status).unwrap();
             let of = |status, head| Representation { status, head, response_time: now() };
             let first = of(StatusCode::PARTIAL_CONTENT, &first);
             assert_eq!(continues(&first, &of(status, &next)), expected, "{status} {range}");
+        };
+        check_with("bytes 0-9/*", 206, "bytes 10-19/*", false);
+        check_with("bytes 0-9/*", 206, "bytes 10-19/20", false);
+        let check = |status, range, expected| {
+            check_with("bytes 0-9/20", status, range, expected);
         };
         check(206, "bytes 10-19/20", true);
         check(206, "bytes 10-19/21", false);
