@@ -1,5 +1,7 @@
 //! One thing that a case has and could do without.
 
+pub(crate) mod build;
+
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
@@ -118,6 +120,9 @@ impl fmt::Display for Feature {
             Place::Request1 => write!(f, "first {name}: {value}"),
             Place::Status => write!(f, "answer {value}"),
             Place::Directive => write!(f, "answer Cache-Control: {value}"),
+            Place::Answer if *name == "Cache-Control" => {
+                write!(f, "answer second Cache-Control: {value}")
+            }
             Place::Answer => write!(f, "answer {name}: {value}"),
             Place::Between => write!(f, "between {name} {value}"),
             Place::Later => write!(f, "later {value}"),

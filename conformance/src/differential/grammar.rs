@@ -4,6 +4,7 @@
 //! with one cause get one signature.
 
 use super::case::Case;
+use super::feature::build::{answer, answer_date, between, cc, first, second, second_date, status};
 use super::feature::{Feature, Place, Value};
 use super::random::Random;
 
@@ -12,38 +13,6 @@ struct Dimension {
     percent: u64,
     most: usize,
     bundles: &'static [&'static [Feature]],
-}
-
-const fn status(value: &'static str) -> Feature {
-    Feature::new(Place::Status, "", Value::Text(value))
-}
-
-const fn cc(value: &'static str) -> Feature {
-    Feature::new(Place::Directive, "", Value::Text(value))
-}
-
-const fn answer(name: &'static str, value: &'static str) -> Feature {
-    Feature::new(Place::Answer, name, Value::Text(value))
-}
-
-const fn answer_date(name: &'static str, offset: i64) -> Feature {
-    Feature::new(Place::Answer, name, Value::Date(offset))
-}
-
-const fn first(name: &'static str, value: &'static str) -> Feature {
-    Feature::new(Place::Request1, name, Value::Text(value))
-}
-
-const fn second(name: &'static str, value: &'static str) -> Feature {
-    Feature::new(Place::Request2, name, Value::Text(value))
-}
-
-const fn second_date(name: &'static str, offset: i64) -> Feature {
-    Feature::new(Place::Request2, name, Value::Date(offset))
-}
-
-const fn between(method: &'static str, status: &'static str) -> Feature {
-    Feature::new(Place::Between, method, Value::Text(status))
 }
 
 const ETAG: Feature = answer("ETag", "\"a\"");
@@ -207,13 +176,18 @@ const VALIDATOR: Dimension = Dimension {
 };
 
 const OTHER: Dimension = Dimension {
-    percent: 20,
+    percent: 25,
     most: 1,
     bundles: &[
         &[answer("Set-Cookie", "a=b")],
         &[answer("Set-Cookie", "a=b")],
         &[answer("Pragma", "no-cache")],
         &[answer("Connection", "X-Listed"), answer("X-Listed", "1")],
+        // a second line
+        &[answer("Cache-Control", "max-age=0")],
+        &[answer("Cache-Control", "max-age=3600")],
+        &[answer("Cache-Control", "no-store")],
+        &[answer("Cache-Control", "s-maxage=3600, public")],
         &[answer("Warning", "110 - \"Response is Stale\"")],
     ],
 };
@@ -322,6 +296,7 @@ const EVENT: Dimension = Dimension {
     most: 1,
     bundles: &[
         &[Feature::new(Place::Method1, "", Value::Text("HEAD"))],
+        &[first("Range", "bytes=0-3")],
         &[Feature::new(Place::Method2, "", Value::Text("HEAD"))],
         &[Feature::new(Place::Method2, "", Value::Text("HEAD"))],
         &[between("POST", "200")],
