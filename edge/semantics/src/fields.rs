@@ -27,14 +27,21 @@ pub const TAG_FIELDS: [HeaderName; 3] = [
 ];
 
 /// Fields meant for us: stored (a 304 may lack them), and not sent to clients.
-pub const CONSUMED_FIELDS: [HeaderName; 6] = [
-    LONGSHORE_CDN_CACHE_CONTROL,
+pub static CONSUMED_FIELDS: [HeaderName; 6] = [
     CDN_CACHE_CONTROL,
+    LONGSHORE_CDN_CACHE_CONTROL,
     SURROGATE_CONTROL,
     HeaderName::from_static("cache-tag"),
     HeaderName::from_static("surrogate-key"),
     HeaderName::from_static("xkey"),
 ];
+
+/// Those of [`CONSUMED_FIELDS`] that end here: all, or all but `CDN-Cache-Control` where CDNs behind this
+/// one are to follow it too (RFC 9213 §3.1).
+pub fn consumed(forwards_cdn_cache_control: bool) -> &'static [HeaderName] {
+    let [_cdn_cache_control, others @ ..] = &CONSUMED_FIELDS;
+    if forwards_cdn_cache_control { others } else { &CONSUMED_FIELDS }
+}
 
 /// Removed at every hop, named by `Connection` or not.
 const HOP_BY_HOP: [HeaderName; 6] = [
@@ -119,6 +126,12 @@ mod tests {
         check(&["connection: keep-alive", "keep-alive: x"], &["connection", "keep-alive"]);
         check(&["te: trailers", "transfer-encoding: chunked"], &["te", "transfer-encoding"]);
         check(&["connection: host, cache-control", "host: a", "cache-control: x"], &["connection"]);
+    }
+
+    #[test]
+    fn cdn_cache_control_alone_may_go_on() {
+        assert_eq!(consumed(false), CONSUMED_FIELDS);
+        assert!(!consumed(true).contains(&CDN_CACHE_CONTROL) && consumed(true).len() == 5);
     }
 
     #[test]

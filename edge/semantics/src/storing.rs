@@ -193,23 +193,8 @@ mod tests {
         policy: CachePolicy,
     }
 
-    const GET: Case<'_> = Case {
-        method: "GET",
-        asked: &[],
-        status: 200,
-        policy: CachePolicy {
-            lifetime: None,
-            default_lifetime: None,
-            error_lifetime: None,
-            stale_while_revalidate: None,
-            stale_if_error: None,
-            heuristic: true,
-            store_set_cookie: false,
-            store_post: false,
-            honour_request_directives: true,
-            surrogate_control: false,
-        },
-    };
+    const GET: Case<'_> =
+        Case { method: "GET", asked: &[], status: 200, policy: CachePolicy::STANDARD };
 
     impl Case<'_> {
         fn keep(&self, answered: &[&str]) -> Keep {
@@ -339,8 +324,9 @@ mod tests {
         let window = Some(Duration::from_secs(60));
         let policy =
             CachePolicy { stale_if_error: window, stale_while_revalidate: window, ..GET.policy };
-        Case { policy, ..GET }.check(&["cache-control: max-age=0"], Err(Reason::Stale));
-        Case { policy, ..GET }.check(&[], Err(Reason::NoFreshness));
+        let window = Case { policy, ..GET };
+        window.check(&["cache-control: max-age=0"], Err(Reason::Stale));
+        window.check(&[], Err(Reason::NoFreshness));
     }
 
     #[test]

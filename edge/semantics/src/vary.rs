@@ -51,7 +51,8 @@ pub fn variant_key(stored: &HeaderMap, request: &HeaderMap, key: &mut Vec<u8>) -
     }
 }
 
-fn append_field(name: &[u8], request: &HeaderMap, key: &mut Vec<u8>) {
+/// Appends what `request` selects by the field `name` alone, as if a `Vary` named it.
+pub fn append_field(name: &[u8], request: &HeaderMap, key: &mut Vec<u8>) {
     append_framed(key, |key| {
         let start = key.len();
         key.extend_from_slice(name);

@@ -1,6 +1,7 @@
 //! How long is a response fresh? RFC 9111 §4.2.1, §4.2.2.
 //!
-//! `s-maxage`, then `max-age`, then `Expires` − `Date`, then the site's defaults, then a tenth of the
+//! `s-maxage`, then `max-age`, then `Expires` − `Date`, then the site's defaults (by status,
+//! then for all), then a tenth of the
 //! time since `Last-Modified`, at most [`HEURISTIC_MAX_SECONDS`]. A targeted field that speaks hides
 //! `Expires` too (RFC 9213 §2.2).
 
@@ -28,8 +29,8 @@ pub(crate) fn lifetime(
     let cacheable = directives.public || is_heuristically_cacheable(status);
     let error = status.is_client_error() || status.is_server_error() || status.as_u16() > 599;
     let overriding = policy.lifetime.filter(|_| !error && (cacheable || explicit.is_some()));
-    let default =
-        if error { policy.error_lifetime } else { policy.default_lifetime.filter(|_| cacheable) };
+    let by_status = policy.status_lifetimes.of(status);
+    let default = by_status.or_else(|| policy.default_lifetime.filter(|_| !error && cacheable));
     let heuristic = || heuristic_lifetime(response, response_time);
     overriding
         .map(whole_seconds)
@@ -88,6 +89,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::policy::StatusLifetimes;
     use crate::testing::{date, head, now};
 
     fn check_with(policy: &CachePolicy, status: u16, lines: &[&str], expected: Option<u32>) {
@@ -167,13 +169,18 @@ mod tests {
     }
 
     #[test]
-    fn a_rule_sets_lifetimes_below_400_and_for_errors() {
+    fn a_rule_sets_lifetimes_below_400_and_by_status() {
         let some = |seconds| Some(Duration::from_secs(seconds));
-        let policy = CachePolicy {
-            default_lifetime: some(60),
-            error_lifetime: some(5),
-            ..CachePolicy::default()
-        };
+        let mut status_lifetimes = StatusLifetimes::default();
+        status_lifetimes.set_class(StatusCode::BAD_REQUEST, Duration::from_secs(5));
+        status_lifetimes.set(StatusCode::INTERNAL_SERVER_ERROR, Duration::from_secs(5));
+        status_lifetimes.set(StatusCode::NON_AUTHORITATIVE_INFORMATION, Duration::from_secs(7));
+        status_lifetimes.set(StatusCode::SEE_OTHER, Duration::from_secs(8));
+        let policy =
+            CachePolicy { default_lifetime: some(60), status_lifetimes, ..CachePolicy::default() };
+        check_with(&policy, 203, &[], Some(7));
+        check_with(&policy, 303, &[], Some(8));
+        check_with(&policy, 303, &["cache-control: max-age=1"], Some(1));
         check_with(&policy, 200, &[&format!("last-modified: {}", date(-86_400))], Some(60));
         check_with(&policy, 200, &["cache-control: max-age=1"], Some(1));
         check_with(&policy, 302, &[], None);
