@@ -184,12 +184,20 @@ impl<H: Head> Store<H> {
     /// Removes a stored response, and forgets all that is under way for its name, every variant: fills have no new
     /// readers and are not stored, and neither is what is fetched already. False when nothing was stored under `key`.
     pub fn remove(&self, key: &Key) -> bool {
-        let mut under_way = self.inner.under_way();
-        under_way.removals.add(key.name);
-        let fills = under_way.fills.iter().filter(|(filled, _)| filled.name == key.name);
-        fills.flat_map(|(_, fills)| fills).for_each(|filling| filling.forget());
-        drop(under_way);
+        self.inner.under_way().forget(key.name);
         self.inner.complete.remove(key).is_some()
+    }
+
+    /// Removes like [`Store::remove`], for a fetch that began at `since` and brings what replaces it: the moment from
+    /// which that fetch counts as begun. None where another removal has reached it, so that it is not to be stored.
+    pub fn renew(&self, key: &Key, since: Moment) -> Option<Moment> {
+        let mut under_way = self.inner.under_way();
+        let is_overtaken = under_way.removals.reach(&key.name, since);
+        under_way.forget(key.name);
+        let now = under_way.removals.now();
+        drop(under_way);
+        self.inner.complete.remove(key);
+        (!is_overtaken).then_some(now)
     }
 
     /// The store's numbers. Catches up on work put off, so call it once in a while, not per request.
@@ -208,6 +216,15 @@ impl<H: Head> Store<H> {
             replaced_total: read(&removed.replaced),
             removed_total: read(&removed.on_command),
         }
+    }
+}
+
+impl<H> UnderWay<H> {
+    /// Notes that a name is removed, and has its fills, of every variant, stored nowhere.
+    fn forget(&mut self, name: [u8; 16]) {
+        self.removals.add(name);
+        let fills = self.fills.iter().filter(|(filled, _)| filled.name == name);
+        fills.flat_map(|(_, fills)| fills).for_each(|filling| filling.forget());
     }
 }
 

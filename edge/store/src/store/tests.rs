@@ -62,6 +62,20 @@ async fn a_fill_that_breaks_off_is_an_error_and_is_not_stored() {
 }
 
 #[tokio::test]
+async fn what_renews_a_name_is_stored_unless_another_removal_reached_it() {
+    let store = store();
+    fill(&store).complete();
+    let began = store.moment();
+    let since = store.renew(&KEY, began).unwrap();
+    assert!(find(&store).is_none(), "what was stored is removed");
+    store.fill(KEY, (*b"/a").into(), Name("new"), since).complete();
+    assert_eq!(find(&store).unwrap().head.0, "new");
+    let began = store.moment();
+    store.remove(&KEY);
+    assert_eq!(store.renew(&KEY, began), None);
+}
+
+#[tokio::test]
 async fn a_broken_refill_leaves_the_stored_response() {
     let store = store();
     let mut first = fill(&store);
