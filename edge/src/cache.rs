@@ -1,9 +1,9 @@
 //! Pingora's `Storage` over our store: the only place where the two meet.
 
-use crate::stage::keep;
 use crate::stage::reuse::Kept;
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderName;
 use pingora_cache::CacheMeta;
 use pingora_cache::key::{CacheHashKey, CacheKey};
 use pingora_cache::storage::{
@@ -34,8 +34,8 @@ pub(crate) struct Head {
     has_length: bool,
     /// The status line and fields as clients are sent them, without what each reuse adds.
     wire: Box<[u8]>,
-    /// Whether the header has fields that are for caches only.
-    pub(crate) consumed: bool,
+    /// Fields of the header that are for caches and end here.
+    consumed: &'static [HeaderName],
 }
 
 impl store::Head for Head {
@@ -49,13 +49,17 @@ impl store::Head for Head {
 impl Head {
     fn of(meta: &CacheMeta) -> Option<Self> {
         let header = meta.response_header_copy();
+        let kept = *meta.extensions().get::<Kept>()?;
+        let consumed = semantics::fields::consumed(kept.forwards_cdn_cache_control);
+        let is_there = consumed.iter().any(|name| header.headers.contains_key(name));
+        let consumed = if is_there { consumed } else { &[] };
         Some(Self {
-            kept: *meta.extensions().get::<Kept>()?,
+            kept,
             variance: meta.variance(),
             since: meta.provenance(),
             has_length: header.headers.contains_key(http::header::CONTENT_LENGTH),
-            consumed: keep::has_consumed_fields(&header.headers),
-            wire: wire(&header),
+            consumed,
+            wire: wire(&header, consumed),
             header,
         })
     }
@@ -107,9 +111,9 @@ pub(crate) fn has_body(status: http::StatusCode) -> bool {
     status != http::StatusCode::NO_CONTENT && status != http::StatusCode::NOT_MODIFIED
 }
 
-fn wire(header: &ResponseHeader) -> Box<[u8]> {
+fn wire(header: &ResponseHeader, consumed: &[HeaderName]) -> Box<[u8]> {
     let mut sent = header.clone();
-    for name in &semantics::fields::CONSUMED_FIELDS {
+    for name in consumed {
         sent.remove_header(name);
     }
     let reason = sent.status.canonical_reason().unwrap_or_default();
@@ -151,24 +155,51 @@ pub(crate) fn hash(name: &[u8]) -> [u8; 16] {
     hash
 }
 
-/// The variant that a request with the fields `request` selects of a response with the fields `stored`; none for a
-/// response without `Vary` (RFC 9111 §4.1). `first` is the variant that `stored` itself is, once it is stored: the request
-/// selects it also by preferring its language.
+/// The variant that a request with the fields `request` selects of a response with the fields `stored`, by what the
+/// rule's key names and by `Vary` (RFC 9111 §4.1); none where neither names anything. `first` is the variant that `stored`
+/// itself is, once it is stored: where the key names nothing, a request selects it also by preferring its language.
 pub(crate) fn variance(
     stored: &http::HeaderMap,
     first: Option<[u8; 16]>,
     request: &http::HeaderMap,
+    rule_key: Option<&route::Key>,
 ) -> Option<[u8; 16]> {
-    if !stored.contains_key(http::header::VARY) {
+    let rule_key = rule_key.filter(|key| key.selects());
+    if rule_key.is_none() && !stored.contains_key(http::header::VARY) {
         return None;
     }
     let mut key = Vec::with_capacity(128);
+    if let Some(rule_key) = rule_key {
+        rule_key.append_selected(request, &mut key);
+    }
     semantics::vary::variant_key(stored, request, &mut key);
     let selected = (!key.is_empty()).then(|| hash(&key))?;
     let by_language = first.filter(|&first| {
-        first != selected && semantics::vary::is_preferred_language(stored, request)
+        first != selected
+            && rule_key.is_none()
+            && semantics::vary::is_preferred_language(stored, request)
     });
     by_language.or(Some(selected))
+}
+
+/// The variant to look for where `found` is the first variant of its name, and `selected` the one that the request
+/// selects of it. What was stored as the variant of something is nobody's where nothing selects any more.
+pub(crate) fn wanted(found: Option<[u8; 16]>, selected: Option<[u8; 16]>) -> Option<[u8; 16]> {
+    selected.or_else(|| found.map(|_| hash(&[])))
+}
+
+/// What to store of a response to a request that Pingora's cache has no part in.
+pub(crate) fn new_head(
+    kept: Kept,
+    began: Moment,
+    header: ResponseHeader,
+    variance: Option<[u8; 16]>,
+) -> Option<Head> {
+    let mut meta = new_meta(kept, began, header);
+    if let Some(variance) = variance {
+        meta.set_variance_key(variance);
+    }
+    Head::of(&meta)
 }
 
 /// Pingora's key for a name.
@@ -281,7 +312,7 @@ fn hit(found: Found<Head>) -> Result<Option<(CacheMeta, HitHandler)>> {
 pub(crate) struct Hit {
     reader: Reader,
     pub(crate) kept: Kept,
-    pub(crate) consumed: bool,
+    pub(crate) consumed: &'static [HeaderName],
 }
 
 #[async_trait]

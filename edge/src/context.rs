@@ -1,5 +1,6 @@
 //! What is known and decided of one request, in the order it becomes known.
 
+use crate::cache::Head;
 use crate::proxy::SliceRequest;
 use crate::proxy::interim::Interim;
 use crate::request_id::RequestId;
@@ -8,6 +9,7 @@ use crate::stage::deliver::Handling;
 use crate::stage::identify::Identity;
 use crate::stage::lookup::Lookup;
 use crate::stage::reuse::{Kept, Outcome};
+use http::HeaderName;
 use route::Rule;
 use semantics::cache_status::CacheStatus;
 use semantics::directives::RequestDirectives;
@@ -33,7 +35,6 @@ pub(crate) struct Context {
     /// `lookup`
     pub(crate) lookup: Lookup,
     pub(crate) asked: RequestDirectives,
-    pub(crate) policy: CachePolicy,
     /// `reuse`
     pub(crate) outcome: Outcome,
     /// The slice that this request is for, where it is none of a client's.
@@ -50,8 +51,10 @@ pub(crate) struct Context {
     pub(crate) withheld: http::HeaderMap,
     /// A variant other than the first was looked for.
     pub(crate) varied: bool,
-    /// Whether the response may have fields that are for caches only.
-    pub(crate) consumed: bool,
+    /// `keep`: the response to a POST, on its way into the store.
+    pub(crate) posted: Option<store::Fill<Head>>,
+    /// Fields of the response that are for caches and end here.
+    pub(crate) consumed: &'static [HeaderName],
     /// `deliver`
     pub(crate) handling: Handling,
     /// `deliver`: what Cache-Status tells; none for answers made here.
@@ -105,7 +108,6 @@ impl Context {
             route: None,
             lookup: Lookup::default(),
             asked: RequestDirectives::default(),
-            policy: CachePolicy::default(),
             outcome: Outcome::default(),
             slice: None,
             forward: Forward::default(),
@@ -114,12 +116,26 @@ impl Context {
             kept: None,
             withheld: http::HeaderMap::new(),
             varied: false,
-            consumed: true,
+            posted: None,
+            consumed: semantics::fields::consumed(false),
             handling: Handling::default(),
             told: None,
             precondition_failed: false,
             failure: None,
         }
+    }
+}
+
+impl Context {
+    /// What the rule changes of the standard's behaviour; nothing while there is no rule.
+    pub(crate) fn policy(&self) -> &CachePolicy {
+        static STANDARD: CachePolicy = CachePolicy::STANDARD;
+        self.route.as_ref().map_or(&STANDARD, |routed| &routed.rule.caching.policy)
+    }
+
+    /// What selects a stored response beside its name and `Vary`.
+    pub(crate) fn key(&self) -> Option<&route::Key> {
+        self.route.as_ref().map(|routed| &routed.rule.caching.key)
     }
 }
 

@@ -102,14 +102,17 @@ impl PlainHits {
             None => (target, None),
         };
         let rule = served.site.rule(path).rule;
+        let caching = &rule.caching;
         if rule.redirect.is_some()
-            || rule.cache.enabled == Some(false)
+            || !caching.enabled
+            || caching.reads_fields()
             || !rule.response_headers.is_empty()
         {
             return None;
         }
-        let name =
-            lookup::name_of(path, query, Scheme::Http, &host, &served.site.id, snapshot.epoch);
+        let (query, site) = (caching.key.query(query), &served.site.id);
+        let query = query.as_deref();
+        let name = lookup::name_of(path, query, Scheme::Http, &host, site, snapshot.epoch);
         let found = self.cache.store.find(&cache::first_variant(&name), &name)?;
         let body = found.reader.whole()?;
         if !is_usable(&found.head, served, now) || !is_selected(&found.head, request) {
@@ -145,7 +148,7 @@ fn is_usable(head: &Head, served: &Served, now: SystemTime) -> bool {
 fn is_selected(head: &Head, request: &[u8]) -> bool {
     let variance = head.variance();
     variance.is_none()
-        || cache::variance(head.fields(), variance, &listen::fields(request)) == variance
+        || cache::variance(head.fields(), variance, &listen::fields(request), None) == variance
 }
 
 /// The head of a hit, and where in it the value of Cache-Status is.

@@ -4,6 +4,7 @@ mod begin;
 mod end;
 mod fetch;
 pub(crate) mod interim;
+mod post;
 mod slices;
 
 pub(crate) use slices::SliceRequest;
@@ -131,10 +132,12 @@ impl ProxyHttp for Edge {
     fn cache_vary_filter(
         &self,
         meta: &CacheMeta,
-        _: &mut Context,
+        ctx: &mut Context,
         request: &RequestHeader,
     ) -> Option<HashBinary> {
-        cache::variance(meta.headers(), meta.variance(), &request.headers)
+        let (first, key) = (meta.variance(), ctx.key());
+        let selected = cache::variance(meta.headers(), first, &request.headers, key);
+        cache::wanted(first, selected)
     }
 
     async fn cache_hit_filter(
@@ -265,7 +268,7 @@ impl ProxyHttp for Edge {
         for name in forward::removed_from_response(response) {
             response.remove_header(&name);
         }
-        self.invalidate(session, response, ctx);
+        self.carry_out_unsafe(session, response, ctx);
         Ok(())
     }
 
@@ -298,9 +301,10 @@ impl ProxyHttp for Edge {
         &self,
         session: &mut Session,
         body: &mut Option<Bytes>,
-        _: bool,
+        is_last: bool,
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
+        post::fill_posted(body.as_ref(), is_last, ctx);
         ctx.forward.body_bytes += body.as_ref().map_or(0, |body| body.len() as u64);
         // a response that turns out to be too large to be stored is taken in only as fast as its client reads it
         if ctx.forward.body_bytes > self.cache.store.limits().response_max_bytes / 2

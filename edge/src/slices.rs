@@ -87,19 +87,25 @@ impl Group {
     }
 
     /// Whether a request selects the variant whose slices these are. A group of which nothing is known takes any.
-    pub(crate) fn is_selected(&self, request: &HeaderMap) -> bool {
+    pub(crate) fn is_selected(&self, request: &HeaderMap, key: Option<&route::Key>) -> bool {
         let Some(known) = self.known.get() else { return true };
-        cache::variance(&known.vary, None, request) == known.variance
+        cache::variance(&known.vary, None, request, key) == known.variance
     }
 
     /// Whether a slice is of the same representation. What the first slice says holds from then on.
-    pub(crate) fn accepts(&self, facts: &Facts, head: &HeaderMap, request: &HeaderMap) -> bool {
+    pub(crate) fn accepts(
+        &self,
+        facts: &Facts,
+        head: &HeaderMap,
+        request: &HeaderMap,
+        key: Option<&route::Key>,
+    ) -> bool {
         let known = self.known.get_or_init(|| {
             let lines = head.get_all(http::header::VARY).into_iter();
             Known {
                 facts: facts.clone(),
                 vary: lines.map(|line| (http::header::VARY, line.clone())).collect(),
-                variance: cache::variance(head, None, request),
+                variance: cache::variance(head, None, request, key),
             }
         });
         known.facts.agree(facts)
@@ -129,8 +135,8 @@ mod tests {
         let group = slices.group([1; 16]);
         let none = HeaderMap::new();
         assert!(slices.known_group([1; 16]).is_none());
-        assert!(group.accepts(&facts(5), &none, &none));
-        assert!(!group.accepts(&facts(6), &none, &none));
+        assert!(group.accepts(&facts(5), &none, &none, None));
+        assert!(!group.accepts(&facts(6), &none, &none, None));
         assert_eq!(slices.known_group([1; 16]).map(|group| group.number), Some(group.number));
         slices.forget([1; 16]);
         assert_ne!(slices.group([1; 16]).number, group.number);
@@ -140,16 +146,21 @@ mod tests {
     fn a_group_is_of_one_variant() {
         let group = Slices::new(10).group([1; 16]);
         let head = fields(&[("vary", "a")]);
-        assert!(group.is_selected(&fields(&[("a", "2")])));
-        assert!(group.accepts(&facts(5), &head, &fields(&[("a", "1")])));
-        assert!(group.is_selected(&fields(&[("a", "1"), ("b", "2")])));
-        assert!(!group.is_selected(&fields(&[("a", "2")])));
+        assert!(group.is_selected(&fields(&[("a", "2")]), None));
+        assert!(group.accepts(&facts(5), &head, &fields(&[("a", "1")]), None));
+        assert!(group.is_selected(&fields(&[("a", "1"), ("b", "2")]), None));
+        assert!(!group.is_selected(&fields(&[("a", "2")]), None));
     }
 
     #[test]
     fn a_name_that_was_declined_has_no_slices() {
         let slices = Slices::new(10);
-        assert!(slices.group([1; 16]).accepts(&facts(5), &HeaderMap::new(), &HeaderMap::new()));
+        assert!(slices.group([1; 16]).accepts(
+            &facts(5),
+            &HeaderMap::new(),
+            &HeaderMap::new(),
+            None
+        ));
         slices.decline([1; 16]);
         assert!(slices.declines([1; 16]));
         assert!(!slices.declines([2; 16]));

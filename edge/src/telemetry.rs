@@ -41,7 +41,7 @@ impl Telemetry {
     }
 
     /// The ISO 3166-1 code of an address's country, where a database knows it.
-    fn country(&self, address: IpAddr) -> Option<String> {
+    pub(crate) fn country(&self, address: IpAddr) -> Option<String> {
         let place = self.geo.as_ref()?.place(address)?;
         Some(place.country?.to_string())
     }

@@ -26,6 +26,8 @@ mod incomplete;
 mod interim;
 #[path = "scenarios/invalidation.rs"]
 mod invalidation;
+#[path = "scenarios/keys.rs"]
+mod keys;
 #[path = "scenarios/memory.rs"]
 mod memory;
 #[path = "scenarios/messages.rs"]
@@ -36,6 +38,8 @@ mod nginx;
 mod observability;
 #[path = "scenarios/plain.rs"]
 mod plain;
+#[path = "scenarios/policy.rs"]
+mod policy;
 #[path = "scenarios/process.rs"]
 mod process;
 #[path = "scenarios/reuse.rs"]

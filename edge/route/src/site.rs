@@ -1,5 +1,6 @@
 //! A site as the edge uses it: checked, with everything looked up beforehand.
 
+use crate::caching::Caching;
 use api::check::Check as _;
 use api::id::SiteId;
 use api::problem::FieldProblem;
@@ -33,7 +34,7 @@ pub struct Rule {
     /// Who answers. None where a redirect does, or where the site has no origin.
     pub origin: Option<Arc<Origin>>,
     /// Caching: the rule's, and where that is silent, the site's.
-    pub cache: Cache,
+    pub caching: Caching,
     /// Fields changed on the way to the origin.
     pub request_headers: Changes,
     /// Fields changed on the way to the client.
@@ -129,7 +130,7 @@ impl Site {
             .collect::<Option<_>>()?;
         let mut rules = Vec::new();
         for written in &site.rules {
-            let rule = Arc::new(Rule::resolve(written, site.cache, &origins)?);
+            let rule = Arc::new(Rule::resolve(written, &site.cache, &origins)?);
             for path in &written.paths {
                 rules.push((PathPattern::parse(path).ok()?, Arc::clone(&rule)));
             }
@@ -137,7 +138,7 @@ impl Site {
         // stable: of two equally specific paths, the one written first applies
         rules.sort_by(|(one, _), (other, _)| one.by_specificity(other));
         let everything = api::site::rule::Rule::default();
-        let otherwise = Arc::new(Rule::resolve(&everything, site.cache, &origins)?);
+        let otherwise = Arc::new(Rule::resolve(&everything, &site.cache, &origins)?);
         Some(Self { id, name: site.name.as_str().into(), hosts, rules, otherwise })
     }
 
@@ -162,7 +163,7 @@ fn problems_of(site: &api::site::Site) -> Vec<FieldProblem> {
 impl Rule {
     fn resolve(
         written: &api::site::rule::Rule,
-        cache: Cache,
+        cache: &Cache,
         origins: &[Arc<Origin>],
     ) -> Option<Self> {
         let origin = match &written.origin {
@@ -178,7 +179,7 @@ impl Rule {
         };
         Some(Self {
             origin: origin.cloned(),
-            cache: written.cache.or(cache),
+            caching: Caching::resolve(&written.cache.or(cache))?,
             request_headers: Changes::resolve(&written.request_headers)?,
             response_headers: Changes::resolve(&written.response_headers)?,
             redirect,
@@ -310,8 +311,8 @@ mod tests {
         let check = |path: &str, origin: &str, enabled: bool| {
             let found = site.rule(path).rule;
             assert_eq!(found.origin.as_ref().map(|origin| &*origin.name), Some(origin), "{path}");
-            assert_eq!(found.cache.enabled, Some(enabled), "{path}");
-            assert_eq!(found.cache.default_lifetime_seconds, Some(7));
+            assert_eq!(found.caching.enabled, enabled, "{path}");
+            assert_eq!(found.caching.policy.default_lifetime, Some(Duration::from_secs(7)));
         };
         check("/", "one", true);
         check("/api/x", "two", false);

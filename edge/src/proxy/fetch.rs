@@ -91,6 +91,8 @@ impl Edge {
         ctx: &mut Context,
         reused: bool,
     ) -> Box<Error> {
+        // before the client is told, who may ask again at once
+        ctx.posted = None;
         if *error.etype() == fail::NOT_ABOUT && !ctx.forward.anew {
             ctx.forward.anew = true;
             session.cache.disable(NoCacheReason::Custom(keep::NOT_ABOUT));
@@ -103,8 +105,15 @@ impl Edge {
         error
     }
 
-    /// Forgets what a successful unsafe request has changed (RFC 9111 §4.4).
-    pub(super) fn invalidate(&self, session: &Session, response: &ResponseHeader, ctx: &Context) {
+    /// Forgets what a successful unsafe request has changed (RFC 9111 §4.4), but not `kept`, the name that its own
+    /// response is stored under.
+    pub(super) fn invalidate(
+        &self,
+        session: &Session,
+        response: &ResponseHeader,
+        kept: Option<&[u8]>,
+        ctx: &Context,
+    ) {
         let request = session.req_header();
         let (Some(identity), Some(routed)) = (&ctx.identity, &ctx.route) else { return };
         if !semantics::invalidation::is_unsafe(&request.method) {
@@ -120,10 +129,14 @@ impl Edge {
             &response.headers,
         );
         for uri in &changed {
-            let name = lookup::name(uri, identity, routed, ctx.snapshot.epoch);
+            let site = &routed.served.site;
+            let key = &site.rule(uri.path()).rule.caching.key;
+            let name = lookup::name(uri, identity, &site.id, key, ctx.snapshot.epoch);
             let key = cache::first_variant(&name);
             self.slices.forget(key.name);
-            self.cache.store.remove(&key);
+            if kept != Some(&*name) {
+                self.cache.store.remove(&key);
+            }
         }
     }
 

@@ -20,6 +20,7 @@ use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use semantics::cache_status::{CacheStatus, Forward, Outcome};
+use semantics::fields;
 use semantics::range::{Spec, Wanted};
 
 /// How often slices are begun anew for one request: because the origin's response has changed, or because it was not
@@ -86,7 +87,7 @@ impl Edge {
             let Some(facts) = slice.facts(first.head.status, head) else {
                 return self.without_slices(session, ctx, &plan, first).await;
             };
-            if !group.accepts(&facts, head, request) {
+            if !group.accepts(&facts, head, request, ctx.key()) {
                 self.slices.forget(plan.hash);
                 continue;
             }
@@ -132,7 +133,7 @@ impl Edge {
         let is_of_use = match group.as_ref().and_then(|group| Some((group, group.facts()?))) {
             Some((group, facts)) => {
                 let several = facts.complete_length > self.slices.bytes;
-                group.is_selected(&request.headers) && (is_part || several)
+                group.is_selected(&request.headers, ctx.key()) && (is_part || several)
             }
             None => is_part,
         };
@@ -281,7 +282,9 @@ async fn write_head(
     ended: bool,
 ) -> Result<()> {
     let changes = ctx.route.as_ref().map(|routed| &routed.rule.response_headers);
-    deliver::write(&mut head, &status, changes, true)?;
+    let forwards =
+        ctx.route.as_ref().is_some_and(|routed| routed.rule.caching.forwards_cdn_cache_control);
+    deliver::write(&mut head, &status, changes, fields::consumed(forwards))?;
     (ctx.handling, ctx.told) = (handling, Some(status));
     end::keep_date(session, &head);
     session.write_response_header(Box::new(head), ended).await

@@ -3,17 +3,16 @@
 use crate::context::Context;
 use crate::stage::lookup::Lookup;
 use crate::stage::reuse::{Kept, Outcome};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use pingora_cache::{CachePhase, NoCacheReason};
 use pingora_http::ResponseHeader;
 use route::Changes;
 use semantics::cache_status::{self, CacheStatus, Forward};
-use semantics::fields::CONSUMED_FIELDS;
 use semantics::reuse::Reuse;
 use std::time::SystemTime;
 
 /// Field of RFC 9211.
-pub(crate) const CACHE_STATUS: http::HeaderName = http::HeaderName::from_static("cache-status");
+pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// How the cache took part, as far as Pingora's state machine knows it.
 #[derive(Debug, Clone, Copy)]
@@ -124,7 +123,10 @@ pub(crate) fn decide(
                 Lookup::Bypass { detail, .. } => detail,
                 Lookup::Named(_) => None,
             };
-            (Handling::Bypass, CacheStatus { detail, ..forward(reason) })
+            // of a POST, the response may be stored all the same
+            let told =
+                CacheStatus { stored: stored.is_some(), ttl: stored, detail, ..forward(reason) };
+            (Handling::Bypass, told)
         }
         CachePhase::Disabled(disabled) => {
             let detail = Some(context.refused.unwrap_or_else(|| disabled_detail(disabled)));
@@ -178,12 +180,10 @@ pub(crate) fn write(
     header: &mut ResponseHeader,
     status: &CacheStatus<'_>,
     changes: Option<&Changes>,
-    consumed: bool,
+    consumed: &[HeaderName],
 ) -> pingora_error::Result<()> {
-    if consumed {
-        for name in &CONSUMED_FIELDS {
-            header.remove_header(name);
-        }
+    for name in consumed {
+        header.remove_header(name);
     }
     header.append_header(CACHE_STATUS, value_of(status))?;
     if let Some(changes) = changes {

@@ -119,12 +119,16 @@ pub(crate) fn forwards_left(method: &Method, fields: &HeaderMap) -> Option<u32> 
 /// Takes out fields that some origins read as if `_` were `-`.
 fn remove_lookalikes(head: &mut RequestHeader) {
     let names = head.headers.keys().filter(|name| {
-        name.as_str().contains('_') && UNTRUSTED.contains(&name.as_str().replace('_', "-").as_str())
+        name.as_str().contains('_') && is_untrusted(&name.as_str().replace('_', "-"))
     });
     let names: Vec<HeaderName> = names.cloned().collect();
     for name in &names {
         head.remove_header(name);
     }
+}
+
+fn is_untrusted(name: &str) -> bool {
+    UNTRUSTED.contains(&name) || name == route::COUNTRY.as_str() || name == route::DEVICE.as_str()
 }
 
 /// Whether a request asks for a WebSocket (RFC 6455 §4.1). Every other Upgrade is left out.
@@ -239,10 +243,15 @@ mod tests {
 
     #[test]
     fn lookalikes_of_untrusted_fields_are_taken_out() {
-        let head = rewritten("/", &[("x_forwarded_for", "6.6.6.6"), ("my_field", "stays")], None);
+        let head = rewritten(
+            "/",
+            &[("x_forwarded_for", "6.6.6.6"), ("longshore_device", "bot"), ("my_field", "stays")],
+            None,
+        );
         assert!(
             !head.headers.contains_key("x_forwarded_for") && head.headers.contains_key("my_field")
         );
+        assert!(!head.headers.contains_key("longshore_device"));
     }
 
     #[test]

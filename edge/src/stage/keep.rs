@@ -4,7 +4,6 @@ use crate::context::Context;
 use crate::stage::reuse::Kept;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora_http::{RequestHeader, ResponseHeader};
-use semantics::fields::CONSUMED_FIELDS;
 use semantics::storing::{Exchange, Keep, keep};
 use std::time::SystemTime;
 
@@ -41,7 +40,7 @@ pub(crate) fn decide(
     }
     let updated = validated.map(|(stored, update)| {
         let mut fields = stored.headers.clone();
-        semantics::update::freshen(&mut fields, update, &context.policy);
+        semantics::update::freshen(&mut fields, update, context.policy());
         (stored.status, fields)
     });
     let (status, fields) = match &updated {
@@ -66,13 +65,17 @@ pub(crate) fn decide(
         request_time: context.forward.request_time.unwrap_or(now),
         response_time: context.forward.response_time.unwrap_or(now),
     };
-    match keep(&exchange, &context.policy) {
+    match keep(&exchange, context.policy()) {
         Keep::Refuse(reason) => Err(reason.token()),
         Keep::Store(stored) => {
             let kept = Kept {
                 freshness: stored.freshness,
                 response_time: exchange.response_time,
                 applied: context.forward.applied,
+                forwards_cdn_cache_control: context
+                    .route
+                    .as_ref()
+                    .is_some_and(|routed| routed.rule.caching.forwards_cdn_cache_control),
             };
             let header =
                 head(status, fields, &stored.omit, exchange.response_time).ok_or("head")?;
@@ -107,11 +110,6 @@ fn head(
 fn withheld(fields: &HeaderMap, omit: &[HeaderName]) -> HeaderMap {
     let lines = fields.iter().filter(|(name, _)| **name == header::AGE || omit.contains(name));
     lines.map(|(name, value)| (name.clone(), value.clone())).collect()
-}
-
-/// Whether a stored head has fields that are for caches and not for clients.
-pub(crate) fn has_consumed_fields(fields: &HeaderMap) -> bool {
-    CONSUMED_FIELDS.iter().any(|name| fields.contains_key(name))
 }
 
 #[cfg(test)]

@@ -7,8 +7,6 @@ use ::route::Host;
 use api::id::SiteId;
 use http::{HeaderMap, Method, Uri, header};
 use semantics::cache_status::Forward;
-use semantics::policy::CachePolicy;
-use std::time::Duration;
 
 /// What the store has to do with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,11 +33,15 @@ pub(crate) fn decide(
     epoch: u64,
 ) -> Lookup {
     let bypass = |reason, detail| Lookup::Bypass { reason, detail };
-    if routed.rule.cache.enabled == Some(false) {
+    let caching = &routed.rule.caching;
+    if !caching.enabled {
         return bypass(Forward::Bypass, None);
     }
     if *method != Method::GET && *method != Method::HEAD {
         return bypass(Forward::Method, None);
+    }
+    if let Some(had) = caching.bypass.reason(uri.query(), fields) {
+        return bypass(Forward::Bypass, Some(had));
     }
     if forward::is_upgrade(method, fields) {
         return bypass(Forward::Bypass, Some("upgrade"));
@@ -48,7 +50,29 @@ pub(crate) fn decide(
     if has_body(fields) {
         return bypass(Forward::Bypass, Some("request-body"));
     }
-    Lookup::Named(name(uri, identity, routed, epoch))
+    Lookup::Named(name(uri, identity, &routed.served.site.id, &caching.key, epoch))
+}
+
+/// The path and query that the origin is asked for in a request that is looked up, where they aren't those it would be
+/// asked for otherwise: what doesn't count in the name is not sent, so that it can't change what is stored under it.
+pub(crate) fn target(uri: &Uri, routed: &Routed) -> Option<String> {
+    let query = routed.rule.caching.key.query(uri.query());
+    if query.as_deref() == uri.query() {
+        return None;
+    }
+    let rewritten = routed.rewritten.as_deref().and_then(|target| target.split('?').next());
+    let path = rewritten.unwrap_or_else(|| uri.path());
+    Some(query.map_or_else(|| path.to_owned(), |query| format!("{path}?{query}")))
+}
+
+/// Whether the response to a POST may be stored under the name of a GET: the origin was asked for what that GET would
+/// ask for.
+pub(crate) fn stores_post(uri: &Uri, fields: &HeaderMap, routed: &Routed) -> bool {
+    let caching = &routed.rule.caching;
+    caching.enabled
+        && caching.policy.store_post
+        && caching.bypass.reason(uri.query(), fields).is_none()
+        && caching.key.query(uri.query()).as_deref() == uri.query()
 }
 
 fn has_body(fields: &HeaderMap) -> bool {
@@ -56,13 +80,20 @@ fn has_body(fields: &HeaderMap) -> bool {
     length.is_some_and(|length| length != b"0") || fields.contains_key(header::TRANSFER_ENCODING)
 }
 
-/// The name of a response to GET.
-pub(crate) fn name(uri: &Uri, identity: &Identity, routed: &Routed, epoch: u64) -> Vec<u8> {
-    name_of(uri.path(), uri.query(), identity.scheme, &identity.host, &routed.served.site.id, epoch)
+/// The name of a response to GET. `key` is that of the rule for the path.
+pub(crate) fn name(
+    uri: &Uri,
+    identity: &Identity,
+    site: &SiteId,
+    key: &route::Key,
+    epoch: u64,
+) -> Vec<u8> {
+    let query = key.query(uri.query());
+    name_of(uri.path(), query.as_deref(), identity.scheme, &identity.host, site, epoch)
 }
 
-/// The name of a response to GET: everything it may depend on beside what `Vary` names, each part behind its length,
-/// so that no two names are the same bytes.
+/// The name of a response to GET: everything it may depend on beside what `Vary` and the rule's key name, each part
+/// behind its length, so that no two names are the same bytes. `query` is the part of it that counts.
 pub(crate) fn name_of(
     path: &str,
     query: Option<&str>,
@@ -92,25 +123,12 @@ pub(crate) fn name_of(
     name
 }
 
-/// The policy of a rule.
-pub(crate) fn policy(cache: &api::site::cache::Cache) -> CachePolicy {
-    let seconds = |seconds: Option<u32>| seconds.map(|seconds| Duration::from_secs(seconds.into()));
-    CachePolicy {
-        lifetime: seconds(cache.lifetime_seconds),
-        default_lifetime: seconds(cache.default_lifetime_seconds),
-        stale_while_revalidate: seconds(cache.stale_while_revalidate_seconds),
-        stale_if_error: seconds(cache.stale_if_error_seconds),
-        store_set_cookie: cache.store_set_cookie.unwrap_or(false),
-        honour_request_directives: cache.honour_request_directives.unwrap_or(true),
-        ..CachePolicy::default()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::stage::testing;
     use proptest::prelude::*;
+    use serde_json::{Value, json};
 
     fn check(method: &Method, fields: &[(&'static str, &'static str)], named: bool) {
         let routed = testing::routed();
@@ -134,23 +152,94 @@ mod tests {
     #[test]
     fn an_empty_query_is_another_name() {
         let (routed, identity) = (testing::routed(), testing::identity("a.example"));
-        let of = |uri: &str, epoch| name(&uri.parse().unwrap(), &identity, &routed, epoch);
+        let (site, key) = (&routed.served.site.id, &routed.rule.caching.key);
+        let of = |uri: &str, epoch| name(&uri.parse().unwrap(), &identity, site, key, epoch);
         assert_ne!(of("/a", 0), of("/a?", 0));
         assert_ne!(of("/a", 0), of("/a", 1));
         assert_eq!(of("/a?b", 0), of("/a?b", 0));
     }
 
+    #[test]
+    fn what_a_rule_bypasses_is_not_looked_up() {
+        let routed = testing::routed_by(&json!({"bypass": {"headers": ["x-p"], "query": ["p"]}}));
+        let check =
+            |method: Method, uri: &str, fields: &[(&'static str, &'static str)], expected| {
+                let (fields, uri) = (testing::fields(fields), uri.parse().unwrap());
+                let found = decide(&method, &uri, &fields, &testing::identity("a"), &routed, 0);
+                let Lookup::Bypass { reason, detail } = found else { panic!("{uri} {fields:?}") };
+                assert_eq!((reason, detail), expected, "{uri} {fields:?}");
+            };
+        check(Method::GET, "/?p=1", &[], (Forward::Bypass, Some("query")));
+        check(Method::HEAD, "/", &[("x-p", "")], (Forward::Bypass, Some("header")));
+        check(Method::POST, "/?p", &[], (Forward::Method, None));
+    }
+
+    #[test]
+    fn the_origin_is_asked_for_what_the_name_says() {
+        let check = |key: Value, uri: &str, rewritten: Option<&str>, expected: Option<&str>| {
+            let mut routed = testing::routed_by(&json!({ "key": key }));
+            routed.rewritten = rewritten.map(str::to_owned);
+            let target = target(&uri.parse().unwrap(), &routed);
+            assert_eq!(target.as_deref(), expected, "{uri}");
+        };
+        check(json!({}), "/a?b=1", None, None);
+        check(json!({"query": "none"}), "/a", None, None);
+        check(json!({"query": "none"}), "/a?", None, Some("/a"));
+        check(json!({"query": "none"}), "/a?b=1", Some("/x/a?b=1"), Some("/x/a"));
+        check(
+            json!({"query": {"deny": ["b"]}}),
+            "/a?b=1&c=2?",
+            Some("/x?b=1&c=2?"),
+            Some("/x?c=2?"),
+        );
+        check(json!({"sort_query": true}), "/a?b&a", None, Some("/a?a&b"));
+        check(json!({"sort_query": true}), "/a?a&b", Some("/x?a&b"), None);
+        check(json!({"query": "none"}), "http://a.example?b", None, Some("/"));
+    }
+
+    #[test]
+    fn a_post_is_stored_only_where_the_origin_was_asked_for_what_the_name_says() {
+        let check = |uri: &str, fields: &[(&'static str, &'static str)], expected| {
+            let routed =
+                testing::routed_by(&json!({"store_post": true, "key": {"query": {"deny": ["u"]}},
+                "bypass": {"cookies": ["s"]}}));
+            let stores = stores_post(&uri.parse().unwrap(), &testing::fields(fields), &routed);
+            assert_eq!(stores, expected, "{uri} {fields:?}");
+        };
+        check("/a?b", &[], true);
+        check("/a?b&u=1", &[], false);
+        check("/a", &[("cookie", "s=1")], false);
+        assert!(!stores_post(&"/a".parse().unwrap(), &testing::fields(&[]), &testing::routed()));
+    }
+
     proptest! {
+        /// Two requests get one name exactly if what counts of their targets is the same.
+        #[test]
+        fn names_are_the_same_exactly_if_what_is_keyed_is(one in "[ab=&]{0,6}", other in "[ab=&]{0,6}") {
+            let routed = testing::routed_by(&json!({"key": {"query": {"deny": ["b"]}}}));
+            let (site, key) = (&routed.served.site.id, &routed.rule.caching.key);
+            let of = |query: &str| {
+                let uri = format!("/x?{query}").parse().unwrap();
+                name(&uri, &testing::identity("a.example"), site, key, 0)
+            };
+            let keyed = |query: &str| -> Vec<String> {
+                let kept = query.split('&').filter(|parameter| parameter.split('=').next() != Some("b"));
+                kept.map(str::to_owned).collect()
+            };
+            prop_assert_eq!(of(&one) == of(&other), keyed(&one) == keyed(&other));
+        }
+
         #[test]
         fn different_targets_have_different_names(
             one in "/[a-c/]{0,4}(\\?[a-c]{0,3})?", other in "/[a-c/]{0,4}(\\?[a-c]{0,3})?",
             one_host in "[a-b.]{1,3}x", other_host in "[a-b.]{1,3}x",
         ) {
             let routed = testing::routed();
+            let (site, key) = (&routed.served.site.id, &routed.rule.caching.key);
             let of = |uri: &str, host: &str| {
                 let host = Host::parse(host, 80).ok()?;
                 let identity = Identity { host, ..testing::identity("a") };
-                Some((name(&uri.parse().ok()?, &identity, &routed, 0), identity.host.authority().to_owned()))
+                Some((name(&uri.parse().ok()?, &identity, site, key, 0), identity.host.authority().to_owned()))
             };
             if let (Some((first, first_host)), Some((second, second_host))) = (of(&one, &one_host), of(&other, &other_host)) {
                 prop_assert_eq!(first == second, one == other && first_host == second_host);

@@ -16,6 +16,8 @@ pub(crate) struct Kept {
     pub(crate) response_time: SystemTime,
     /// The sequence number its edge had applied when its fetch began.
     pub(crate) applied: u64,
+    /// Whether its clients get `CDN-Cache-Control`, as the rule said when it was stored.
+    pub(crate) forwards_cdn_cache_control: bool,
 }
 
 impl Kept {
@@ -92,7 +94,12 @@ mod tests {
         let Keep::Store(stored) = keep(&exchange, &CachePolicy::default()) else {
             panic!("{cache_control}")
         };
-        Kept { freshness: stored.freshness, response_time: STORED_AT, applied }
+        Kept {
+            freshness: stored.freshness,
+            response_time: STORED_AT,
+            applied,
+            forwards_cdn_cache_control: false,
+        }
     }
 
     #[test]

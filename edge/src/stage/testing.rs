@@ -9,8 +9,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 pub(crate) fn routed() -> Routed {
+    routed_by(&serde_json::json!({}))
+}
+
+/// By the rule of a site with this caching.
+pub(crate) fn routed_by(cache: &serde_json::Value) -> Routed {
     let document = serde_json::json!({
         "name": "a", "hosts": ["a.example"], "origins": [{"name": "main", "url": "http://127.0.0.1:9"}],
+        "cache": cache,
     });
     let id = SiteId::from_ulid("01J9Z3K8Q4W5E6R7T8Y9V0B1N2").unwrap();
     let site = route::Site::resolve(id, &document).unwrap();

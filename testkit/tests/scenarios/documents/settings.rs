@@ -124,7 +124,12 @@ fn full_site() -> Value {
             "response_headers": { "set": { "A": "b" }, "remove": ["C"] } }],
         "cache": { "enabled": true, "lifetime_seconds": 1, "default_lifetime_seconds": 1,
             "stale_while_revalidate_seconds": 1, "stale_if_error_seconds": 1,
-            "store_set_cookie": true, "honour_request_directives": true },
+            "status_lifetimes_seconds": { "404": 1 }, "heuristic": true, "store_set_cookie": true,
+            "store_post": true, "honour_request_directives": true, "surrogate_control": true,
+            "forward_cdn_cache_control": true,
+            "bypass": { "headers": ["A"], "cookies": ["a"], "query": ["a"] },
+            "key": { "query": "all", "sort_query": true, "headers": ["A"], "cookies": ["a"],
+                "country": true, "device": true } },
     }))
     .unwrap();
     site.rules[0].redirect = Some(Redirect { to: "/".to_owned(), ..Redirect::default() });
@@ -135,8 +140,9 @@ fn full_site() -> Value {
 /// The paths of all leaves. The own path of a map, of a plain list and of what is empty is a leaf.
 fn leaves(path: &str, value: &Value, found: &mut BTreeMap<String, Value>) {
     let of_objects = |items: &[Value]| items.first().is_some_and(Value::is_object);
+    let is_map = path.ends_with(".set") || path.ends_with(".status_lifetimes_seconds");
     match value {
-        Value::Object(members) if !members.is_empty() && !path.ends_with(".set") => {
+        Value::Object(members) if !members.is_empty() && !is_map => {
             for (member, value) in members {
                 let dot = if path.is_empty() { "" } else { "." };
                 leaves(&format!("{path}{dot}{member}"), value, found);
@@ -184,9 +190,16 @@ fn every_field_of_a_site_is_described_with_its_default() {
 fn cache_default(key: &str) -> String {
     let openapi = std::fs::read_to_string(markdown::root().join("control/openapi.json")).unwrap();
     let openapi: Value = serde_json::from_str(&openapi).unwrap();
-    let properties = &openapi["components"]["schemas"]["Cache"]["properties"];
-    let description = &properties[key.trim_start_matches("cache.")]["description"];
-    let text = description.as_str().unwrap_or_else(|| panic!("{key} in {properties}"));
+    let (schema, name) = match key.split('.').collect::<Vec<_>>()[..] {
+        [_, "bypass", name] => ("CacheBypass", name),
+        [_, "key", name] => ("CacheKey", name),
+        [_, name] => ("Cache", name),
+        _ => panic!("{key} is no caching field"),
+    };
+    let property = &openapi["components"]["schemas"][schema]["properties"][name];
+    let described = [&property["description"], &property["oneOf"][1]["description"]];
+    let text = described.iter().find_map(|description| description.as_str());
+    let text = text.unwrap_or_else(|| panic!("{key} in {property}"));
     let default = text.rsplit_once("Default: ").unwrap().1.trim_end_matches('.').replace('\n', " ");
     let literal = default == "true" || default == "false" || default.parse::<u64>().is_ok();
     if literal { format!("`{default}`") } else { default }
@@ -197,11 +210,14 @@ fn cache_default(key: &str) -> String {
 fn limits_of_a_site_are_the_ones_enforced() {
     let mut described = described(|key| key.ends_with("_seconds") && !is_edge_key(key));
     described.retain(|key, _| key.starts_with("origins[]") || key.starts_with("cache."));
-    assert_eq!(described.len(), 8);
+    assert_eq!(described.len(), 9);
     for (key, own) in described {
         let mut site = full_site();
         site["rules"][0].as_object_mut().unwrap().remove("rewrite");
-        let pointer = format!("/{}", key.replace("[]", "/0").replace('.', "/"));
+        let mut pointer = format!("/{}", key.replace("[]", "/0").replace('.', "/"));
+        if key == "cache.status_lifetimes_seconds" {
+            pointer.push_str("/404");
+        }
         *site.pointer_mut(&pointer).unwrap() = json!(u32::MAX);
         let problems = problems_of_site(site);
         let expected = format!("must be {} seconds", own.range);
