@@ -1,13 +1,18 @@
 //! What operators and their tools ask of this edge: metrics and health. On an address of its own, not the clients'.
 
 use crate::cache::Cache;
+use crate::explain::Known;
 use crate::snapshot::Current;
 use crate::telemetry::Telemetry;
-use axum::Router;
+use crate::{clock, explain};
+use api::explain::ExplainRequest;
+use api::problem::ProblemDetails;
 use axum::extract::State;
+use axum::extract::rejection::JsonRejection;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use axum::{Json, Router};
 use std::sync::Arc;
 
 /// What the answers are made from.
@@ -18,12 +23,13 @@ pub(crate) struct Admin {
     pub(crate) cache: &'static Cache,
 }
 
-/// `/metrics`, `/healthz` and `/readyz`.
+/// `/metrics`, `/healthz`, `/readyz` and `/explain`.
 pub(crate) fn router(admin: Admin) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
+        .route("/explain", post(explained))
         .with_state(admin)
 }
 
@@ -32,6 +38,34 @@ async fn metrics(State(admin): State<Admin>) -> Response {
     match admin.telemetry.metrics.text(store.statistics(), store.limits().capacity_bytes) {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn explained(
+    State(admin): State<Admin>,
+    request: Result<Json<ExplainRequest>, JsonRejection>,
+) -> Response {
+    let explained = request.map_err(|rejection| {
+        ProblemDetails::new(rejection.status().as_u16(), "The body is not a request to explain.")
+            .detail(rejection.body_text())
+    });
+    let explained = explained.and_then(|Json(request)| {
+        let snapshot = admin.current.load();
+        let known = Known {
+            snapshot: &snapshot,
+            cache: admin.cache,
+            telemetry: &admin.telemetry,
+            now: clock::now(),
+        };
+        explain::explain(&request, &known)
+    });
+    match explained {
+        Ok(explanation) => Json(explanation).into_response(),
+        Err(problem) => {
+            let status = StatusCode::from_u16(problem.status);
+            let head = [(header::CONTENT_TYPE, api::problem::MEDIA_TYPE)];
+            (status.unwrap_or(StatusCode::BAD_REQUEST), head, Json(problem)).into_response()
+        }
     }
 }
 

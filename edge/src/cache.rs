@@ -202,9 +202,8 @@ pub(crate) fn new_head(
     Head::of(&meta)
 }
 
-/// Pingora's key for a name.
-pub(crate) fn cache_key(name: Vec<u8>) -> CacheKey {
-    let hash = hash(&name);
+/// Pingora's key for a name and its hash.
+pub(crate) fn cache_key(name: Vec<u8>, hash: [u8; 16]) -> CacheKey {
     let mut key = CacheKey::new(name, String::new());
     key.set_primary_bin_override(hash);
     key

@@ -34,6 +34,8 @@ pub(crate) struct Context {
     pub(crate) route: Option<Routed>,
     /// `lookup`
     pub(crate) lookup: Lookup,
+    /// That of the name looked up.
+    pub(crate) hash: Option<[u8; 16]>,
     pub(crate) asked: RequestDirectives,
     /// `reuse`
     pub(crate) outcome: Outcome,
@@ -107,6 +109,7 @@ impl Context {
             identity: None,
             route: None,
             lookup: Lookup::default(),
+            hash: None,
             asked: RequestDirectives::default(),
             outcome: Outcome::default(),
             slice: None,

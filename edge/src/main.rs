@@ -6,6 +6,7 @@ mod cache;
 mod clock;
 mod config;
 mod context;
+mod explain;
 mod feed;
 mod listen;
 mod origin;

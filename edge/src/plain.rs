@@ -113,13 +113,14 @@ impl PlainHits {
         let (query, site) = (caching.key.query(query), &served.site.id);
         let query = query.as_deref();
         let name = lookup::name_of(path, query, Scheme::Http, &host, site, snapshot.epoch);
-        let found = self.cache.store.find(&cache::first_variant(&name), &name)?;
+        let key = cache::first_variant(&name);
+        let found = self.cache.store.find(&key, &name)?;
         let body = found.reader.whole()?;
         if !is_usable(&found.head, served, now) || !is_selected(&found.head, request) {
             return None;
         }
         let (head, cache_status) =
-            write_head(&found.head, body.len() as u64, found.head.kept().resident(now));
+            write_head(&found.head, body.len() as u64, found.head.kept().resident(now), &key.name);
         let (served, status) = (Arc::clone(served), found.head.status());
         Some(Answer { host, served, head, cache_status, status, body })
     }
@@ -152,7 +153,12 @@ fn is_selected(head: &Head, request: &[u8]) -> bool {
 }
 
 /// The head of a hit, and where in it the value of Cache-Status is.
-fn write_head(head: &Head, length: u64, resident: Duration) -> (Vec<u8>, std::ops::Range<usize>) {
+fn write_head(
+    head: &Head,
+    length: u64,
+    resident: Duration,
+    hash: &[u8; 16],
+) -> (Vec<u8>, std::ops::Range<usize>) {
     let freshness = head.kept().freshness;
     let mut out = Vec::with_capacity(1_024);
     head.write_to(&mut out, length);
@@ -163,7 +169,9 @@ fn write_head(head: &Head, length: u64, resident: Duration) -> (Vec<u8>, std::op
     out.extend_from_slice(b": ");
     let start = out.len();
     let ttl = Some(freshness.ttl(resident));
-    CacheStatus { ttl, ..cache_status::Outcome::Hit.into() }.append_to(&mut out);
+    let key = deliver::key_of(hash);
+    let key = Some(key.as_str());
+    CacheStatus { ttl, key, ..cache_status::Outcome::Hit.into() }.append_to(&mut out);
     let value = start..out.len();
     out.extend_from_slice(b"\r\n\r\n");
     (out, value)

@@ -1,6 +1,6 @@
 //! The table of contents of a request: each of Pingora's hooks calls one stage and does what it decided.
 
-mod begin;
+pub(crate) mod begin;
 mod end;
 mod fetch;
 pub(crate) mod interim;
@@ -120,12 +120,10 @@ impl ProxyHttp for Edge {
     }
 
     fn cache_key_callback(&self, _: &Session, ctx: &mut Context) -> Result<CacheKey> {
-        match &mut ctx.lookup {
+        match (&mut ctx.lookup, ctx.hash) {
             // the key holds the name from here on
-            Lookup::Named(name) => Ok(cache::cache_key(std::mem::take(name))),
-            Lookup::Bypass { .. } => {
-                Error::e_explain(ErrorType::InternalError, "a lookup without a name")
-            }
+            (Lookup::Named(name), Some(hash)) => Ok(cache::cache_key(std::mem::take(name), hash)),
+            _ => Error::e_explain(ErrorType::InternalError, "a lookup without a name"),
         }
     }
 
@@ -367,7 +365,7 @@ impl ProxyHttp for Edge {
             return Ok(());
         }
         let changes = ctx.route.as_ref().map(|routed| &routed.rule.response_headers);
-        deliver::write(response, &status, changes, ctx.consumed)?;
+        deliver::write(response, &status, ctx.hash.as_ref(), changes, ctx.consumed)?;
         (ctx.handling, ctx.told) = (handling, Some(status));
         end::keep_date(session, response);
         end::unchunk_for_http_10(session, response);

@@ -14,6 +14,8 @@ mod connections;
 mod documents;
 #[path = "scenarios/expectation.rs"]
 mod expectation;
+#[path = "scenarios/explain.rs"]
+mod explain;
 #[path = "scenarios/failure.rs"]
 mod failure;
 #[path = "scenarios/forwarding.rs"]

@@ -30,6 +30,12 @@ pub enum PathPatternError {
     Character,
 }
 
+impl std::fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.pieces.join("*"))
+    }
+}
+
 impl PathPattern {
     /// Reads a pattern such as `/assets/*` or `/*/feed.xml`.
     ///

@@ -152,6 +152,14 @@ impl Site {
             None => RuleMatch { rule: Arc::clone(&self.otherwise), captures: Vec::new() },
         }
     }
+
+    /// The path of the rule for `path`; none where no rule is for it.
+    #[must_use]
+    pub fn pattern(&self, path: &str) -> Option<&PathPattern> {
+        let mut captures = Vec::new();
+        let found = self.rules.iter().find(|(pattern, _)| pattern.matches(path, &mut captures));
+        found.map(|(pattern, _)| pattern)
+    }
 }
 
 fn problems_of(site: &api::site::Site) -> Vec<FieldProblem> {

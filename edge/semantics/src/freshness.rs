@@ -10,6 +10,7 @@ mod lifetime;
 use std::time::Duration;
 
 pub(crate) use self::age::initial_age;
+pub use self::lifetime::{Basis, basis};
 pub(crate) use self::lifetime::{is_explicit, is_heuristically_cacheable, lifetime};
 use crate::directives::ResponseDirectives;
 use crate::policy::{CachePolicy, whole_seconds};

@@ -1,12 +1,14 @@
 //! The beginning of a request: who asks for what, where that goes, and under which name it is looked up.
 
 use super::Edge;
+use crate::cache;
 use crate::context::{Context, Routed};
 use crate::stage::fail::Failure;
 use crate::stage::lookup::Lookup;
 use crate::stage::{identify, lookup, route};
+use crate::telemetry::Telemetry;
 use ::route::{COUNTRY, DEVICE, Device, Key};
-use pingora_http::RequestHeader;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use pingora_proxy::Session;
 use semantics::directives::RequestDirectives;
 use std::net::IpAddr;
@@ -42,7 +44,16 @@ impl Edge {
 
     pub(super) fn look_up(&self, session: &mut Session, ctx: &mut Context, mut routed: Routed) {
         let caching = &routed.rule.caching;
-        self.describe_client(session.req_header_mut(), ctx.client, &caching.key);
+        let client =
+            client_fields(&session.req_header().headers, ctx.client, &caching.key, &self.telemetry);
+        for (name, value) in client {
+            let head = session.req_header_mut();
+            head.remove_header(&name);
+            if let Some(value) = value {
+                // every code and class can be a value
+                head.insert_header(name, value).ok();
+            }
+        }
         let request = session.req_header();
         ctx.asked = RequestDirectives::read(&request.headers, &caching.policy);
         ctx.consumed = semantics::fields::consumed(caching.forwards_cdn_cache_control);
@@ -60,27 +71,28 @@ impl Edge {
                 request.slice.append_to(name);
             }
         }
-        if let Lookup::Named(_) = ctx.lookup
-            && let Some(target) = lookup::target(&request.uri, &routed)
-        {
-            routed.rewritten = Some(target);
+        if let Lookup::Named(name) = &ctx.lookup {
+            ctx.hash = Some(cache::hash(name));
+            if let Some(target) = lookup::target(&request.uri, &routed) {
+                routed.rewritten = Some(target);
+            }
         }
         ctx.route = Some(routed);
     }
+}
 
-    /// Writes into the request what the rule's key wants to know of the client. What a client says there itself never
-    /// counts.
-    fn describe_client(&self, head: &mut RequestHeader, client: Option<IpAddr>, key: &Key) {
-        head.remove_header(&COUNTRY);
-        head.remove_header(&DEVICE);
-        if key.country {
-            let country = client.and_then(|client| self.telemetry.country(client));
-            let country = country.as_deref().unwrap_or(UNKNOWN_COUNTRY);
-            // a code is letters and digits, which every field can hold
-            head.insert_header(COUNTRY, country).ok();
-        }
-        if key.device {
-            head.insert_header(DEVICE, Device::of(&head.headers).as_str()).ok();
-        }
-    }
+/// What the rule's key wants to know of the client: a value for each field that tells it, none for one to be removed.
+/// What a client says there itself never counts.
+pub(crate) fn client_fields(
+    request: &HeaderMap,
+    client: Option<IpAddr>,
+    key: &Key,
+    telemetry: &Telemetry,
+) -> [(HeaderName, Option<HeaderValue>); 2] {
+    let country = || {
+        let country = client.and_then(|client| telemetry.country(client));
+        HeaderValue::from_str(country.as_deref().unwrap_or(UNKNOWN_COUNTRY)).ok()
+    };
+    let device = || HeaderValue::from_static(Device::of(request).as_str());
+    [(COUNTRY, if key.country { country() } else { None }), (DEVICE, key.device.then(device))]
 }

@@ -9,6 +9,7 @@ use crate::stage::fail::Failure;
 use http::{Version, header};
 use pingora_http::ResponseHeader;
 use pingora_proxy::{FailToProxy, Session};
+use semantics::cache_status::CacheStatus;
 use semantics::preconditions::Representation;
 
 /// How the cache has taken part so far.
@@ -56,6 +57,8 @@ pub(super) async fn fail(
     if answers {
         let told = deliver::failed(part(session, ctx), ctx, token);
         ctx.told = Some(told);
+        let key = ctx.hash.as_ref().map(deliver::key_of);
+        let told = CacheStatus { key: key.as_deref(), ..told };
         // the client may have left meanwhile: there is nobody to tell
         answer::failure(session, failure, &told).await.ok();
     }

@@ -20,7 +20,6 @@ use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
 use semantics::cache_status::{CacheStatus, Forward, Outcome};
-use semantics::fields;
 use semantics::range::{Spec, Wanted};
 
 /// How often slices are begun anew for one request: because the origin's response has changed, or because it was not
@@ -124,7 +123,7 @@ impl Edge {
             return None;
         }
         let asked = slice::asked(&request.method, &request.headers)?;
-        let hash = cache::hash(name);
+        let hash = ctx.hash?;
         if self.slices.declines(hash) {
             return None;
         }
@@ -142,12 +141,12 @@ impl Edge {
         let found = self.cache.store.find(&cache::first_variant(name), name);
         let is_there = found.is_some_and(|found| found.length.is_some() || is_begun);
         let plan = Plan { asked, name: name.clone(), hash };
-        (is_of_use && !is_there && !self.is_remembered_uncacheable(&plan.name)).then_some(plan)
+        (is_of_use && !is_there && !self.is_remembered_uncacheable(&plan)).then_some(plan)
     }
 
     /// Whether responses of this name were uncacheable of late.
-    fn is_remembered_uncacheable(&self, name: &[u8]) -> bool {
-        !self.predictor.cacheable_prediction(&cache::cache_key(name.to_vec()))
+    fn is_remembered_uncacheable(&self, plan: &Plan) -> bool {
+        !self.predictor.cacheable_prediction(&cache::cache_key(plan.name.clone(), plan.hash))
     }
 
     fn first_slice(&self, plan: &Plan, group: &Group) -> Slice {
@@ -198,8 +197,10 @@ impl Edge {
         let status = told_status(first.told, self.has_rest(&delivery));
         if status.1.outcome != Outcome::Hit && !status.1.stored {
             // from the next time on, the origin is asked for what its client wants, and no more
-            self.predictor
-                .mark_uncacheable(&cache::cache_key(delivery.plan.name.clone()), UNSTORED);
+            self.predictor.mark_uncacheable(
+                &cache::cache_key(delivery.plan.name.clone(), delivery.plan.hash),
+                UNSTORED,
+            );
             self.slices.decline(delivery.plan.hash);
         }
         write_head(session, ctx, head, status, false).await?;
@@ -282,9 +283,7 @@ async fn write_head(
     ended: bool,
 ) -> Result<()> {
     let changes = ctx.route.as_ref().map(|routed| &routed.rule.response_headers);
-    let forwards =
-        ctx.route.as_ref().is_some_and(|routed| routed.rule.caching.forwards_cdn_cache_control);
-    deliver::write(&mut head, &status, changes, fields::consumed(forwards))?;
+    deliver::write(&mut head, &status, ctx.hash.as_ref(), changes, ctx.consumed)?;
     (ctx.handling, ctx.told) = (handling, Some(status));
     end::keep_date(session, &head);
     session.write_response_header(Box::new(head), ended).await

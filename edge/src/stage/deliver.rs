@@ -175,17 +175,20 @@ const fn disabled_detail(reason: NoCacheReason) -> &'static str {
 }
 
 /// Takes out what is for caches, adds Cache-Status after those of caches nearer the origin, and applies the rule's
-/// changes.
+/// changes. `hash` is that of the name that was looked up.
 pub(crate) fn write(
     header: &mut ResponseHeader,
     status: &CacheStatus<'_>,
+    hash: Option<&[u8; 16]>,
     changes: Option<&Changes>,
     consumed: &[HeaderName],
 ) -> pingora_error::Result<()> {
     for name in consumed {
         header.remove_header(name);
     }
-    header.append_header(CACHE_STATUS, value_of(status))?;
+    let key = hash.map(key_of);
+    let status = CacheStatus { key: key.as_deref(), ..*status };
+    header.append_header(CACHE_STATUS, value_of(&status))?;
     if let Some(changes) = changes {
         for name in &changes.remove {
             header.remove_header(name);
@@ -209,6 +212,17 @@ pub(crate) fn add_withheld(
         header.append_header(name, value)?;
     }
     Ok(())
+}
+
+/// The `key` of Cache-Status: the beginning of a name's hash.
+pub(crate) fn key_of(hash: &[u8; 16]) -> String {
+    let mut key = String::with_capacity(16);
+    for byte in hash.iter().take(8) {
+        for digit in [byte >> 4, byte & 15] {
+            key.push(char::from_digit(digit.into(), 16).unwrap_or('?'));
+        }
+    }
+    key
 }
 
 /// The field's value.

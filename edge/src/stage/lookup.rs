@@ -123,6 +123,19 @@ pub(crate) fn name_of(
     name
 }
 
+/// The parts of a name, for people.
+pub(crate) fn parts(name: &[u8]) -> Vec<String> {
+    let mut rest = name.get(size_of::<u64>()..).unwrap_or_default();
+    let mut parts = Vec::new();
+    while let Some((length, after)) = rest.split_first_chunk() {
+        let length = usize::try_from(u32::from_le_bytes(*length)).unwrap_or(usize::MAX);
+        let Some((part, after)) = after.split_at_checked(length) else { break };
+        parts.push(String::from_utf8_lossy(part).into_owned());
+        rest = after;
+    }
+    parts
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

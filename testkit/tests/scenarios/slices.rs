@@ -45,7 +45,7 @@ async fn a_range_fetches_its_slices_and_no_more() {
     assert!(again.field("cache-status").unwrap().starts_with("longshore; hit; ttl="));
     let partly = range(&scene, "/a", &format!("bytes={}-{}", 4 * MIB - 2, 4 * MIB + 1)).await;
     assert_eq!(partly.body, content(10 * MIB)[4 * MIB - 2..4 * MIB + 2]);
-    assert_eq!(partly.field("cache-status"), Some("longshore; fwd=partial; stored"));
+    assert!(partly.cache_status().starts_with("longshore; fwd=partial; stored; key="));
     assert_eq!(asked(&scene).len(), 3);
 }
 

@@ -42,6 +42,11 @@ impl ResponseDirectives {
         read
     }
 
+    /// The field that was read.
+    pub(crate) fn field(&self) -> HeaderName {
+        self.source.field()
+    }
+
     /// Whether a targeted field spoke, so that `Cache-Control` and `Expires` are not for us.
     pub(crate) fn targeted(&self) -> bool {
         self.source != Source::CacheControl

@@ -56,7 +56,7 @@ impl Source {
         }
     }
 
-    fn field(self) -> HeaderName {
+    pub(crate) fn field(self) -> HeaderName {
         match self {
             Self::CacheControl => CACHE_CONTROL,
             Self::Longshore => LONGSHORE_CDN_CACHE_CONTROL,

@@ -8,7 +8,7 @@
 use std::time::SystemTime;
 
 use http::StatusCode;
-use http::header::{DATE, EXPIRES, HeaderMap, LAST_MODIFIED};
+use http::header::{DATE, EXPIRES, HeaderMap, HeaderName, LAST_MODIFIED};
 
 use crate::date;
 use crate::directives::ResponseDirectives;
@@ -16,6 +16,38 @@ use crate::policy::{CachePolicy, whole_seconds};
 
 /// No heuristic lifetime is longer: a day, after which §4.2.2 once asked for a warning.
 const HEURISTIC_MAX_SECONDS: u32 = 24 * 60 * 60;
+
+/// What gives a response its lifetime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// The policy's `lifetime`, whatever the response says.
+    Policy,
+    /// `s-maxage`.
+    SMaxage,
+    /// `max-age`.
+    MaxAge,
+    /// `Expires` less `Date`.
+    Expires,
+    /// The policy's `status_lifetimes`.
+    PolicyForStatus,
+    /// The policy's `default_lifetime`.
+    PolicyDefault,
+    /// A tenth of the time since `Last-Modified`.
+    Heuristic,
+}
+
+/// What gives a response its lifetime, and the field that its directives are read from. `None` for one
+/// that has no lifetime.
+pub fn basis(
+    status: StatusCode,
+    response: &HeaderMap,
+    policy: &CachePolicy,
+    response_time: SystemTime,
+) -> (Option<Basis>, HeaderName) {
+    let directives = ResponseDirectives::read(response, policy);
+    let chosen = chosen(status, response, &directives, policy, response_time);
+    (chosen.map(|(basis, _)| basis), directives.field())
+}
 
 /// The lifetime in seconds; `None` when neither the response nor the policy gives one.
 pub(crate) fn lifetime(
@@ -25,17 +57,29 @@ pub(crate) fn lifetime(
     policy: &CachePolicy,
     response_time: SystemTime,
 ) -> Option<u32> {
+    chosen(status, response, directives, policy, response_time).map(|(_, seconds)| seconds)
+}
+
+fn chosen(
+    status: StatusCode,
+    response: &HeaderMap,
+    directives: &ResponseDirectives,
+    policy: &CachePolicy,
+    response_time: SystemTime,
+) -> Option<(Basis, u32)> {
     let explicit = explicit_lifetime(response, directives, response_time);
     let cacheable = directives.public || is_heuristically_cacheable(status);
     let error = status.is_client_error() || status.is_server_error() || status.as_u16() > 599;
     let overriding = policy.lifetime.filter(|_| !error && (cacheable || explicit.is_some()));
-    let by_status = policy.status_lifetimes.of(status);
-    let default = by_status.or_else(|| policy.default_lifetime.filter(|_| !error && cacheable));
+    let for_status = policy.status_lifetimes.of(status);
+    let default = policy.default_lifetime.filter(|_| !error && cacheable);
+    let ours = |basis| move |lifetime| (basis, whole_seconds(lifetime));
     let heuristic = || heuristic_lifetime(response, response_time);
     overriding
-        .map(whole_seconds)
+        .map(ours(Basis::Policy))
         .or(explicit)
-        .or_else(|| default.map(whole_seconds))
+        .or_else(|| for_status.map(ours(Basis::PolicyForStatus)))
+        .or_else(|| default.map(ours(Basis::PolicyDefault)))
         .or_else(|| if cacheable && policy.heuristic { heuristic() } else { None })
 }
 
@@ -54,10 +98,14 @@ fn explicit_lifetime(
     response: &HeaderMap,
     directives: &ResponseDirectives,
     response_time: SystemTime,
-) -> Option<u32> {
-    let expires =
-        || is_explicit(response, directives).then(|| expires_lifetime(response, response_time));
-    directives.s_maxage.or(directives.max_age).or_else(expires)
+) -> Option<(Basis, u32)> {
+    let s_maxage = directives.s_maxage.map(|seconds| (Basis::SMaxage, seconds));
+    let max_age = || directives.max_age.map(|seconds| (Basis::MaxAge, seconds));
+    let expires = || {
+        is_explicit(response, directives)
+            .then(|| (Basis::Expires, expires_lifetime(response, response_time)))
+    };
+    s_maxage.or_else(max_age).or_else(expires)
 }
 
 /// `Expires` − `Date`. Zero when any `Expires` line is no date or not after `Date` (§5.3); the least of
@@ -73,10 +121,10 @@ fn expires_lifetime(response: &HeaderMap, response_time: SystemTime) -> u32 {
         .unwrap_or(0)
 }
 
-fn heuristic_lifetime(response: &HeaderMap, response_time: SystemTime) -> Option<u32> {
+fn heuristic_lifetime(response: &HeaderMap, response_time: SystemTime) -> Option<(Basis, u32)> {
     let modified = date::parse(response.get(LAST_MODIFIED)?.as_bytes(), response_time)?;
     let unchanged = date_of(response, response_time).duration_since(modified).ok()?;
-    Some((whole_seconds(unchanged) / 10).min(HEURISTIC_MAX_SECONDS))
+    Some((Basis::Heuristic, (whole_seconds(unchanged) / 10).min(HEURISTIC_MAX_SECONDS)))
 }
 
 fn date_of(response: &HeaderMap, response_time: SystemTime) -> SystemTime {
@@ -102,6 +150,36 @@ mod tests {
 
     fn check(lines: &[&str], expected: Option<u32>) {
         check_with(&CachePolicy::default(), 200, lines, expected);
+    }
+
+    #[test]
+    fn the_basis_is_what_the_lifetime_comes_from() {
+        let policy = CachePolicy {
+            default_lifetime: Some(Duration::from_secs(9)),
+            ..CachePolicy::default()
+        };
+        let check = |policy: &CachePolicy, lines: &[&str], expected, field: &str| {
+            let (found, from) = basis(StatusCode::OK, &head(lines), policy, now());
+            assert_eq!((found, from.as_str()), (expected, field), "{lines:?}");
+        };
+        let modified = format!("last-modified: {}", date(-1000));
+        let standard = &CachePolicy::default();
+        check(
+            standard,
+            &["cache-control: max-age=1, s-maxage=2"],
+            Some(Basis::SMaxage),
+            "cache-control",
+        );
+        check(
+            standard,
+            &["cdn-cache-control: max-age=1"],
+            Some(Basis::MaxAge),
+            "cdn-cache-control",
+        );
+        check(standard, &["expires: 0"], Some(Basis::Expires), "cache-control");
+        check(standard, &[&modified], Some(Basis::Heuristic), "cache-control");
+        check(&policy, &[&modified], Some(Basis::PolicyDefault), "cache-control");
+        check(standard, &[], None, "cache-control");
     }
 
     #[test]

@@ -1,0 +1,108 @@
+//! The request to be explained, as the stages want it.
+
+use crate::proxy::begin::client_fields;
+use crate::stage::identify::{Identity, Scheme};
+use crate::telemetry::Telemetry;
+use ::route::{Host, Key};
+use api::explain::{ExplainRequest, FIELDS_MAX};
+use api::problem::{FieldProblem, ProblemDetails};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// A request that nobody made.
+pub(super) struct Asked {
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    pub(super) fields: HeaderMap,
+    pub(super) identity: Identity,
+}
+
+impl Asked {
+    /// Reads what was asked; every problem at once.
+    pub(super) fn read(request: &ExplainRequest) -> Result<Self, ProblemDetails> {
+        let mut problems = Vec::new();
+        let method = method(request, &mut problems);
+        let target = target(request, &mut problems);
+        let fields = fields(request, &mut problems);
+        match (method, target) {
+            (Some(method), Some((uri, host))) if problems.is_empty() => {
+                let client = request.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+                let identity = Identity { host, client, scheme: Scheme::Http };
+                Ok(Self { method, uri, fields, identity })
+            }
+            _ => {
+                let mut refusal = ProblemDetails::new(422, "The request can't be explained.");
+                refusal.errors = problems;
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Adds what the rule's key wants to know of the client.
+    pub(super) fn describe_client(
+        &mut self,
+        client: Option<IpAddr>,
+        key: &Key,
+        telemetry: &Telemetry,
+    ) {
+        for (name, value) in client_fields(&self.fields, client, key, telemetry) {
+            self.fields.remove(&name);
+            if let Some(value) = value {
+                self.fields.insert(name, value);
+            }
+        }
+    }
+}
+
+fn problem(problems: &mut Vec<FieldProblem>, field: &str, detail: &str, value: &str) {
+    let value = Some(value.chars().take(100).collect());
+    problems.push(FieldProblem { field: field.to_owned(), detail: detail.to_owned(), value });
+}
+
+fn method(request: &ExplainRequest, problems: &mut Vec<FieldProblem>) -> Option<Method> {
+    let method = Method::from_bytes(request.method.as_bytes()).ok();
+    if method.is_none() {
+        problem(problems, "method", "must be a method, such as GET", &request.method);
+    }
+    method
+}
+
+/// Path and query, and the host.
+fn target(request: &ExplainRequest, problems: &mut Vec<FieldProblem>) -> Option<(Uri, Host)> {
+    let read = || {
+        let url: Uri = request.url.parse().ok()?;
+        let is_http = url.scheme_str() == Some("http");
+        let host = Host::parse(url.authority()?.as_str(), Scheme::Http.default_port()).ok()?;
+        let path = url.path_and_query()?.clone();
+        is_http.then(|| (Uri::from(path), host))
+    };
+    let target = read();
+    if target.is_none() {
+        let detail = "must be an http URL with a host: http://host/path?query";
+        problem(problems, "url", detail, &request.url);
+    }
+    target
+}
+
+fn fields(request: &ExplainRequest, problems: &mut Vec<FieldProblem>) -> HeaderMap {
+    if request.fields.len() > FIELDS_MAX {
+        let detail = format!("must be at most {FIELDS_MAX} field lines");
+        problem(problems, "fields", &detail, &request.fields.len().to_string());
+        return HeaderMap::new();
+    }
+    let mut fields = HeaderMap::new();
+    for (index, line) in request.fields.iter().enumerate() {
+        let name = HeaderName::from_bytes(line.name.as_bytes());
+        match (name, HeaderValue::from_str(&line.value)) {
+            (Ok(name), Ok(value)) => drop(fields.append(name, value)),
+            (Err(_), _) => {
+                problem(problems, &format!("fields[{index}].name"), "must be a token", &line.name);
+            }
+            (_, Err(_)) => {
+                let detail = "must be visible characters, spaces and tabs";
+                problem(problems, &format!("fields[{index}].value"), detail, &line.value);
+            }
+        }
+    }
+    fields
+}

@@ -1,0 +1,112 @@
+//! A stored response, as an explanation shows it.
+
+use super::ask::Asked;
+use crate::cache::Head;
+use crate::context::Routed;
+use api::explain::{FieldLine, FreshnessFound, StoredFound};
+use http::{HeaderMap, header};
+use route::Rule;
+use semantics::directives::RequestDirectives;
+use semantics::freshness::{Basis, basis};
+use std::time::{Duration, SystemTime};
+use store::Found;
+
+pub(super) fn describe(
+    asked: &Asked,
+    routed: &Routed,
+    found: &Found<Head>,
+    now: SystemTime,
+) -> StoredFound {
+    let head = &found.head;
+    let lines = head.fields().iter();
+    StoredFound {
+        status: head.status().as_u16(),
+        fields: lines.map(|(name, value)| line(name.as_str(), value.as_bytes())).collect(),
+        body_bytes: found.length,
+        received: humantime::format_rfc3339_millis(head.kept().response_time).to_string(),
+        selected_by: selected_by(head.fields(), &asked.fields),
+        selected: true,
+        purged: routed.served.horizon.purges(head.kept().applied),
+        freshness: freshness(head, &routed.rule, now),
+    }
+}
+
+fn line(name: &str, value: &[u8]) -> FieldLine {
+    FieldLine { name: name.to_owned(), value: text(value) }
+}
+
+fn text(value: &[u8]) -> String {
+    String::from_utf8_lossy(value).into_owned()
+}
+
+/// The fields that the stored `Vary` names, and what the request has there.
+fn selected_by(stored: &HeaderMap, request: &HeaderMap) -> Vec<(String, Option<String>)> {
+    let lines = stored.get_all(header::VARY).iter().filter_map(|line| line.to_str().ok());
+    let names =
+        lines.flat_map(|line| line.split(',')).map(str::trim).filter(|name| !name.is_empty());
+    let value = |name: &str| {
+        let lines: Vec<_> =
+            request.get_all(name).iter().map(|line| text(line.as_bytes())).collect();
+        (!lines.is_empty()).then(|| lines.join(", "))
+    };
+    names.map(|name| (name.to_owned(), value(name))).collect()
+}
+
+fn freshness(head: &Head, rule: &Rule, now: SystemTime) -> FreshnessFound {
+    let kept = head.kept();
+    let (freshness, resident) = (kept.freshness, kept.resident(now));
+    FreshnessFound {
+        lifetime_seconds: freshness.lifetime().as_secs(),
+        lifetime_from: lifetime_from(head, rule),
+        initial_age_seconds: freshness.age(Duration::ZERO).as_secs(),
+        resident_seconds: resident.as_secs(),
+        age_seconds: freshness.age(resident).as_secs(),
+        ttl_seconds: freshness.ttl(resident),
+        stale_while_revalidate_seconds: freshness.stale_while_revalidate().as_secs(),
+        stale_if_error_seconds: freshness.stale_if_error().as_secs(),
+        no_cache: freshness.validates_always(),
+        forbids_stale: freshness.forbids_stale(),
+    }
+}
+
+/// By the rule as it is now, which may have been another when the response was stored.
+fn lifetime_from(head: &Head, rule: &Rule) -> String {
+    let time = head.kept().response_time;
+    let (basis, field) = basis(head.status(), head.fields(), &rule.caching.policy, time);
+    match basis {
+        None => "nothing: the response says nothing of it, nor does the rule".to_owned(),
+        Some(Basis::Policy) => "the rule's cache.lifetime_seconds".to_owned(),
+        Some(Basis::SMaxage) => format!("s-maxage in {field}"),
+        Some(Basis::MaxAge) => format!("max-age in {field}"),
+        Some(Basis::Expires) => "expires less date".to_owned(),
+        Some(Basis::PolicyForStatus) => "the rule's cache.status_lifetimes_seconds".to_owned(),
+        Some(Basis::PolicyDefault) => "the rule's cache.default_lifetime_seconds".to_owned(),
+        Some(Basis::Heuristic) => "a tenth of the time since last-modified".to_owned(),
+    }
+}
+
+/// Why the origin is asked before a stored response is used.
+pub(super) fn why_validated(
+    found: &Found<Head>,
+    directives: &RequestDirectives,
+    now: SystemTime,
+) -> String {
+    let kept = found.head.kept();
+    let why = if kept.freshness.validates_always() {
+        "the stored response says no-cache"
+    } else if kept.freshness.ttl(kept.resident(now)) <= 0 {
+        "the stored response is stale"
+    } else if directives.are_absent() {
+        "the stored response may not be used as it is"
+    } else {
+        "the stored response is fresh, but not enough for the request's own directives"
+    };
+    let fields = found.head.fields();
+    let validator =
+        if fields.contains_key(header::ETAG) || fields.contains_key(header::LAST_MODIFIED) {
+            "the origin is asked whether it still holds"
+        } else {
+            "it has no validator, so the origin is asked for a new one"
+        };
+    format!("{why}; {validator}")
+}

@@ -1,0 +1,70 @@
+use super::*;
+use crate::snapshot::Served;
+use crate::stage::testing;
+use crate::telemetry::metrics::Metrics;
+use api::explain::FieldLine;
+use std::sync::Arc;
+use store::{Limits, Store};
+
+fn explained(request: &ExplainRequest) -> Result<Explanation, ProblemDetails> {
+    let served: Arc<Served> = testing::routed().served;
+    let limits =
+        Limits { capacity_bytes: 1 << 20, response_max_bytes: 1 << 16, filling_max_bytes: 1 << 16 };
+    let known = Known {
+        snapshot: &Snapshot::new(0, 0, [served].into_iter()),
+        cache: &Cache { store: Store::new(limits) },
+        telemetry: &Telemetry { metrics: Metrics::new().unwrap(), log: None, geo: None },
+        now: SystemTime::UNIX_EPOCH,
+    };
+    explain(request, &known)
+}
+
+fn request(method: &str, url: &str, fields: &[(&str, &str)]) -> ExplainRequest {
+    let line =
+        |(name, value): &(&str, &str)| FieldLine { name: (*name).into(), value: (*value).into() };
+    ExplainRequest {
+        method: method.to_owned(),
+        url: url.to_owned(),
+        fields: fields.iter().map(line).collect(),
+        client: None,
+    }
+}
+
+#[test]
+fn every_problem_of_what_is_asked_is_told() {
+    let wrong = request("G T", "ftp://a.example/", &[("a b", "1"), ("a", "\u{7f}")]);
+    let problem = explained(&wrong).unwrap_err();
+    let fields: Vec<_> = problem.errors.iter().map(|error| error.field.as_str()).collect();
+    assert_eq!(fields, ["method", "url", "fields[0].name", "fields[1].value"]);
+    let many = vec![("a", "1"); 101];
+    let problem = explained(&request("GET", "http://a.example/", &many)).unwrap_err();
+    assert!(problem.errors[0].detail.contains("at most 100"), "{problem:?}");
+}
+
+#[test]
+fn what_needs_no_store_is_told_without() {
+    let check = |method, url, fields: &[_], outcome, status| {
+        let found = explained(&request(method, url, fields)).unwrap();
+        assert_eq!(
+            (found.outcome, found.status),
+            (outcome, status),
+            "{method} {url}: {}",
+            found.why
+        );
+    };
+    check("GET", "http://b.example/", &[], Outcome::Answered, Some(421));
+    check("TRACE", "http://a.example/", &[], Outcome::Answered, Some(405));
+    check("POST", "http://a.example/", &[], Outcome::Bypass, None);
+    check("GET", "http://a.example/", &[("content-length", "5")], Outcome::Bypass, None);
+    check("GET", "http://a.example/?a", &[], Outcome::Miss, None);
+    let only = [("cache-control", "only-if-cached")];
+    check("GET", "http://a.example/", &only, Outcome::Answered, Some(504));
+}
+
+#[test]
+fn the_name_is_told_by_its_parts() {
+    let found = explained(&request("HEAD", "http://A.example:80/a?b", &[])).unwrap();
+    let key = found.key.unwrap();
+    assert_eq!(key.parts[1..], ["GET", "http", "a.example", "/a", "b"]);
+    assert_eq!(key.hash.len(), 16);
+}
