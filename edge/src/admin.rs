@@ -45,28 +45,32 @@ async fn explained(
     State(admin): State<Admin>,
     request: Result<Json<ExplainRequest>, JsonRejection>,
 ) -> Response {
-    let explained = request.map_err(|rejection| {
-        ProblemDetails::new(rejection.status().as_u16(), "The body is not a request to explain.")
-            .detail(rejection.body_text())
-    });
-    let explained = explained.and_then(|Json(request)| {
-        let snapshot = admin.current.load();
-        let known = Known {
-            snapshot: &snapshot,
-            cache: admin.cache,
-            telemetry: &admin.telemetry,
-            now: clock::now(),
-        };
-        explain::explain(&request, &known)
-    });
-    match explained {
+    let Json(request) = match request {
+        Ok(request) => request,
+        Err(rejection) => {
+            let problem = ProblemDetails::new(rejection.status().as_u16(), "This is no request.");
+            return refused(problem.detail(rejection.body_text()));
+        }
+    };
+    let snapshot = admin.current.load();
+    let known = Known {
+        snapshot: &snapshot,
+        cache: admin.cache,
+        telemetry: &admin.telemetry,
+        now: clock::now(),
+    };
+    match explain::explain(&request, &known) {
         Ok(explanation) => Json(explanation).into_response(),
-        Err(problem) => {
-            let status = StatusCode::from_u16(problem.status);
-            let head = [(header::CONTENT_TYPE, api::problem::MEDIA_TYPE)];
-            (status.unwrap_or(StatusCode::BAD_REQUEST), head, Json(problem)).into_response()
+        Err(errors) => {
+            let problem = ProblemDetails::new(422, "The request can't be explained.");
+            refused(ProblemDetails { errors, ..problem })
         }
     }
+}
+
+fn refused(problem: ProblemDetails) -> Response {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_REQUEST);
+    (status, [(header::CONTENT_TYPE, api::problem::MEDIA_TYPE)], Json(problem)).into_response()
 }
 
 async fn ready(State(admin): State<Admin>) -> (StatusCode, String) {

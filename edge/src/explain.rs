@@ -12,7 +12,7 @@ use crate::stage::route::{self, Route};
 use crate::stage::{deliver, fail};
 use crate::telemetry::Telemetry;
 use api::explain::{ExplainRequest, Explanation, KeyFound, Outcome, SiteFound, StoredFound};
-use api::problem::ProblemDetails;
+use api::problem::FieldProblem;
 use ask::Asked;
 use semantics::cache_status::Forward;
 use semantics::directives::RequestDirectives;
@@ -32,11 +32,11 @@ pub(crate) struct Known<'e> {
 /// Explains a request.
 ///
 /// # Errors
-/// Every problem of what was asked, as 422.
+/// Every problem of what was asked.
 pub(crate) fn explain(
     request: &ExplainRequest,
     known: &Known<'_>,
-) -> Result<Explanation, ProblemDetails> {
+) -> Result<Explanation, Vec<FieldProblem>> {
     let mut asked = Asked::read(request)?;
     let (method, uri) = (&asked.method, &asked.uri);
     let decided = route::decide(method, uri, &asked.fields, &asked.identity, known.snapshot);

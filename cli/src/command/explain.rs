@@ -34,7 +34,7 @@ fn field(line: &str) -> Result<FieldLine, Failure> {
 async fn ask(edge: &Url, request: &ExplainRequest) -> Result<Explanation, Failure> {
     let at = edge.as_str().trim_end_matches('/');
     let failed =
-        |error: reqwest::Error| Failure::failed(&format!("can't ask the edge at {at}"), error);
+        |error: reqwest::Error| Failure::failed(format!("can't ask the edge at {at}"), error);
     let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build().map_err(failed)?;
     let sent = client.post(format!("{at}/explain")).json(request).send().await;
     let answer = sent.map_err(failed)?;
@@ -50,11 +50,12 @@ fn text(request: &ExplainRequest, found: &Explanation) -> String {
     let mut lines = vec![format!("{} {}", request.method, request.url)];
     let mut say = |word: &str, text: String| lines.push(format!("  {word:MARGIN$}{text}"));
     if let Some(site) = &found.site {
-        let rule = site.rule.as_ref().map_or("no rule".to_owned(), |rule| format!("rule {rule}"));
+        let rule =
+            site.rule.as_ref().map_or_else(|| "no rule".to_owned(), |rule| format!("rule {rule}"));
         let origin = site
             .origin
             .as_deref()
-            .map_or("no origin".to_owned(), |origin| format!("origin {origin}"));
+            .map_or_else(|| "no origin".to_owned(), |origin| format!("origin {origin}"));
         say("site", format!("{} ({}), {rule}, {origin}", site.name, site.id));
     }
     if let Some(key) = &found.key {
@@ -70,12 +71,13 @@ fn text(request: &ExplainRequest, found: &Explanation) -> String {
 fn word(found: &Explanation) -> String {
     let outcome = serde_json::to_value(found.outcome).unwrap_or_default();
     let word = outcome.as_str().unwrap_or_default().replace('_', " ");
-    found.status.map_or(word.clone(), |status| format!("{word}, {status}"))
+    found.status.map_or_else(|| word.clone(), |status| format!("{word}, {status}"))
 }
 
 fn say_stored(stored: &StoredFound, say: &mut impl FnMut(&str, String)) {
-    let size =
-        stored.body_bytes.map_or("being filled".to_owned(), |bytes| format!("{bytes} bytes"));
+    let size = stored
+        .body_bytes
+        .map_or_else(|| "being filled".to_owned(), |bytes| format!("{bytes} bytes"));
     let purged = if stored.purged { ", purged" } else { "" };
     say("stored", format!("{}, {size}, received {}{purged}", stored.status, stored.received));
     for line in &stored.fields {
@@ -90,7 +92,8 @@ fn say_stored(stored: &StoredFound, say: &mut impl FnMut(&str, String)) {
 fn selection(stored: &StoredFound) -> String {
     let mut text = String::new();
     for (name, value) in &stored.selected_by {
-        let value = value.as_deref().map_or("absent".to_owned(), |value| format!("`{value}`"));
+        let value =
+            value.as_deref().map_or_else(|| "absent".to_owned(), |value| format!("`{value}`"));
         // writing to a string can't fail
         _ = write!(text, "{name} {value}, ");
     }

@@ -5,7 +5,7 @@ use crate::stage::identify::{Identity, Scheme};
 use crate::telemetry::Telemetry;
 use ::route::{Host, Key};
 use api::explain::{ExplainRequest, FIELDS_MAX};
-use api::problem::{FieldProblem, ProblemDetails};
+use api::problem::FieldProblem;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -19,7 +19,7 @@ pub(super) struct Asked {
 
 impl Asked {
     /// Reads what was asked; every problem at once.
-    pub(super) fn read(request: &ExplainRequest) -> Result<Self, ProblemDetails> {
+    pub(super) fn read(request: &ExplainRequest) -> Result<Self, Vec<FieldProblem>> {
         let mut problems = Vec::new();
         let method = method(request, &mut problems);
         let target = target(request, &mut problems);
@@ -30,11 +30,7 @@ impl Asked {
                 let identity = Identity { host, client, scheme: Scheme::Http };
                 Ok(Self { method, uri, fields, identity })
             }
-            _ => {
-                let mut refusal = ProblemDetails::new(422, "The request can't be explained.");
-                refusal.errors = problems;
-                Err(refusal)
-            }
+            _ => Err(problems),
         }
     }
 

@@ -6,7 +6,7 @@ use api::explain::FieldLine;
 use std::sync::Arc;
 use store::{Limits, Store};
 
-fn explained(request: &ExplainRequest) -> Result<Explanation, ProblemDetails> {
+fn explained(request: &ExplainRequest) -> Result<Explanation, Vec<FieldProblem>> {
     let served: Arc<Served> = testing::routed().served;
     let limits =
         Limits { capacity_bytes: 1 << 20, response_max_bytes: 1 << 16, filling_max_bytes: 1 << 16 };
@@ -33,12 +33,12 @@ fn request(method: &str, url: &str, fields: &[(&str, &str)]) -> ExplainRequest {
 #[test]
 fn every_problem_of_what_is_asked_is_told() {
     let wrong = request("G T", "ftp://a.example/", &[("a b", "1"), ("a", "\u{7f}")]);
-    let problem = explained(&wrong).unwrap_err();
-    let fields: Vec<_> = problem.errors.iter().map(|error| error.field.as_str()).collect();
+    let problems = explained(&wrong).unwrap_err();
+    let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
     assert_eq!(fields, ["method", "url", "fields[0].name", "fields[1].value"]);
     let many = vec![("a", "1"); 101];
-    let problem = explained(&request("GET", "http://a.example/", &many)).unwrap_err();
-    assert!(problem.errors[0].detail.contains("at most 100"), "{problem:?}");
+    let problems = explained(&request("GET", "http://a.example/", &many)).unwrap_err();
+    assert!(problems[0].detail.contains("at most 100"), "{problems:?}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! `longshore explain` says beforehand what a request then shows.
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use crate::scene::{HOST, Scene, site};
 use serde_json::{Value, json};
@@ -10,9 +11,9 @@ async fn run(scene: &Scene, arguments: &[&str]) -> (String, Option<i32>) {
     let edge = format!("http://{}", scene.edge.admin());
     let mut command = Command::new(program_path("longshore"));
     command.arg("explain").args(arguments).args(["--edge", &edge]);
-    let output = command.output().await.unwrap();
+    let output = command.output().await.expect("the program runs");
     let text = if output.status.success() { output.stdout } else { output.stderr };
-    (String::from_utf8(text).unwrap(), output.status.code())
+    (String::from_utf8(text).expect("it prints text"), output.status.code())
 }
 
 async fn explain(scene: &Scene, path: &str, fields: &[&str]) -> Value {
@@ -21,7 +22,7 @@ async fn explain(scene: &Scene, path: &str, fields: &[&str]) -> Value {
     for field in fields {
         arguments.extend(["-H", field]);
     }
-    serde_json::from_str(&run(scene, &arguments).await.0).unwrap()
+    serde_json::from_str(&run(scene, &arguments).await.0).expect("it prints JSON")
 }
 
 #[tokio::test]

@@ -129,7 +129,7 @@ pub(crate) async fn hints(server: &Server, kind: &str) -> Hints {
         let asked = Call::new(server.address, "GET", HOST, &path).try_send();
         // nginx takes the 103 for the answer, and no other one comes
         if let Ok(Ok(answer)) = timeout(HINTED_TIMEOUT, asked).await {
-            hints.seen += usize::from(answer.interim.contains(&103));
+            hints.seen += usize::from(answer.interim_statuses().contains(&103));
             hints.answered += usize::from(answer.status == 200);
         }
     }
