@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::HeaderName;
 use pingora_cache::CacheMeta;
-use pingora_cache::key::{CacheHashKey, CacheKey};
+use pingora_cache::key::{CacheHashKey, CacheKey, HashBinary};
 use pingora_cache::storage::{
     HandleHit, HandleMiss, HitHandler, MissFinishType, MissHandler, PurgeOutcome, PurgeTarget,
     PurgeType, Storage,
@@ -14,6 +14,7 @@ use pingora_cache::trace::SpanHandle;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use std::any::Any;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 use store::{Fill, Found, Key, Moment, Reader, Store};
 
@@ -27,8 +28,8 @@ pub(crate) struct Head {
     header: ResponseHeader,
     kept: Kept,
     variance: Option<[u8; 16]>,
-    /// When the first of the responses that this one renews was received. A variant that was received before the first
-    /// variant of its name belongs to a response that was removed since.
+    /// The place in the order of all responses ([`Cache::new_meta`]) of the first of those that this one renews. What
+    /// comes before the first variant of its name is a variant of a response that is gone, or chosen by another `Vary`.
     since: SystemTime,
     /// Whether the header says how long the body is.
     has_length: bool,
@@ -55,7 +56,7 @@ impl Head {
         let consumed = if is_there { consumed } else { &[] };
         Some(Self {
             kept,
-            variance: meta.variance(),
+            variance: meta.extensions().get::<Selected>()?.0,
             since: meta.provenance(),
             has_length: header.headers.contains_key(http::header::CONTENT_LENGTH),
             consumed,
@@ -123,9 +124,14 @@ fn wire(header: &ResponseHeader, consumed: &[HeaderName]) -> Box<[u8]> {
     wire.into()
 }
 
-/// A response as Pingora wants it, renewing one received at `since`. Age counts from when the response would have been
+/// Which variant of its name a response is, by the request it was fetched or validated for. Pingora would have a 304
+/// leave this as it was.
+#[derive(Clone, Copy)]
+struct Selected(Option<HashBinary>);
+
+/// A response as Pingora wants it, whose place in the order of all is `since`. Age counts from when the response would have been
 /// made, had its age been zero when it was received.
-pub(crate) fn meta(kept: Kept, since: SystemTime, header: ResponseHeader) -> CacheMeta {
+fn meta(kept: Kept, since: SystemTime, header: ResponseHeader) -> CacheMeta {
     let age = kept.freshness.age(Duration::ZERO);
     let made = kept.response_time.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
     let fresh_until = made.checked_add(kept.freshness.lifetime()).unwrap_or(made);
@@ -133,13 +139,6 @@ pub(crate) fn meta(kept: Kept, since: SystemTime, header: ResponseHeader) -> Cac
         CacheMeta::new(fresh_until, since, ASK_ALWAYS_SECONDS, ASK_ALWAYS_SECONDS, header);
     meta.set_epoch_override(made);
     meta.extensions_mut().insert(kept);
-    meta
-}
-
-/// The meta of a response to a fetch that began at `began`.
-pub(crate) fn new_meta(kept: Kept, began: Moment, header: ResponseHeader) -> CacheMeta {
-    let mut meta = meta(kept, kept.response_time, header);
-    meta.extensions_mut().insert(began);
     meta
 }
 
@@ -188,18 +187,22 @@ pub(crate) fn wanted(found: Option<[u8; 16]>, selected: Option<[u8; 16]>) -> Opt
     selected.or_else(|| found.map(|_| hash(&[])))
 }
 
-/// What to store of a response to a request that Pingora's cache has no part in.
-pub(crate) fn new_head(
-    kept: Kept,
-    began: Moment,
-    header: ResponseHeader,
-    variance: Option<[u8; 16]>,
-) -> Option<Head> {
-    let mut meta = new_meta(kept, began, header);
-    if let Some(variance) = variance {
-        meta.set_variance_key(variance);
+/// Which variant a response with the fields `own` to `request` is. One that renews a response stays the variant that it
+/// was, `renewed` with its fields, while it varies by the same.
+pub(crate) fn variant(
+    own: &http::HeaderMap,
+    renewed: Option<(Option<HashBinary>, &http::HeaderMap)>,
+    request: &http::HeaderMap,
+    rule_key: Option<&route::Key>,
+) -> Option<HashBinary> {
+    match renewed {
+        Some((variant, fields)) if varies_alike(own, fields) => variant,
+        _ => variance(own, None, request, rule_key),
     }
-    Head::of(&meta)
+}
+
+fn varies_alike(one: &http::HeaderMap, other: &http::HeaderMap) -> bool {
+    one.get_all(http::header::VARY).iter().eq(other.get_all(http::header::VARY))
 }
 
 /// Pingora's key for a name and its hash.
@@ -222,6 +225,44 @@ pub(crate) fn store_key(key: &CacheKey) -> Key {
 /// The store as Pingora sees it.
 pub(crate) struct Cache {
     pub(crate) store: Store<Head>,
+    received: AtomicU64,
+}
+
+impl Cache {
+    pub(crate) fn new(store: Store<Head>) -> Self {
+        Self { store, received: AtomicU64::new(0) }
+    }
+
+    /// The meta of a response that is the variant `variance`, to a fetch that began at `began`.
+    pub(crate) fn new_meta(
+        &self,
+        kept: Kept,
+        began: Moment,
+        header: ResponseHeader,
+        variance: Option<HashBinary>,
+    ) -> CacheMeta {
+        let mut meta = meta(kept, self.next_place(), header);
+        meta.extensions_mut().insert(began);
+        meta.extensions_mut().insert(Selected(variance));
+        meta
+    }
+
+    /// What to store of a response to a request that Pingora's cache has no part in.
+    pub(crate) fn new_head(
+        &self,
+        kept: Kept,
+        began: Moment,
+        header: ResponseHeader,
+        variance: Option<HashBinary>,
+    ) -> Option<Head> {
+        Head::of(&self.new_meta(kept, began, header, variance))
+    }
+
+    /// A place after all others. Pingora compares times, but a clock can be set back.
+    fn next_place(&self) -> SystemTime {
+        let place = self.received.fetch_add(1, Ordering::Relaxed);
+        SystemTime::UNIX_EPOCH + Duration::from_nanos(place)
+    }
 }
 
 #[async_trait]
@@ -288,8 +329,15 @@ impl Storage for Cache {
         meta: &CacheMeta,
         _: &SpanHandle,
     ) -> Result<bool> {
-        let Some(head) = Head::of(meta) else { return Ok(false) };
-        Ok(self.store.update(&store_key(key), key.primary_key(), head, began(meta)))
+        let Some(mut head) = Head::of(meta) else { return Ok(false) };
+        let (name, stored) = (key.primary_key(), store_key(key));
+        // Pingora keeps what the variant was: where a 304 has changed it, requests are matched by its Vary from now on
+        let changed = head.variance != meta.variance();
+        if changed {
+            head.since = self.next_place();
+        }
+        let to = if changed { stored.first() } else { stored };
+        Ok(self.store.update(&stored, to, name, head, began(meta)))
     }
 
     fn support_streaming_partial_write(&self) -> bool {
@@ -385,3 +433,6 @@ impl HandleMiss for Miss {
         Some(&self.number)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,6 +69,7 @@ pub(crate) struct Memory {
     pub(crate) response_max_bytes: u64,
     pub(crate) filling_max_bytes: u64,
     pub(crate) slice_bytes: u64,
+    pub(crate) variants_max: usize,
 }
 
 /// Requests that wait for another's fetch.
@@ -141,6 +142,7 @@ impl Default for Memory {
             response_max_bytes: 64 << 20,
             filling_max_bytes: 128 << 20,
             slice_bytes: 1 << 20,
+            variants_max: 64,
         }
     }
 }

@@ -286,7 +286,14 @@ impl ProxyHttp for Edge {
                 ctx.kept = Some(to_keep.kept);
                 ctx.withheld = to_keep.withheld;
                 let began = ctx.forward.began.unwrap_or_default();
-                Ok(RespCacheable::Cacheable(cache::new_meta(to_keep.kept, began, to_keep.header)))
+                let request = &session.req_header().headers;
+                let renewed = session.cache.maybe_cache_meta();
+                let renewed = renewed.filter(|_| ctx.forward.not_modified.is_some());
+                let renewed = renewed.map(|stored| (stored.variance(), stored.headers()));
+                let (kept, header) = (to_keep.kept, to_keep.header);
+                let variant = cache::variant(&header.headers, renewed, request, ctx.key());
+                let meta = self.cache.new_meta(kept, began, header, variant);
+                Ok(RespCacheable::Cacheable(meta))
             }
             Err(reason) => {
                 ctx.refused = Some(reason);

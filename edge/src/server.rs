@@ -95,7 +95,7 @@ struct Shared {
 
 impl Shared {
     fn new(config: &Config) -> anyhow::Result<Self> {
-        let cache = Cache { store: Store::new(store_limits(config)) };
+        let cache = Cache::new(Store::new(store_limits(config)));
         Ok(Self {
             telemetry: Arc::new(telemetry(config)?),
             current: Current::default(),
@@ -157,6 +157,7 @@ fn store_limits(config: &Config) -> StoreLimits {
         capacity_bytes: config.memory.capacity_bytes,
         response_max_bytes: config.memory.response_max_bytes,
         filling_max_bytes: config.memory.filling_max_bytes,
+        variants_max: config.memory.variants_max,
     }
 }
 

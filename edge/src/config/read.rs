@@ -44,7 +44,7 @@ impl Config {
         resolve(document).map_err(ConfigError::Values)
     }
 
-    fn numbers(&self) -> [Number; 15] {
+    fn numbers(&self) -> [Number; 16] {
         let Self { http, memory, collapse, origins, access_log, .. } = self;
         let seconds = |key, value, range| (key, value, range, "seconds");
         let bytes = |key, value, range| (key, value, range, "bytes");
@@ -61,6 +61,7 @@ impl Config {
             bytes("memory.response_max_bytes", memory.response_max_bytes, 1_024..=4_000_000_000),
             bytes("memory.filling_max_bytes", memory.filling_max_bytes, 1_024..=1 << 50),
             bytes("memory.slice_bytes", memory.slice_bytes, 65_536..=8 << 20),
+            count("memory.variants_max", memory.variants_max, 1..=4_096, "variants"),
             seconds("collapse.wait_timeout_seconds", collapse.wait_timeout_seconds, 1..=3_600),
             count(
                 "origins.idle_connections_max",

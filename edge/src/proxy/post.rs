@@ -67,7 +67,7 @@ impl Edge {
         let Some(began) = self.cache.store.renew(&key, since) else { return };
         let is_empty =
             header.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length == "0");
-        let Some(head) = cache::new_head(kept, began, header, variance) else { return };
+        let Some(head) = self.cache.new_head(kept, began, header, variance) else { return };
         let fill = self.cache.store.fill(key, name.into(), head, began);
         ctx.kept = Some(kept);
         if is_empty {

@@ -10,3 +10,17 @@ pub struct Key {
     /// Hash of the variant; zero for the first variant of a name.
     pub variant: [u8; 16],
 }
+
+impl Key {
+    /// Whether this is the first variant of its name.
+    #[must_use]
+    pub fn is_first(&self) -> bool {
+        self.variant == [0; 16]
+    }
+
+    /// The first variant of this name.
+    #[must_use]
+    pub fn first(self) -> Self {
+        Self { variant: [0; 16], ..self }
+    }
+}

@@ -9,6 +9,7 @@ mod key;
 mod reader;
 mod removals;
 mod store;
+mod variants;
 
 pub use fill::{Fill, FillError};
 pub use key::Key;

@@ -3,6 +3,7 @@
 use crate::fill::{Fill, Filling};
 use crate::reader::Reader;
 use crate::removals::{Moment, Removals};
+use crate::variants::Variants;
 use crate::{Head, Key};
 use bytes::Bytes;
 use moka::notification::RemovalCause;
@@ -12,6 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What moka and the allocator spend on a response beside what it weighs itself; measured as growth of the process.
 const OVERHEAD_BYTES: usize = 1_000;
+/// What is spent beside that on a variant other than the first of its name, to bound their number.
+const VARIANT_OVERHEAD_BYTES: usize = 250;
 
 /// The bounds of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub struct Limits {
     pub response_max_bytes: u64,
     /// Bytes of all responses being filled that are to be stored.
     pub filling_max_bytes: u64,
+    /// Complete responses of one name, the first variant included.
+    pub variants_max: usize,
 }
 
 /// Responses by key. Cheap to clone: clones are the same store.
@@ -44,6 +49,10 @@ pub(crate) struct Inner<H: Head> {
     filling_count: AtomicUsize,
     pub(crate) filling_bytes: AtomicU64,
     pub(crate) passed: AtomicU64,
+    /// Counts what was ever stored, to tell it apart.
+    stored: AtomicU64,
+    /// Never locked while `complete` is asked for anything: its listener locks it.
+    variants: Arc<Mutex<Variants>>,
     removed: Arc<Removed>,
 }
 
@@ -55,6 +64,8 @@ struct UnderWay<H> {
 }
 
 struct Complete<H> {
+    /// Tells it from all that was stored before.
+    number: u64,
     name: Box<[u8]>,
     head: Arc<H>,
     body: Bytes,
@@ -65,6 +76,7 @@ struct Removed {
     for_room: AtomicU64,
     replaced: AtomicU64,
     on_command: AtomicU64,
+    for_variants: AtomicU64,
 }
 
 /// A response that was found.
@@ -96,6 +108,8 @@ pub struct Statistics {
     pub replaced_total: u64,
     /// Responses removed on command.
     pub removed_total: u64,
+    /// Responses removed for other variants of their name.
+    pub crowded_out_total: u64,
 }
 
 impl<H: Head> Store<H> {
@@ -103,11 +117,15 @@ impl<H: Head> Store<H> {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         let removed = Arc::new(Removed::default());
-        let counted = Arc::clone(&removed);
+        let variants = Arc::new(Mutex::new(Variants::new(limits.variants_max)));
+        let (counted, known) = (Arc::clone(&removed), Arc::clone(&variants));
         let complete = moka::sync::Cache::builder()
             .max_capacity(limits.capacity_bytes)
-            .weigher(|_: &Key, response: &Arc<Complete<H>>| response.weight())
-            .eviction_listener(move |_, _, cause| counted.count(cause))
+            .weigher(|key: &Key, response: &Arc<Complete<H>>| response.weight(key))
+            .eviction_listener(move |key: Arc<Key>, response: Arc<Complete<H>>, cause| {
+                let known = key.is_first() || locked(&known).remove(&key, response.number);
+                counted.count(cause, known);
+            })
             .build();
         let inner = Inner {
             limits,
@@ -120,6 +138,8 @@ impl<H: Head> Store<H> {
             filling_count: AtomicUsize::new(0),
             filling_bytes: AtomicU64::new(0),
             passed: AtomicU64::new(0),
+            stored: AtomicU64::new(0),
+            variants,
             removed,
         };
         Self { inner: Arc::new(inner) }
@@ -165,9 +185,9 @@ impl<H: Head> Store<H> {
         Fill::new(Arc::clone(&self.inner), key, name, Arc::new(head), since)
     }
 
-    /// Gives a stored response another head, learnt by a fetch that began at `since`. False when it is not stored, or
-    /// was removed meanwhile.
-    pub fn update(&self, key: &Key, name: &[u8], head: H, since: Moment) -> bool {
+    /// Gives the response stored under `key` another head, learnt by a fetch that began at `since`, and stores it under
+    /// `to` of the same name from now on. False when it is not stored, or was removed meanwhile.
+    pub fn update(&self, key: &Key, to: Key, name: &[u8], head: H, since: Moment) -> bool {
         let under_way = self.inner.under_way();
         if under_way.removals.reach(&key.name, since) {
             return false;
@@ -177,15 +197,20 @@ impl<H: Head> Store<H> {
         else {
             return false;
         };
-        self.inner.keep(*key, complete.name.clone(), Arc::new(head), complete.body.clone());
+        if to != *key {
+            locked(&self.inner.variants).remove(key, complete.number);
+            self.inner.complete.invalidate(key);
+        }
+        self.inner.keep(to, complete.name.clone(), Arc::new(head), complete.body.clone());
         true
     }
 
-    /// Removes a stored response, and forgets all that is under way for its name, every variant: fills have no new
-    /// readers and are not stored, and neither is what is fetched already. False when nothing was stored under `key`.
+    /// Removes a stored response, and with the first variant of its name all others; and forgets all that is under way
+    /// for its name, every variant: fills have no new readers and are not stored, and neither is what is fetched
+    /// already. False when nothing was stored under `key`.
     pub fn remove(&self, key: &Key) -> bool {
         self.inner.under_way().forget(key.name);
-        self.inner.complete.remove(key).is_some()
+        self.inner.discard(key)
     }
 
     /// Removes like [`Store::remove`], for a fetch that began at `since` and brings what replaces it: the moment from
@@ -196,7 +221,7 @@ impl<H: Head> Store<H> {
         under_way.forget(key.name);
         let now = under_way.removals.now();
         drop(under_way);
-        self.inner.complete.remove(key);
+        self.inner.discard(key);
         (!is_overtaken).then_some(now)
     }
 
@@ -215,6 +240,7 @@ impl<H: Head> Store<H> {
             evicted_total: read(&removed.for_room),
             replaced_total: read(&removed.replaced),
             removed_total: read(&removed.on_command),
+            crowded_out_total: read(&removed.for_variants),
         }
     }
 }
@@ -230,7 +256,17 @@ impl<H> UnderWay<H> {
 
 impl<H: Head> Inner<H> {
     fn under_way(&self) -> MutexGuard<'_, UnderWay<H>> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.under_way)
+    }
+
+    /// Removes what is stored under `key`, and with the first variant of a name all others. False when nothing was
+    /// stored under `key`.
+    fn discard(&self, key: &Key) -> bool {
+        if key.is_first() {
+            let others = locked(&self.variants).of(key.name);
+            others.iter().for_each(|other| self.complete.invalidate(other));
+        }
+        self.complete.remove(key).is_some()
     }
 
     fn find_filling(&self, key: &Key, name: &[u8], number: Option<u64>) -> Option<Found<H>> {
@@ -282,24 +318,43 @@ impl<H: Head> Inner<H> {
         keeps
     }
 
+    /// With the lock of `under_way` held, so that one response is stored at a time.
     fn keep(&self, key: Key, name: Box<[u8]>, head: Arc<H>, body: Bytes) {
-        self.complete.insert(key, Arc::new(Complete { name, head, body }));
+        let number = self.stored.fetch_add(1, Ordering::Relaxed);
+        let surplus = if key.is_first() {
+            None
+        } else {
+            let replaced = self.complete.get(&key).map(|replaced| replaced.number);
+            locked(&self.variants).add(&key, number, replaced)
+        };
+        self.complete.insert(key, Arc::new(Complete { number, name, head, body }));
+        if let Some(surplus) = surplus {
+            self.complete.invalidate(&surplus);
+        }
     }
 }
 
 impl<H: Head> Complete<H> {
-    fn weight(&self) -> u32 {
-        let bytes = self.head.weight() + self.body.len() + self.name.len() + OVERHEAD_BYTES;
+    fn weight(&self, key: &Key) -> u32 {
+        let overhead = OVERHEAD_BYTES + if key.is_first() { 0 } else { VARIANT_OVERHEAD_BYTES };
+        let bytes = self.head.weight() + self.body.len() + self.name.len() + overhead;
         u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 }
 
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // a panic elsewhere leaves what is locked whole: every change is complete when its guard is dropped
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Removed {
-    fn count(&self, cause: RemovalCause) {
+    /// `known`: it wasn't taken out of the variants of its name before.
+    fn count(&self, cause: RemovalCause, known: bool) {
         let counter = match cause {
             RemovalCause::Size | RemovalCause::Expired => &self.for_room,
             RemovalCause::Replaced => &self.replaced,
-            RemovalCause::Explicit => &self.on_command,
+            RemovalCause::Explicit if known => &self.on_command,
+            RemovalCause::Explicit => &self.for_variants,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }

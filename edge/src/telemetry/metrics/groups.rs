@@ -50,7 +50,7 @@ pub(super) struct StoreMetrics {
     filling: IntGauge,
     filling_bytes: IntGauge,
     passed: IntGauge,
-    removed: [IntGauge; 3],
+    removed: [IntGauge; 4],
 }
 
 /// Makes and registers metrics.
@@ -215,7 +215,7 @@ impl StoreMetrics {
                 "longshore_edge_store_passed_responses",
                 "Responses since the start that grew too large to be stored.",
             )?,
-            removed: ["room", "replaced", "command"]
+            removed: ["room", "replaced", "command", "variants"]
                 .map(|cause| removed.with_label_values(&[cause])),
         })
     }
@@ -229,7 +229,12 @@ impl StoreMetrics {
         set(&self.filling, store.filling);
         set(&self.filling_bytes, store.filling_bytes);
         set(&self.passed, store.passed_total);
-        let removed = [store.evicted_total, store.replaced_total, store.removed_total];
+        let removed = [
+            store.evicted_total,
+            store.replaced_total,
+            store.removed_total,
+            store.crowded_out_total,
+        ];
         self.removed.iter().zip(removed).for_each(|(gauge, value)| set(gauge, value));
     }
 }

@@ -9,8 +9,12 @@ impl Head for Name {
     }
 }
 
-const LIMITS: Limits =
-    Limits { capacity_bytes: 100_000, response_max_bytes: 1_000, filling_max_bytes: 3_000 };
+const LIMITS: Limits = Limits {
+    capacity_bytes: 100_000,
+    response_max_bytes: 1_000,
+    filling_max_bytes: 3_000,
+    variants_max: 4,
+};
 const KEY: Key = Key { name: [1; 16], variant: [0; 16] };
 
 fn store() -> Store<Name> {
@@ -110,7 +114,7 @@ fn a_name_with_the_same_key_is_not_found() {
     assert!(store.find(&KEY, b"/b").is_none());
     filling.complete();
     assert!(store.find(&KEY, b"/b").is_none() && find(&store).is_some());
-    assert!(!store.update(&KEY, b"/b", Name("other"), store.moment()));
+    assert!(!store.update(&KEY, KEY, b"/b", Name("other"), store.moment()));
 }
 
 #[tokio::test]
@@ -226,6 +230,93 @@ async fn a_fetch_that_began_before_a_removal_fills_for_its_own_reader_only() {
     let mut anew = fill(&store);
     anew.write(Bytes::from_static(b"new")).unwrap();
     assert_eq!(anew.complete(), Some(3));
-    assert!(!store.update(&KEY, b"/a", Name("older"), before));
-    assert!(store.update(&KEY, b"/a", Name("newer"), store.moment()));
+    assert!(!store.update(&KEY, KEY, b"/a", Name("older"), before));
+    assert!(store.update(&KEY, KEY, b"/a", Name("newer"), store.moment()));
+}
+
+fn variant(number: u8) -> Key {
+    Key { variant: [number; 16], ..KEY }
+}
+
+fn put(store: &Store<Name>, key: Key, body: &'static str) {
+    let mut fill = store.fill(key, (*b"/a").into(), Name("head"), store.moment());
+    fill.write(Bytes::from_static(body.as_bytes())).unwrap();
+    fill.complete();
+}
+
+fn stored(store: &Store<Name>) -> Vec<u8> {
+    (0..=u8::MAX).filter(|number| store.find(&variant(*number), b"/a").is_some()).collect()
+}
+
+#[test]
+fn a_name_has_a_bounded_number_of_variants_and_keeps_its_first() {
+    let store = store();
+    put(&store, KEY, "first");
+    for number in 1..=200 {
+        put(&store, variant(number), "other");
+    }
+    assert_eq!(stored(&store), [0, 198, 199, 200]);
+    put(&store, variant(198), "again");
+    put(&store, variant(201), "other");
+    assert_eq!(stored(&store), [0, 198, 200, 201]);
+    let statistics = store.statistics();
+    assert_eq!((statistics.responses, statistics.crowded_out_total), (4, 198));
+    assert_eq!((statistics.replaced_total, statistics.removed_total), (1, 0));
+}
+
+#[test]
+fn what_makes_room_is_no_longer_counted_as_a_variant() {
+    let store = Store::new(Limits { capacity_bytes: 5_000, variants_max: 100, ..LIMITS });
+    for number in 1..=200 {
+        put(&store, variant(number), "other");
+    }
+    let statistics = store.statistics();
+    let known = locked(&store.inner.variants).of(KEY.name);
+    assert_eq!(known.len() as u64, statistics.responses);
+    assert!(statistics.bytes <= 5_000 && statistics.crowded_out_total == 0, "{statistics:?}");
+}
+
+#[test]
+fn removing_the_first_variant_removes_all() {
+    let store = store();
+    [0, 1, 2].into_iter().for_each(|number| put(&store, variant(number), "x"));
+    store.remove(&variant(1));
+    assert_eq!(stored(&store), [0, 2]);
+    store.remove(&KEY);
+    assert!(stored(&store).is_empty());
+    assert_eq!(store.statistics().removed_total, 3);
+}
+
+#[tokio::test]
+async fn an_update_can_make_another_variant_the_first() {
+    let store = store();
+    [0, 1, 2].into_iter().for_each(|number| put(&store, variant(number), "old"));
+    put(&store, variant(1), "moved");
+    assert!(store.update(&variant(1), KEY, b"/a", Name("new"), store.moment()));
+    assert_eq!(stored(&store), [0, 2]);
+    let mut found = find(&store).unwrap();
+    assert_eq!((found.head.0, rest(&mut found.reader).await.unwrap()), ("new", b"moved".to_vec()));
+}
+
+proptest::proptest! {
+    #[test]
+    fn the_index_of_variants_is_what_is_stored(
+        steps in proptest::collection::vec((0_u8..4, 0_u8..8), 0..60),
+    ) {
+        let store = Store::new(Limits { capacity_bytes: 9_000, ..LIMITS });
+        for (step, number) in steps {
+            match step {
+                0 => drop(store.remove(&variant(number))),
+                1 => drop(store.update(&variant(number), KEY, b"/a", Name("x"), store.moment())),
+                _ => put(&store, variant(number), "x"),
+            }
+            store.inner.complete.run_pending_tasks();
+            let mut known = locked(&store.inner.variants).of(KEY.name);
+            known.sort_by_key(|key| key.variant);
+            let others: Vec<_> = stored(&store).into_iter().filter(|number| *number > 0).collect();
+            proptest::prop_assert!(others.len() < 4);
+            let others: Vec<_> = others.into_iter().map(variant).collect();
+            proptest::prop_assert_eq!(known, others);
+        }
+    }
 }
