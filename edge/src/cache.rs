@@ -214,7 +214,12 @@ pub(crate) fn cache_key(name: Vec<u8>, hash: [u8; 16]) -> CacheKey {
 
 /// The store's key of the first variant of a name.
 pub(crate) fn first_variant(name: &[u8]) -> Key {
-    Key { name: hash(name), variant: [0; 16] }
+    first_variant_of(hash(name))
+}
+
+/// The store's key of the first variant of the name with this hash.
+pub(crate) fn first_variant_of(hash: [u8; 16]) -> Key {
+    Key { name: hash, variant: [0; 16] }
 }
 
 /// The store's key of what Pingora looked up.

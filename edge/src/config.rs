@@ -77,6 +77,8 @@ pub(crate) struct Memory {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Collapse {
     pub(crate) wait_timeout_seconds: u64,
+    pub(crate) uncacheable_seconds: u64,
+    pub(crate) uncacheable_entries: u64,
 }
 
 /// Connections to origins.
@@ -149,7 +151,7 @@ impl Default for Memory {
 
 impl Default for Collapse {
     fn default() -> Self {
-        Self { wait_timeout_seconds: 30 }
+        Self { wait_timeout_seconds: 30, uncacheable_seconds: 120, uncacheable_entries: 65_536 }
     }
 }
 

@@ -45,6 +45,8 @@ pub(crate) struct Context {
     pub(crate) forward: Forward,
     /// `interim`
     pub(crate) interim: Interim,
+    /// Why the last response of this name was not stored, where that is remembered.
+    pub(crate) remembered: Option<&'static str>,
     /// `keep`: why the response is not stored.
     pub(crate) refused: Option<&'static str>,
     /// `keep`: what is stored of the response.
@@ -115,6 +117,7 @@ impl Context {
             slice: None,
             forward: Forward::default(),
             interim: Interim::default(),
+            remembered: None,
             refused: None,
             kept: None,
             withheld: http::HeaderMap::new(),

@@ -4,6 +4,7 @@ mod admin;
 mod answer;
 mod cache;
 mod clock;
+mod collapse;
 mod config;
 mod context;
 mod explain;

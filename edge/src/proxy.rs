@@ -11,6 +11,7 @@ pub(crate) use slices::SliceRequest;
 use slices::Told;
 
 use crate::cache::{self, Cache, Hit};
+use crate::collapse::{Collapse, Passing};
 use crate::context::Context;
 use crate::origin::Addresses;
 use crate::slices::Slices;
@@ -24,11 +25,7 @@ use crate::{answer, clock, record};
 use async_trait::async_trait;
 use bytes::Bytes;
 use pingora_cache::key::{CacheKey, HashBinary};
-use pingora_cache::lock::CacheKeyLockImpl;
-use pingora_cache::predictor::CacheablePredictor;
-use pingora_cache::{
-    CacheMeta, CacheOptionOverrides, ForcedFreshness, HitHandler, NoCacheReason, RespCacheable,
-};
+use pingora_cache::{CacheMeta, ForcedFreshness, HitHandler, NoCacheReason, RespCacheable};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -45,8 +42,7 @@ use std::time::Duration;
 pub(crate) struct Edge {
     pub(crate) current: Current,
     pub(crate) cache: &'static Cache,
-    pub(crate) collapse: &'static CacheKeyLockImpl,
-    pub(crate) predictor: &'static (dyn CacheablePredictor + Sync),
+    pub(crate) collapse: &'static Collapse,
     pub(crate) slices: Slices,
     pub(crate) collapse_timeout: Duration,
     pub(crate) stall_timeout: Duration,
@@ -104,14 +100,12 @@ impl ProxyHttp for Edge {
 
     fn request_cache_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
         if let Lookup::Named(_) = ctx.lookup {
-            let mut overrides = CacheOptionOverrides::default();
-            overrides.wait_timeout = Some(self.collapse_timeout);
             session.cache.enable(
                 self.cache,
                 None,
-                Some(self.predictor),
+                Some(&Passing),
                 Some(self.collapse),
-                Some(overrides),
+                Some(self.waiting()),
             );
             // a client that reads slowly doesn't slow the fill that others wait for
             session.set_proxy_tasks_enabled(true);
@@ -119,12 +113,16 @@ impl ProxyHttp for Edge {
         Ok(())
     }
 
-    fn cache_key_callback(&self, _: &Session, ctx: &mut Context) -> Result<CacheKey> {
-        match (&mut ctx.lookup, ctx.hash) {
-            // the key holds the name from here on
-            (Lookup::Named(name), Some(hash)) => Ok(cache::cache_key(std::mem::take(name), hash)),
-            _ => Error::e_explain(ErrorType::InternalError, "a lookup without a name"),
-        }
+    fn cache_key_callback(&self, session: &Session, ctx: &mut Context) -> Result<CacheKey> {
+        let (Lookup::Named(name), Some(hash)) = (&mut ctx.lookup, ctx.hash) else {
+            return Error::e_explain(ErrorType::InternalError, "a lookup without a name");
+        };
+        // the key holds the name from here on
+        let name = std::mem::take(name);
+        let asker = self.asker(session, &name, hash, ctx);
+        let mut key = cache::cache_key(name, hash);
+        key.extensions.insert(asker);
+        Ok(key)
     }
 
     fn cache_vary_filter(
@@ -140,7 +138,7 @@ impl ProxyHttp for Edge {
 
     async fn cache_hit_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         _: &CacheMeta,
         hit: &mut HitHandler,
         is_fresh: bool,
@@ -151,6 +149,10 @@ impl ProxyHttp for Edge {
         };
         ctx.consumed = hit.consumed;
         ctx.outcome = reuse::decide(hit.kept, &ctx.asked, routed.served.horizon, ctx.received);
+        if let Outcome::Stored { reuse: Reuse::WhileRevalidating, .. } = ctx.outcome {
+            // one fetch in the background is enough, whatever is remembered
+            session.cache.set_cache_lock(Some(&self.collapse.shared), Some(self.waiting()));
+        }
         let expired = ForcedFreshness::ForceExpiredServeStale { expired_at: None };
         Ok(match ctx.outcome {
             Outcome::Purged | Outcome::Nothing => Some(ForcedFreshness::ForceMiss),
@@ -183,8 +185,13 @@ impl ProxyHttp for Edge {
         serves
     }
 
-    async fn proxy_upstream_filter(&self, _: &mut Session, ctx: &mut Context) -> Result<bool> {
-        if ctx.asked.only_if_cached() {
+    async fn proxy_upstream_filter(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+    ) -> Result<bool> {
+        // a fetch in the background is ours, not the client's
+        if ctx.asked.only_if_cached() && session.subrequest_ctx.is_none() {
             return Err(Error::new(fail::NOT_CACHED));
         }
         ctx.origin().map(|_| true)
@@ -279,10 +286,11 @@ impl ProxyHttp for Edge {
         let stored = session.cache.maybe_cache_meta().map(CacheMeta::response_header);
         match keep::decide(session.req_header(), response, stored, ctx, clock::now()) {
             Ok(_) if self.is_too_large(response) => {
-                ctx.refused = Some("too-large");
+                self.refuse(session, keep::TOO_LARGE, ctx);
                 Ok(RespCacheable::Uncacheable(NoCacheReason::ResponseTooLarge))
             }
             Ok(to_keep) => {
+                self.collapse.uncacheable.forget(session.cache.cache_key());
                 ctx.kept = Some(to_keep.kept);
                 ctx.withheld = to_keep.withheld;
                 let began = ctx.forward.began.unwrap_or_default();
@@ -295,9 +303,9 @@ impl ProxyHttp for Edge {
                 let meta = self.cache.new_meta(kept, began, header, variant);
                 Ok(RespCacheable::Cacheable(meta))
             }
-            Err(reason) => {
-                ctx.refused = Some(reason);
-                Ok(RespCacheable::Uncacheable(NoCacheReason::Custom(reason)))
+            Err(refused) => {
+                self.refuse(session, refused, ctx);
+                Ok(RespCacheable::Uncacheable(NoCacheReason::Custom(refused.token)))
             }
         }
     }

@@ -4,6 +4,7 @@ mod bind;
 
 use crate::admin::{self, Admin};
 use crate::cache::Cache;
+use crate::collapse::{Collapse, Uncacheable};
 use crate::config::Config;
 use crate::feed::{Feed, Link, StateDirectory, Token};
 use crate::listen::{Front, Limits};
@@ -18,8 +19,6 @@ use crate::telemetry::metrics::Metrics;
 use anyhow::Context as _;
 use api::id::EdgeId;
 use bind::listen;
-use pingora_cache::lock::{CacheKeyLockImpl, CacheLock};
-use pingora_cache::predictor::Predictor;
 use pingora_core::apps::HttpServerApp as _;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
@@ -33,10 +32,6 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-/// How long another request's fetch is waited for before one of the waiting becomes the fetcher.
-const FETCH_MAX: Duration = Duration::from_secs(60);
-/// Responses per shard that are remembered as too large to be stored.
-const TOO_LARGE_REMEMBERED: usize = 1_024;
 const DRAIN_STEP: Duration = Duration::from_millis(20);
 const ADMIN_DRAIN: Duration = Duration::from_secs(2);
 
@@ -120,16 +115,14 @@ impl Shared {
     }
 
     fn edge(&self, config: &Config, id: &EdgeId) -> Edge {
-        let collapse: &'static CacheKeyLockImpl = Box::leak(CacheLock::new_boxed(FETCH_MAX));
-        // only size is remembered: every other reason may be the request's, or be over with the next response
-        let predictor =
-            Box::leak(Box::new(Predictor::<16>::new(TOO_LARGE_REMEMBERED, Some(|_| true))));
+        let uncacheable_lifetime = Duration::from_secs(config.collapse.uncacheable_seconds);
+        let uncacheable =
+            Uncacheable::new(config.collapse.uncacheable_entries, uncacheable_lifetime);
         let lifetime = Duration::from_secs(config.origins.addresses_lifetime_seconds);
         Edge {
             current: Arc::clone(&self.current),
             cache: self.cache,
-            collapse,
-            predictor,
+            collapse: Box::leak(Box::new(Collapse::new(uncacheable))),
             slices: Slices::new(config.memory.slice_bytes),
             collapse_timeout: Duration::from_secs(config.collapse.wait_timeout_seconds),
             stall_timeout: Duration::from_secs(config.http.stall_timeout_seconds),

@@ -4,6 +4,8 @@
 
 #[path = "scenarios/bodies.rs"]
 mod bodies;
+#[path = "scenarios/collapse.rs"]
+mod collapse;
 #[path = "scenarios/conditional.rs"]
 mod conditional;
 #[path = "scenarios/configuration.rs"]

@@ -44,7 +44,7 @@ impl Config {
         resolve(document).map_err(ConfigError::Values)
     }
 
-    fn numbers(&self) -> [Number; 16] {
+    fn numbers(&self) -> [Number; 18] {
         let Self { http, memory, collapse, origins, access_log, .. } = self;
         let seconds = |key, value, range| (key, value, range, "seconds");
         let bytes = |key, value, range| (key, value, range, "bytes");
@@ -63,6 +63,13 @@ impl Config {
             bytes("memory.slice_bytes", memory.slice_bytes, 65_536..=8 << 20),
             count("memory.variants_max", memory.variants_max, 1..=4_096, "variants"),
             seconds("collapse.wait_timeout_seconds", collapse.wait_timeout_seconds, 1..=3_600),
+            seconds("collapse.uncacheable_seconds", collapse.uncacheable_seconds, 1..=86_400),
+            (
+                "collapse.uncacheable_entries",
+                collapse.uncacheable_entries,
+                1..=10_000_000,
+                "entries",
+            ),
             count(
                 "origins.idle_connections_max",
                 origins.idle_connections_max,

@@ -2,13 +2,15 @@
 
 use super::Edge;
 use crate::cache;
+use crate::collapse::Asker;
 use crate::context::{Context, Routed};
 use crate::stage::fail::Failure;
 use crate::stage::lookup::Lookup;
 use crate::stage::{identify, lookup, route};
 use crate::telemetry::Telemetry;
 use ::route::{COUNTRY, DEVICE, Device, Key};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use pingora_cache::CacheOptionOverrides;
 use pingora_proxy::Session;
 use semantics::directives::RequestDirectives;
 use std::net::IpAddr;
@@ -78,6 +80,31 @@ impl Edge {
             }
         }
         ctx.route = Some(routed);
+    }
+
+    /// What the lookup of `name` has to know of the request.
+    pub(super) fn asker(
+        &self,
+        session: &Session,
+        name: &[u8],
+        hash: [u8; 16],
+        ctx: &mut Context,
+    ) -> Asker {
+        let authorized = session.req_header().headers.contains_key(header::AUTHORIZATION);
+        ctx.remembered = self.collapse.uncacheable.reason(hash, authorized);
+        if ctx.remembered.is_some() {
+            self.telemetry.metrics.uncollapsed_request();
+        }
+        let is_stored = || self.cache.store.find(&cache::first_variant_of(hash), name).is_some();
+        let passed = ctx.remembered.filter(|_| !is_stored());
+        Asker { authorized, alone: ctx.asked.no_store(), passed }
+    }
+
+    /// How long a request waits for another's fetch.
+    pub(super) fn waiting(&self) -> CacheOptionOverrides {
+        let mut overrides = CacheOptionOverrides::default();
+        overrides.wait_timeout = Some(self.collapse_timeout);
+        overrides
     }
 }
 

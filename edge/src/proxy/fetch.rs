@@ -2,6 +2,7 @@
 
 use super::Edge;
 use crate::context::Context;
+use crate::stage::keep::Refused;
 use crate::stage::{fail, forward, keep, lookup};
 use crate::{cache, clock};
 use http::{StatusCode, header};
@@ -76,7 +77,7 @@ impl Edge {
     /// removed, and the exchange counts as broken.
     pub(super) fn check_validated(&self, session: &Session, ctx: &Context) -> Result<()> {
         let validated = matches!(session.cache.phase(), CachePhase::RevalidatedNoCache(_));
-        if !validated || ctx.refused != Some(keep::NOT_ABOUT) {
+        if !validated || ctx.refused != Some(keep::NOT_ABOUT.token) {
             return Ok(());
         }
         self.cache.store.remove(&cache::store_key(session.cache.cache_key()));
@@ -95,7 +96,7 @@ impl Edge {
         ctx.posted = None;
         if *error.etype() == fail::NOT_ABOUT && !ctx.forward.anew {
             ctx.forward.anew = true;
-            session.cache.disable(NoCacheReason::Custom(keep::NOT_ABOUT));
+            session.cache.disable(NoCacheReason::Custom(keep::NOT_ABOUT.token));
             error.set_retry(true);
         } else {
             // an origin that sent interim responses has begun with the request
@@ -136,6 +137,20 @@ impl Edge {
             self.slices.forget(key.name);
             if kept != Some(&*name) {
                 self.cache.store.remove(&key);
+            }
+        }
+    }
+
+    /// Notes why a response isn't stored, and remembers it for its name where the next one won't be either. What such a
+    /// 304 validated isn't used again.
+    pub(super) fn refuse(&self, session: &Session, refused: Refused, ctx: &mut Context) {
+        let key = session.cache.cache_key();
+        let own = Some(refused.token);
+        ctx.refused = if refused.lasts { own } else { ctx.remembered.or(own) };
+        if refused.lasts {
+            self.collapse.uncacheable.remember_key(key, refused.token);
+            if ctx.forward.not_modified.is_some() {
+                self.cache.store.remove(&cache::store_key(key));
             }
         }
     }

@@ -10,12 +10,11 @@ use crate::context::Context;
 use crate::slices::Group;
 use crate::stage::deliver::{self, Handling};
 use crate::stage::lookup::Lookup;
-use crate::stage::range;
 use crate::stage::slice::{self, Answer, Facts, Slice};
+use crate::stage::{keep, range};
 use arriving::{Arriving, broken_off};
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
-use pingora_cache::NoCacheReason;
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -26,7 +25,7 @@ use semantics::range::{Spec, Wanted};
 /// known how long it is.
 const ATTEMPTS: usize = 3;
 /// Why a name whose slices can't be stored is remembered.
-const UNSTORED: NoCacheReason = NoCacheReason::ResponseTooLarge;
+const UNSTORED: &str = "not-stored";
 /// Slices that are looked for before it is told whether all of them are stored.
 const LOOKED_FOR_MAX: u64 = 64;
 
@@ -138,15 +137,14 @@ impl Edge {
         };
         // what is being filled comes to its first bytes soon, and to others late
         let is_begun = matches!(asked, Spec::From(first) | Spec::Between(first, _) if first < self.slices.bytes);
-        let found = self.cache.store.find(&cache::first_variant(name), name);
+        let found = self.cache.store.find(&cache::first_variant_of(hash), name);
         let is_there = found.is_some_and(|found| found.length.is_some() || is_begun);
         let plan = Plan { asked, name: name.clone(), hash };
-        (is_of_use && !is_there && !self.is_remembered_uncacheable(&plan)).then_some(plan)
-    }
-
-    /// Whether responses of this name were uncacheable of late.
-    fn is_remembered_uncacheable(&self, plan: &Plan) -> bool {
-        !self.predictor.cacheable_prediction(&cache::cache_key(plan.name.clone(), plan.hash))
+        let authorized = request.headers.contains_key(header::AUTHORIZATION);
+        let remembered = self.collapse.uncacheable.reason(hash, authorized);
+        // what is too large to be stored whole is what slices are for
+        let is_uncacheable = remembered.is_some_and(|reason| reason != keep::TOO_LARGE.token);
+        (is_of_use && !is_there && !is_uncacheable).then_some(plan)
     }
 
     fn first_slice(&self, plan: &Plan, group: &Group) -> Slice {
@@ -197,10 +195,9 @@ impl Edge {
         let status = told_status(first.told, self.has_rest(&delivery));
         if status.1.outcome != Outcome::Hit && !status.1.stored {
             // from the next time on, the origin is asked for what its client wants, and no more
-            self.predictor.mark_uncacheable(
-                &cache::cache_key(delivery.plan.name.clone(), delivery.plan.hash),
-                UNSTORED,
-            );
+            let authorized = session.req_header().headers.contains_key(header::AUTHORIZATION);
+            let reason = status.1.detail.unwrap_or(UNSTORED);
+            self.collapse.uncacheable.remember(delivery.plan.hash, authorized, reason);
             self.slices.decline(delivery.plan.hash);
         }
         write_head(session, ctx, head, status, false).await?;

@@ -112,10 +112,9 @@ pub(crate) fn decide(
         CachePhase::Miss | CachePhase::Expired => {
             (Handling::Miss, CacheStatus { stored: true, ttl: stored, ..forward(reason) })
         }
-        CachePhase::Bypass => (
-            Handling::Bypass,
-            CacheStatus { detail: Some("too-large"), ..forward(Forward::Bypass) },
-        ),
+        CachePhase::Bypass => {
+            (Handling::Bypass, CacheStatus { detail: context.remembered, ..forward(reason) })
+        }
         CachePhase::Disabled(NoCacheReason::NeverEnabled)
         | CachePhase::Uninit
         | CachePhase::CacheKey => {

@@ -4,7 +4,7 @@ use crate::context::Context;
 use crate::stage::reuse::Kept;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora_http::{RequestHeader, ResponseHeader};
-use semantics::storing::{Exchange, Keep, keep};
+use semantics::storing::{Exchange, Keep, Reason, keep};
 use std::time::SystemTime;
 
 /// A response to store.
@@ -16,12 +16,24 @@ pub(crate) struct ToKeep {
     pub(crate) withheld: HeaderMap,
 }
 
-/// Why a 304 about another response renews nothing.
-pub(crate) const NOT_ABOUT: &str = "other-entity";
-/// What answers the request for a slice and is none, or can't be put together with others.
-const NO_SLICE: &str = "slice";
+/// Why a response isn't stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// For Cache-Status.
+    pub(crate) token: &'static str,
+    /// Whether the next response will be refused too, as far as this one tells: it is the response that says so, or the
+    /// request's Authorization, and not a status that tells of this request or of a passing failure.
+    pub(crate) lasts: bool,
+}
 
-/// Decides whether a response is stored; the reason as a token where it is not.
+/// Why a 304 about another response renews nothing.
+pub(crate) const NOT_ABOUT: Refused = Refused { token: "other-entity", lasts: false };
+pub(crate) const TOO_LARGE: Refused = Refused { token: "too-large", lasts: true };
+/// What answers the request for a slice and is none, or can't be put together with others.
+const NO_SLICE: Refused = Refused { token: "slice", lasts: false };
+const UNREADABLE: Refused = Refused { token: "head", lasts: false };
+
+/// Decides whether a response is stored.
 ///
 /// `stored` is the head of the stored response that a 304 validated: its status, and its fields as the 304 updates
 /// them, are what is stored then (RFC 9111 §3.2, §4.3.4).
@@ -31,7 +43,7 @@ pub(crate) fn decide(
     stored: Option<&ResponseHeader>,
     context: &Context,
     now: SystemTime,
-) -> Result<ToKeep, &'static str> {
+) -> Result<ToKeep, Refused> {
     let validated = stored.zip(context.forward.not_modified.as_ref());
     if validated
         .is_some_and(|(stored, update)| !semantics::update::is_about(&stored.headers, update))
@@ -66,7 +78,10 @@ pub(crate) fn decide(
         response_time: context.forward.response_time.unwrap_or(now),
     };
     match keep(&exchange, context.policy()) {
-        Keep::Refuse(reason) => Err(reason.token()),
+        Keep::Refuse(reason) => Err(Refused {
+            token: reason.token(),
+            lasts: lasts(reason) && tells_of_resource(status),
+        }),
         Keep::Store(stored) => {
             let kept = Kept {
                 freshness: stored.freshness,
@@ -78,11 +93,34 @@ pub(crate) fn decide(
                     .is_some_and(|routed| routed.rule.caching.forwards_cdn_cache_control),
             };
             let header =
-                head(status, fields, &stored.omit, exchange.response_time).ok_or("head")?;
+                head(status, fields, &stored.omit, exchange.response_time).ok_or(UNREADABLE)?;
             let withheld = withheld(fields, &stored.omit);
             Ok(ToKeep { kept, header, withheld })
         }
     }
+}
+
+/// Whether a reason for not storing a response holds for the next one to a like request.
+const fn lasts(reason: Reason) -> bool {
+    match reason {
+        Reason::Method | Reason::RequestNoStore => false,
+        Reason::Status
+        | Reason::NoStore
+        | Reason::Private
+        | Reason::Authorization
+        | Reason::SetCookie
+        | Reason::VaryStar
+        | Reason::VaryLimit
+        | Reason::NoCache
+        | Reason::NoFreshness
+        | Reason::Stale => true,
+    }
+}
+
+/// Whether a status is the resource's for now: no part, no answer to a condition, no failure, nothing that this
+/// client did.
+const fn tells_of_resource(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200..=205 | 207..=303 | 305..=399 | 404 | 405 | 410)
 }
 
 /// The head to store. Age is computed anew for each reuse; a missing Date is the time of receipt (RFC 9110 §6.6.1).
@@ -131,7 +169,7 @@ mod tests {
     fn decided(
         response: &ResponseHeader,
         stored: Option<&ResponseHeader>,
-    ) -> Result<ToKeep, &'static str> {
+    ) -> Result<ToKeep, Refused> {
         let request = RequestHeader::build("GET", b"/", None).unwrap();
         let mut context = Context::new(Arc::new(Snapshot::default()));
         context.forward.not_modified = stored.map(|_| response.headers.clone());
@@ -154,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_304_about_another_response_renews_nothing() {
-        let check = |tag: &'static str, expected: Result<(), &'static str>| {
+        let check = |tag: &'static str, expected: Result<(), Refused>| {
             let stored = head(&[("cache-control", "max-age=9"), ("etag", "\"a\"")]);
             let update = head(&[("etag", tag)]);
             assert_eq!(decided(&update, Some(&stored)).map(|_| ()), expected, "{tag}");
@@ -162,5 +200,27 @@ mod tests {
         check("\"a\"", Ok(()));
         check("W/\"b\"", Ok(()));
         check("\"b\"", Err(NOT_ABOUT));
+    }
+
+    #[test]
+    fn a_refusal_lasts_where_the_response_says_so() {
+        let check = |status: u16, fields: &[(&'static str, &'static str)], expected| {
+            let mut response = head(fields);
+            response.set_status(status).unwrap();
+            let Err(refused) = decided(&response, None) else { panic!("{status} {fields:?}") };
+            assert_eq!((refused.token, refused.lasts), expected, "{status} {fields:?}");
+        };
+        let no_store = [("cache-control", "no-store")];
+        check(200, &no_store, ("no-store", true));
+        check(200, &[("cache-control", "private")], ("private", true));
+        check(200, &[("set-cookie", "a=b"), ("cache-control", "max-age=9")], ("set-cookie", true));
+        check(200, &[("vary", "*"), ("cache-control", "max-age=9")], ("vary-star", true));
+        check(200, &[], ("no-freshness", true));
+        check(302, &[], ("status", true));
+        check(404, &no_store, ("no-store", true));
+        for status in [500, 503, 429, 401, 403, 206, 304] {
+            let token = if [206, 304].contains(&status) { "status" } else { "no-store" };
+            check(status, &no_store, (token, false));
+        }
     }
 }

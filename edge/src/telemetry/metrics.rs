@@ -72,6 +72,11 @@ impl Metrics {
         self.origins.connect_failures.inc();
     }
 
+    /// Counts a request that waited for nobody, because the response before it was not stored.
+    pub(crate) fn uncollapsed_request(&self) {
+        self.clients.uncollapsed.inc();
+    }
+
     /// Counts a refused head.
     pub(crate) fn refused(&self, reason: &'static str) {
         let place = Refusal::ALL.iter().position(|refusal| refusal.reply().1 == reason);

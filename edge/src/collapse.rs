@@ -1,0 +1,211 @@
+//! Which requests wait for another's fetch, and which for nobody.
+//!
+//! Requests for one response wait for the first of them, until its head is there. Where that head says that nothing is
+//! stored, they have waited in vain: so it is remembered for the name, and the next requests don't wait.
+
+use pingora_cache::key::{CacheHashKey, CacheKey};
+use pingora_cache::lock::{CacheKeyLock, CacheLock, LockStatus, Locked, WritePermit};
+use pingora_cache::{NoCacheReason, predictor::CacheablePredictor};
+use semantics::storing::Reason;
+use std::time::Duration;
+
+/// How long another request's fetch is waited for before one of the waiting becomes the fetcher.
+const FETCH_MAX: Duration = Duration::from_secs(60);
+
+/// What a request's key tells of the request.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Asker {
+    /// It has Authorization. What it is answered is no measure for requests without, nor theirs for it.
+    pub(crate) authorized: bool,
+    /// It wants nothing stored, so nobody need wait for what it fetches.
+    pub(crate) alone: bool,
+    /// Nothing is stored, and nothing will be, for this reason: it is forwarded as it came, without a lookup.
+    pub(crate) passed: Option<&'static str>,
+}
+
+impl Asker {
+    fn of(key: &CacheKey) -> Self {
+        key.extensions.get().copied().unwrap_or_default()
+    }
+}
+
+/// Names whose responses were not to be stored, and why. Bounded, and forgotten after a while.
+pub(crate) struct Uncacheable {
+    names: moka::sync::Cache<([u8; 16], bool), &'static str>,
+}
+
+impl Uncacheable {
+    pub(crate) fn new(names_max: u64, lifetime: Duration) -> Self {
+        let names = moka::sync::Cache::builder().max_capacity(names_max);
+        Self { names: names.time_to_live(lifetime).build() }
+    }
+
+    /// Remembers why a response of the name with this hash, to a request with or without Authorization, was not stored.
+    /// What is known already is forgotten when it would have been.
+    pub(crate) fn remember(&self, hash: [u8; 16], authorized: bool, reason: &'static str) {
+        let name = (hash, authorized);
+        if !self.names.contains_key(&name) {
+            self.names.insert(name, reason);
+        }
+    }
+
+    /// Why the last response of a name, to a request with or without Authorization, was not stored.
+    pub(crate) fn reason(&self, hash: [u8; 16], authorized: bool) -> Option<&'static str> {
+        self.names.get(&(hash, authorized))
+    }
+
+    pub(crate) fn remember_key(&self, key: &CacheKey, reason: &'static str) {
+        self.remember(key.primary_bin(), Asker::of(key).authorized, reason);
+    }
+
+    pub(crate) fn forget(&self, key: &CacheKey) {
+        self.names.invalidate(&(key.primary_bin(), Asker::of(key).authorized));
+    }
+
+    fn has(&self, key: &CacheKey) -> bool {
+        self.names.contains_key(&(key.primary_bin(), Asker::of(key).authorized))
+    }
+}
+
+/// Pingora's lock, which nobody waits for where waiting is in vain.
+pub(crate) struct Collapse {
+    pub(crate) uncacheable: Uncacheable,
+    /// The lock that all take part in.
+    pub(crate) shared: CacheLock,
+}
+
+/// Marks a permit that is in no table: nobody waits for it.
+#[derive(Clone)]
+struct Unshared;
+
+impl Collapse {
+    pub(crate) fn new(uncacheable: Uncacheable) -> Self {
+        Self { uncacheable, shared: CacheLock::new(FETCH_MAX) }
+    }
+}
+
+impl CacheKeyLock for Collapse {
+    fn lock(&self, key: &CacheKey, stale_writer: bool) -> Locked {
+        if !Asker::of(key).alone && !self.uncacheable.has(key) {
+            return self.shared.lock(key, stale_writer);
+        }
+        let mut mark = http::Extensions::new();
+        mark.insert(Unshared);
+        Locked::Write(WritePermit::new(FETCH_MAX, stale_writer, mark).0)
+    }
+
+    fn release(&self, key: &CacheKey, mut permit: WritePermit, status: LockStatus) {
+        if permit.extensions().get::<Unshared>().is_some() {
+            permit.unlock(status);
+        } else {
+            self.shared.release(key, permit, status);
+        }
+    }
+
+    /// What only the fetching request has caused is nothing to the others: one of them fetches next.
+    fn custom_lock_status(&self, reason: &'static str) -> LockStatus {
+        if [Reason::Authorization, Reason::RequestNoStore].iter().any(|own| own.token() == reason) {
+            LockStatus::TransientError
+        } else {
+            LockStatus::GiveUp
+        }
+    }
+}
+
+/// Tells Pingora which requests to forward without a lookup. What is remembered isn't its to decide.
+pub(crate) struct Passing;
+
+impl CacheablePredictor for Passing {
+    fn cacheable_prediction(&self, key: &CacheKey) -> bool {
+        Asker::of(key).passed.is_none()
+    }
+
+    fn predicted_uncacheable_reason(&self, key: &CacheKey) -> Option<NoCacheReason> {
+        Asker::of(key).passed.map(NoCacheReason::Custom)
+    }
+
+    fn mark_cacheable(&self, _: &CacheKey) -> bool {
+        true
+    }
+
+    fn mark_uncacheable(&self, _: &CacheKey, _: NoCacheReason) -> Option<bool> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cache;
+
+    fn key(name: &str, asker: Asker) -> CacheKey {
+        let mut key = cache::cache_key(name.into(), cache::hash(name.as_bytes()));
+        key.extensions.insert(asker);
+        key
+    }
+
+    fn collapse() -> Collapse {
+        Collapse::new(Uncacheable::new(1_000, Duration::from_secs(60)))
+    }
+
+    /// Releases what is written, so that nobody waits after the test.
+    fn writes(collapse: &Collapse, key: &CacheKey, locked: Locked) -> bool {
+        match locked {
+            Locked::Write(permit) => {
+                collapse.release(key, permit, LockStatus::Done);
+                true
+            }
+            Locked::Read(_) => false,
+        }
+    }
+
+    #[test]
+    fn the_second_waits_unless_waiting_was_in_vain() {
+        let (collapse, key) = (collapse(), key("/a", Asker::default()));
+        let first = collapse.lock(&key, false);
+        assert!(!writes(&collapse, &key, collapse.lock(&key, false)));
+        collapse.uncacheable.remember_key(&key, "no-store");
+        assert!(writes(&collapse, &key, collapse.lock(&key, false)));
+        collapse.uncacheable.forget(&key);
+        // the lock of the first is still there
+        assert!(!writes(&collapse, &key, collapse.lock(&key, false)));
+        assert!(writes(&collapse, &key, first));
+        assert!(writes(&collapse, &key, collapse.lock(&key, false)));
+    }
+
+    #[test]
+    fn one_who_wants_nothing_stored_neither_waits_nor_is_waited_for() {
+        let alone = key("/a", Asker { alone: true, ..Asker::default() });
+        let (collapse, other) = (collapse(), key("/a", Asker::default()));
+        let first = collapse.lock(&alone, false);
+        let second = collapse.lock(&other, false);
+        assert!(second.is_write());
+        assert!(writes(&collapse, &alone, collapse.lock(&alone, false)));
+        assert!(writes(&collapse, &alone, first) && writes(&collapse, &other, second));
+    }
+
+    #[test]
+    fn authorization_is_remembered_apart() {
+        let authorized = key("/a", Asker { authorized: true, ..Asker::default() });
+        let collapse = collapse();
+        collapse.uncacheable.remember_key(&authorized, "authorization");
+        assert_eq!(collapse.uncacheable.reason(cache::hash(b"/a"), true), Some("authorization"));
+        assert_eq!(collapse.uncacheable.reason(cache::hash(b"/a"), false), None);
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_and_forgotten() {
+        let few = Uncacheable::new(10, Duration::from_secs(60));
+        for number in 0..1_000 {
+            few.remember_key(&key(&format!("/{number}"), Asker::default()), "private");
+        }
+        few.names.run_pending_tasks();
+        assert!(few.names.entry_count() <= 10);
+        let short = Uncacheable::new(10, Duration::from_millis(1));
+        let key = key("/a", Asker::default());
+        short.remember_key(&key, "private");
+        while short.has(&key) {
+            std::thread::yield_now();
+        }
+    }
+}
