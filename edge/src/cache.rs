@@ -69,6 +69,10 @@ impl Head {
         self.kept
     }
 
+    pub(crate) fn header(&self) -> &ResponseHeader {
+        &self.header
+    }
+
     pub(crate) fn fields(&self) -> &http::HeaderMap {
         &self.header.headers
     }
@@ -227,6 +231,14 @@ pub(crate) fn store_key(key: &CacheKey) -> Key {
     Key { name: key.primary_bin(), variant: key.get_variance_key().copied().unwrap_or_default() }
 }
 
+/// What a request selects of what is stored under a name.
+#[derive(Default)]
+pub(crate) struct Selection {
+    /// Whether it isn't the first variant.
+    pub(crate) varied: bool,
+    pub(crate) response: Option<(Key, Found<Head>)>,
+}
+
 /// The store as Pingora sees it.
 pub(crate) struct Cache {
     pub(crate) store: Store<Head>,
@@ -261,6 +273,53 @@ impl Cache {
         variance: Option<HashBinary>,
     ) -> Option<Head> {
         Head::of(&self.new_meta(kept, began, header, variance))
+    }
+
+    /// The variant of what is stored under `name` that a request with the fields `request` selects (RFC 9111 §4.1).
+    pub(crate) fn select(
+        &self,
+        name: &[u8],
+        request: &http::HeaderMap,
+        rule_key: Option<&route::Key>,
+    ) -> Selection {
+        let key = first_variant(name);
+        let Some(first) = self.store.find(&key, name) else { return Selection::default() };
+        let own = first.head.variance;
+        let wanted = wanted(own, variance(first.head.fields(), own, request, rule_key));
+        if wanted == own {
+            return Selection { varied: false, response: Some((key, first)) };
+        }
+        let key = Key { variant: wanted.unwrap_or_default(), ..key };
+        let other = self
+            .store
+            .find(&key, name)
+            .filter(|other| other.head.variance == wanted && other.head.since >= first.head.since);
+        Selection { varied: true, response: other.map(|other| (key, other)) }
+    }
+
+    /// Gives the response stored under `key` the head of `meta`, which renews its own.
+    pub(crate) fn freshen(&self, key: Key, name: &[u8], own: &Head, meta: &CacheMeta) -> bool {
+        let Some(head) = Head::of(meta) else { return false };
+        let head = Head { since: own.since, ..head };
+        self.renew(key, name, head, own.variance, began(meta))
+    }
+
+    /// Gives the response stored under `key`, which was the variant `was`, a new head. Where another `Vary` came with
+    /// it, requests are matched by that from now on.
+    fn renew(
+        &self,
+        key: Key,
+        name: &[u8],
+        mut head: Head,
+        was: Option<HashBinary>,
+        began: Moment,
+    ) -> bool {
+        let changed = head.variance != was;
+        if changed {
+            head.since = self.next_place();
+        }
+        let to = if changed { key.first() } else { key };
+        self.store.update(&key, to, name, head, began)
     }
 
     /// A place after all others. Pingora compares times, but a clock can be set back.
@@ -334,15 +393,9 @@ impl Storage for Cache {
         meta: &CacheMeta,
         _: &SpanHandle,
     ) -> Result<bool> {
-        let Some(mut head) = Head::of(meta) else { return Ok(false) };
-        let (name, stored) = (key.primary_key(), store_key(key));
-        // Pingora keeps what the variant was: where a 304 has changed it, requests are matched by its Vary from now on
-        let changed = head.variance != meta.variance();
-        if changed {
-            head.since = self.next_place();
-        }
-        let to = if changed { stored.first() } else { stored };
-        Ok(self.store.update(&stored, to, name, head, began(meta)))
+        let Some(head) = Head::of(meta) else { return Ok(false) };
+        // Pingora's meta still has the variant that was stored
+        Ok(self.renew(store_key(key), key.primary_key(), head, meta.variance(), began(meta)))
     }
 
     fn support_streaming_partial_write(&self) -> bool {

@@ -49,7 +49,7 @@ impl Uncacheable {
         }
     }
 
-    /// Why the last response of a name, to a request with or without Authorization, was not stored.
+    /// Why the last response of the name with this hash, to a request with or without Authorization, was not stored.
     pub(crate) fn reason(&self, hash: [u8; 16], authorized: bool) -> Option<&'static str> {
         self.names.get(&(hash, authorized))
     }
@@ -189,8 +189,9 @@ mod tests {
         let authorized = key("/a", Asker { authorized: true, ..Asker::default() });
         let collapse = collapse();
         collapse.uncacheable.remember_key(&authorized, "authorization");
-        assert_eq!(collapse.uncacheable.reason(cache::hash(b"/a"), true), Some("authorization"));
-        assert_eq!(collapse.uncacheable.reason(cache::hash(b"/a"), false), None);
+        let hash = cache::hash(b"/a");
+        assert_eq!(collapse.uncacheable.reason(hash, true), Some("authorization"));
+        assert_eq!(collapse.uncacheable.reason(hash, false), None);
     }
 
     #[test]

@@ -39,6 +39,8 @@ pub(crate) struct Context {
     pub(crate) asked: RequestDirectives,
     /// `reuse`
     pub(crate) outcome: Outcome,
+    /// `reuse`: this is a HEAD that nothing stored answers, and goes to the origin as it is.
+    pub(crate) forwards_head: bool,
     /// The slice that this request is for, where it is none of a client's.
     pub(crate) slice: Option<SliceRequest>,
     /// `forward`
@@ -96,7 +98,7 @@ pub(crate) struct Forward {
     pub(crate) reused_connection: bool,
     /// Bytes of the response's body received.
     pub(crate) body_bytes: u64,
-    /// The fields of a 304 that validates a stored response.
+    /// The fields of a 304 that validates a stored response, or of a 200 to HEAD that freshens one.
     pub(crate) not_modified: Option<http::HeaderMap>,
 }
 
@@ -114,6 +116,7 @@ impl Context {
             hash: None,
             asked: RequestDirectives::default(),
             outcome: Outcome::default(),
+            forwards_head: false,
             slice: None,
             forward: Forward::default(),
             interim: Interim::default(),

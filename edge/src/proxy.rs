@@ -3,6 +3,7 @@
 pub(crate) mod begin;
 mod end;
 mod fetch;
+mod head;
 pub(crate) mod interim;
 mod post;
 mod slices;
@@ -99,7 +100,7 @@ impl ProxyHttp for Edge {
     }
 
     fn request_cache_filter(&self, session: &mut Session, ctx: &mut Context) -> Result<()> {
-        if let Lookup::Named(_) = ctx.lookup {
+        if matches!(ctx.lookup, Lookup::Named(_)) && !ctx.forwards_head {
             session.cache.enable(
                 self.cache,
                 None,
@@ -118,9 +119,8 @@ impl ProxyHttp for Edge {
             return Error::e_explain(ErrorType::InternalError, "a lookup without a name");
         };
         // the key holds the name from here on
-        let name = std::mem::take(name);
-        let asker = self.asker(session, &name, hash, ctx);
-        let mut key = cache::cache_key(name, hash);
+        let mut key = cache::cache_key(std::mem::take(name), hash);
+        let asker = self.asker(session, &key, ctx);
         key.extensions.insert(asker);
         Ok(key)
     }
@@ -274,7 +274,7 @@ impl ProxyHttp for Edge {
             response.remove_header(&name);
         }
         self.carry_out_unsafe(session, response, ctx);
-        Ok(())
+        self.renew_by_head(session, response, ctx)
     }
 
     fn response_cache_filter(

@@ -22,6 +22,8 @@ mod explain;
 mod failure;
 #[path = "scenarios/forwarding.rs"]
 mod forwarding;
+#[path = "scenarios/head.rs"]
+mod head;
 #[path = "scenarios/hostile.rs"]
 mod hostile;
 #[path = "scenarios/incomplete.rs"]

@@ -11,6 +11,7 @@ use crate::telemetry::Telemetry;
 use ::route::{COUNTRY, DEVICE, Device, Key};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora_cache::CacheOptionOverrides;
+use pingora_cache::key::{CacheHashKey, CacheKey};
 use pingora_proxy::Session;
 use semantics::directives::RequestDirectives;
 use std::net::IpAddr;
@@ -80,22 +81,18 @@ impl Edge {
             }
         }
         ctx.route = Some(routed);
+        self.look_up_head(session, ctx);
     }
 
-    /// What the lookup of `name` has to know of the request.
-    pub(super) fn asker(
-        &self,
-        session: &Session,
-        name: &[u8],
-        hash: [u8; 16],
-        ctx: &mut Context,
-    ) -> Asker {
+    /// What the lookup of `key` has to know of the request.
+    pub(super) fn asker(&self, session: &Session, key: &CacheKey, ctx: &mut Context) -> Asker {
         let authorized = session.req_header().headers.contains_key(header::AUTHORIZATION);
-        ctx.remembered = self.collapse.uncacheable.reason(hash, authorized);
+        ctx.remembered = self.collapse.uncacheable.reason(key.primary_bin(), authorized);
         if ctx.remembered.is_some() {
             self.telemetry.metrics.uncollapsed_request();
         }
-        let is_stored = || self.cache.store.find(&cache::first_variant_of(hash), name).is_some();
+        let first = cache::store_key(key).first();
+        let is_stored = || self.cache.store.find(&first, key.primary_key()).is_some();
         let passed = ctx.remembered.filter(|_| !is_stored());
         Asker { authorized, alone: ctx.asked.no_store(), passed }
     }

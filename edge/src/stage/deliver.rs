@@ -9,6 +9,7 @@ use pingora_http::ResponseHeader;
 use route::Changes;
 use semantics::cache_status::{self, CacheStatus, Forward};
 use semantics::reuse::Reuse;
+use semantics::storing::Reason;
 use std::time::SystemTime;
 
 /// Field of RFC 9211.
@@ -118,14 +119,16 @@ pub(crate) fn decide(
         CachePhase::Disabled(NoCacheReason::NeverEnabled)
         | CachePhase::Uninit
         | CachePhase::CacheKey => {
-            let detail = match context.lookup {
-                Lookup::Bypass { detail, .. } => detail,
-                Lookup::Named(_) => None,
+            // of a POST, the response may be stored all the same, and a HEAD may have freshened what is stored
+            let (handling, detail) = match context.lookup {
+                Lookup::Bypass { detail, .. } => (Handling::Bypass, detail),
+                Lookup::Named(_) => {
+                    (Handling::Miss, stored.is_none().then(|| Reason::Method.token()))
+                }
             };
-            // of a POST, the response may be stored all the same
             let told =
                 CacheStatus { stored: stored.is_some(), ttl: stored, detail, ..forward(reason) };
-            (Handling::Bypass, told)
+            (handling, told)
         }
         CachePhase::Disabled(disabled) => {
             let detail = Some(context.refused.unwrap_or_else(|| disabled_detail(disabled)));

@@ -271,7 +271,7 @@ async fn a_304_for_another_variant_that_changes_vary_makes_it_the_first() {
 }
 
 #[tokio::test]
-async fn ten_thousand_variants_take_no_more_room_than_sixty_four() {
+async fn two_thousand_variants_take_no_more_room_than_sixty_four() {
     let scene = Scene::start().await;
     let answer = scene.origin.on("/a").respond(200).header("Cache-Control", FRESH);
     answer.header("Vary", "X-Random").body(vec![b'x'; 1_000]);
@@ -282,17 +282,17 @@ async fn ten_thousand_variants_take_no_more_room_than_sixty_four() {
         client.response().await.unwrap()
     };
     ask(0).await;
-    for random in 1..=10_000 {
+    for random in 1..=2_000 {
         assert_eq!(ask(random).await.status, 200);
-        if random % 1_000 == 0 {
+        if random % 200 == 0 {
             assert!(ask(0).await.is_hit(), "after {random}");
         }
     }
-    assert!(ask(10_000).await.is_hit() && !ask(1).await.is_hit());
+    assert!(ask(2_000).await.is_hit() && !ask(1).await.is_hit());
     let metrics = scene.edge.metrics().await;
     let number =
         |name, labels: &[&str]| metrics.sum(&format!("longshore_edge_store_{name}"), labels);
     assert_eq!(number("responses", &[]), 64.0);
     assert!(number("bytes", &[]) < 64.0 * 4_000.0, "{}", number("bytes", &[]));
-    assert_eq!(number("removed_responses", &["cause=\"variants\""]), 10_001.0 - 63.0);
+    assert_eq!(number("removed_responses", &["cause=\"variants\""]), 2_001.0 - 63.0);
 }

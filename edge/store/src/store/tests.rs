@@ -265,6 +265,20 @@ fn a_name_has_a_bounded_number_of_variants_and_keeps_its_first() {
 }
 
 #[test]
+fn ten_thousand_variants_take_no_more_room_than_a_few() {
+    let store = Store::new(Limits { variants_max: 64, capacity_bytes: 1 << 30, ..LIMITS });
+    put(&store, KEY, "first");
+    for number in 0..10_000_u128 {
+        let variant = (number + 1).to_le_bytes();
+        put(&store, Key { variant, ..KEY }, "other");
+        assert!(find(&store).is_some());
+    }
+    let statistics = store.statistics();
+    assert_eq!((statistics.responses, statistics.crowded_out_total), (64, 10_000 - 63));
+    assert!(statistics.bytes < 64 * 2_000, "{statistics:?}");
+}
+
+#[test]
 fn what_makes_room_is_no_longer_counted_as_a_variant() {
     let store = Store::new(Limits { capacity_bytes: 5_000, variants_max: 100, ..LIMITS });
     for number in 1..=200 {
