@@ -105,6 +105,25 @@ async fn what_is_stored_is_used_whatever_is_remembered() {
 }
 
 #[tokio::test]
+async fn nobody_waits_for_an_uncacheable_variant_of_what_is_stored() {
+    let scene = Scene::start().await;
+    let (open, barrier) = (Barrier::new(), Barrier::new());
+    open.release();
+    answer(&scene, &open, 200, &[("Cache-Control", FRESH), ("Vary", "A")]);
+    answer(&scene, &open, 200, &[("Cache-Control", "no-store"), ("Vary", "A")]);
+    answer(&scene, &barrier, 200, &[("Cache-Control", "no-store"), ("Vary", "A")]);
+    scene.get("/a").await;
+    answers(&mut ask(&scene, 1, &[("A", "2")]).await).await;
+    let mut clients = ask(&scene, CLIENTS, &[("A", "2")]).await;
+    scene.origin.arrived("/a", 2 + CLIENTS).await;
+    assert!(scene.get("/a").await.is_hit());
+    barrier.release();
+    for answer in answers(&mut clients).await {
+        assert_eq!(answer.cache_status(), "longshore; fwd=vary-miss; detail=no-store");
+    }
+}
+
+#[tokio::test]
 async fn what_one_request_or_a_failure_has_caused_is_not_remembered() {
     let check = async |status, response: &[(&str, &str)], request: &[(&str, &str)]| {
         let scene = Scene::start().await;
