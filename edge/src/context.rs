@@ -26,7 +26,7 @@ pub(crate) struct Context {
     pub(crate) started: Instant,
     /// The generation this request is served from, from start to end.
     pub(crate) snapshot: Arc<Snapshot>,
-    /// Whose request it is; nobody's for a fetch in the background.
+    /// Whose request it is; of a fetch in the background, whose request had it made.
     pub(crate) client: Option<IpAddr>,
     /// `identify`
     pub(crate) identity: Option<Identity>,

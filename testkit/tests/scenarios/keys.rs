@@ -4,7 +4,7 @@
 use crate::scene::{FRESH, HOST, Scene, site};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
-use testkit::{Edge, EdgeOptions, Feed, Origin, Response};
+use testkit::{Barrier, Edge, EdgeOptions, Feed, Origin, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 
@@ -139,6 +139,25 @@ async fn classes_of_devices_have_responses_of_their_own() {
 }
 
 #[tokio::test]
+async fn who_waits_for_a_fetch_of_another_class_gets_a_response_of_its_own() {
+    let scene = Scene::with(json!({ "cache": { "key": { "device": true } } })).await;
+    let barrier = Barrier::new();
+    let slow = scene.origin.on("/a").wait(&barrier).respond(200);
+    slow.header("Cache-Control", FRESH).body("phone");
+    scene.origin.on("/a").respond(200).header("Cache-Control", FRESH).body("desktop");
+    let mut phone = scene.call("GET", "/a").header(PHONE.0, PHONE.1).open().await;
+    scene.origin.arrived("/a", 1).await;
+    let mut desktop = scene.call("GET", "/a").open().await;
+    barrier.release();
+    assert_eq!(phone.response().await.unwrap().text(), "phone");
+    assert_eq!(desktop.response().await.unwrap().text(), "desktop");
+    for (fields, body) in [(&[PHONE][..], "phone"), (&[], "desktop")] {
+        let answer = get(&scene, "/a", fields).await;
+        assert!(answer.is_hit() && answer.text() == body, "{}", answer.head);
+    }
+}
+
+#[tokio::test]
 async fn what_a_client_says_of_itself_in_our_fields_never_counts() {
     let scene = with(json!({ "device": true })).await;
     let plain = Scene::start().await;
@@ -225,12 +244,12 @@ fn countries() -> Vec<u8> {
     tree.chain([0; 16]).chain([germany, france, marker, metadata].concat()).collect()
 }
 
-/// The answer to a GET of `/a` from an address of this machine's own network.
-async fn get_from(edge: &Edge, client: [u8; 4]) -> String {
+/// The answer to a GET from an address of this machine's own network.
+async fn get_from(edge: &Edge, client: [u8; 4], path: &str) -> String {
     let socket = TcpSocket::new_v4().expect("there are sockets");
     socket.bind(SocketAddr::from((client, 0))).expect("127.0.0.0/8 is this machine");
     let mut stream = socket.connect(edge.http()).await.expect("the edge listens");
-    let request = format!("GET /a HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {HOST}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("the edge reads");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).await.expect("the edge answers in text");
@@ -250,14 +269,21 @@ async fn countries_have_responses_of_their_own() {
     feed.adopted(feed.put_site(1, site("a", HOST, &origin.url(), members))).await;
     origin.on("/a").respond(200).header("Cache-Control", FRESH).body("x");
     for (client, country) in [([127, 0, 0, 1], "DE"), ([127, 128, 0, 1], "FR")] {
-        assert!(get_from(&edge, client).await.contains("fwd="));
+        assert!(get_from(&edge, client, "/a").await.contains("fwd="));
         assert_eq!(origin.requests().last().unwrap().field("longshore-country"), Some(country));
     }
     for client in [[127, 0, 0, 1], [127, 128, 0, 1], [127, 3, 2, 1], [127, 200, 0, 9]] {
-        let answer = get_from(&edge, client).await;
+        let answer = get_from(&edge, client, "/a").await;
         assert!(answer.contains("longshore; hit"), "{client:?} {answer}");
     }
     assert_eq!(origin.count("/a"), 2);
+    // a fetch in the background is for the country of who has it done
+    let stale = "max-age=0, stale-while-revalidate=3600";
+    origin.on("/b").respond(200).header("Cache-Control", stale).body("x");
+    for _ in 0..2 {
+        get_from(&edge, [127, 128, 0, 1], "/b").await;
+    }
+    assert_eq!(origin.received("/b", 2).await.field("longshore-country"), Some("FR"));
 }
 
 #[tokio::test]

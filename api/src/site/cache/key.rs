@@ -42,7 +42,18 @@ const REFUSED: [(&str, &[&str]); 5] = [
     ),
     (
         "is written by the edge; `country` and `device` put that into the key, and the host is in it always",
-        &["host", "longshore-country", "longshore-device", "via", "cdn-loop"],
+        &[
+            "host",
+            "longshore-country",
+            "longshore-device",
+            "forwarded",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+            "x-request-id",
+            "via",
+            "cdn-loop",
+        ],
     ),
 ];
 
