@@ -206,9 +206,9 @@ async fn what_a_post_does_not_give_for_get_is_not_stored() {
     check(&keyed, "/a", &[fresh]).await;
     check(&keyed, "/a", &[fresh, ("Content-Location", "/b")]).await;
     check(&keyed, "/a", &[("Cache-Control", "no-store"), own]).await;
-    check(&keyed, "/a", &[own, MODIFIED, ("Vary", "*")]).await;
+    check(&keyed, "/a", &[own, MODIFIED]).await;
     // the origin saw more than the name says
-    check(&keyed, "/a?u=1", &[fresh, ("Content-Location", "/a?u=1"), ("Vary", "*")]).await;
+    check(&keyed, "/a?u=1", &[fresh, ("Content-Location", "/a?u=1")]).await;
 }
 
 #[tokio::test]

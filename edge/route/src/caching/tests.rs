@@ -127,6 +127,25 @@ fn fields_and_cookies_select_by_their_values() {
 }
 
 proptest! {
+    #[test]
+    fn no_field_and_no_query_is_too_odd(
+        cookie in prop::collection::vec(0x20..=0xff_u8, 0..24), query in "[ -~]{0,16}",
+    ) {
+        let caching = caching(json!({"bypass": {"cookies": ["a*", "*="], "query": ["a*"]},
+            "key": {"cookies": ["a"], "headers": ["user-agent"], "query": {"deny": ["a*"]}, "sort_query": true}}));
+        let value = HeaderValue::from_bytes(&cookie).unwrap_or(HeaderValue::from_static(""));
+        let mut odd = HeaderMap::new();
+        odd.insert(header::COOKIE, value.clone());
+        odd.insert(header::USER_AGENT, value);
+        let bypassed = caching.bypass.reason(Some(&query), &odd);
+        prop_assert!(matches!(bypassed, None | Some("cookie" | "query")));
+        let form = caching.key.query(Some(&query));
+        prop_assert!(form.is_none_or(|form| !form.split('&').any(|parameter| parameter.starts_with('a'))));
+        let mut selected = Vec::new();
+        caching.key.append_selected(&odd, &mut selected);
+        prop_assert!(!selected.is_empty() && !Device::of(&odd).as_str().is_empty());
+    }
+
     /// A query's form that counts is equal exactly if the parameters that count are.
     #[test]
     fn queries_are_the_same_exactly_if_what_counts_is(one in "[ab=&]{0,7}", other in "[ab=&]{0,7}") {
