@@ -138,6 +138,28 @@ async fn classes_of_devices_have_responses_of_their_own() {
     assert_eq!(scene.origin.count("/a"), 3);
 }
 
+/// The last of them takes the place of all, so they cost fetches; but never another's response.
+#[tokio::test]
+async fn classes_whose_responses_vary_differently_are_not_mixed_up() {
+    let scene = Scene::with(json!({ "cache": { "key": { "device": true } } })).await;
+    for round in 0..3 {
+        for (client, class) in [(&[PHONE][..], "mobile"), (&[], "desktop")] {
+            let answer = scene.origin.now_on("/a").respond(200).header("Cache-Control", FRESH);
+            let answer = answer.body(class);
+            if class == "mobile" {
+                answer.header("Vary", "Accept-Language");
+            }
+            let language = if round == 1 { "de" } else { "en" };
+            let fields = [client, &[("Accept-Language", language)]].concat();
+            for _ in 0..2 {
+                let answer = get(&scene, "/a", &fields).await;
+                assert_eq!(answer.text(), class, "{round} {}", answer.head);
+            }
+            assert!(get(&scene, "/a", &fields).await.is_hit());
+        }
+    }
+}
+
 #[tokio::test]
 async fn who_waits_for_a_fetch_of_another_class_gets_a_response_of_its_own() {
     let scene = Scene::with(json!({ "cache": { "key": { "device": true } } })).await;
