@@ -180,6 +180,38 @@ async fn who_waits_for_a_fetch_of_another_class_gets_a_response_of_its_own() {
 }
 
 #[tokio::test]
+async fn slices_are_under_the_key_as_well() {
+    let key = json!({ "device": true, "query": { "deny": ["u"] } });
+    let scene = Scene::with(json!({ "cache": { "key": key } })).await;
+    let range = async |target: &str, client: &[(&str, &str)], byte: u8| {
+        let fields = [client, &[("Range", "bytes=2000000-2000001")]].concat();
+        let file = scene.origin.now_on("/a").respond(200).header("Cache-Control", FRESH);
+        let tag = format!("\"{}\"", char::from(byte));
+        file.header("ETag", &tag).body(vec![byte; 3_000_000]).ranged();
+        let answer = get(&scene, target, &fields).await;
+        assert_eq!(
+            (answer.status, answer.body.as_slice()),
+            (206, &[byte, byte][..]),
+            "{}",
+            answer.head
+        );
+        answer
+    };
+    range("/a?u=1", &[PHONE], b'm').await;
+    assert!(range("/a?u=2", &[PHONE], b'm').await.is_hit());
+    let seen = scene.origin.requests().pop().unwrap();
+    assert_eq!((seen.target.as_str(), seen.field("longshore-device")), ("/a", Some("mobile")));
+    assert!(!range("/a", &[], b'd').await.is_hit());
+    let seen = scene.origin.requests().pop().unwrap();
+    assert_eq!(seen.field("longshore-device"), Some("desktop"));
+    range("/a", &[PHONE], b'm').await;
+    range("/a", &[], b'd').await;
+    scene.origin.now_on("/a").respond(204);
+    scene.call("POST", "/a?u=3").body("x").send().await;
+    range("/a", &[PHONE], b'n').await;
+}
+
+#[tokio::test]
 async fn what_a_client_says_of_itself_in_our_fields_never_counts() {
     let scene = with(json!({ "device": true })).await;
     let plain = Scene::start().await;
