@@ -1,6 +1,7 @@
 //! Random cases through longshore-edge, Apache Traffic Server and Varnish: `differential TRIAGE.toml [CASES [SEED]]`.
 //!
-//! Exit code 0 when every difference has a verdict and none of them is `theirs-right`, else 1; 2 when a peer is missing.
+//! Exit code 0 when every difference has a verdict and none of them is `theirs-right`, else 1; 2 when a peer is
+//! missing.
 
 use anyhow::{Context, Result, bail};
 use conformance::differential::{

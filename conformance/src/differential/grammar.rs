@@ -331,6 +331,9 @@ pub(crate) fn plainer(feature: Feature) -> Option<Feature> {
         (Place::Answer, "ETag") => ETAG,
         (Place::Answer, "Last-Modified") => MODIFIED,
         (Place::Answer, "Expires") => answer_date("Expires", 3_600),
+        (Place::Answer, "Cache-Control") if feature.value.to_string().contains("max") => {
+            cc("max-age=3600")
+        }
         (Place::Answer, "Age") => answer("Age", "7200"),
         (Place::Later, _) => Feature::new(Place::Later, "", Value::Text("503")),
         (Place::Between, _) => between("POST", "200"),

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `/slow/…` | after 1 s, fresh for an hour |
 //! | `/uncacheable/…` | after 0.5 s, `no-store` |
-//! | `/stale/…` | the first at once, fresh for 1 s and then for a minute while it is revalidated; further ones after 1 s |
+//! | `/stale/…` | the first at once, fresh for 1 s, then usable for a minute while revalidated; others after 1 s |
 //! | `/hints/WRITES/CACHE/…` | 103 and 200, in `one` write or in two, 50 ms apart (`two`); `stored` or `no-store` |
 
 use anyhow::{Context, Result};
