@@ -2,7 +2,7 @@
 //!
 //! A [`Case`] is a set of [`Feature`]s: what a response says, what two requests for it say, and what happens between
 //! them. It goes through each cache, and the origin's log tells from outside what became of the second request
-//! ([`Outcome`]). A difference is made smaller as long as it stays the same one ([`shrink`]); what is left is its
+//! ([`Outcome`]). A difference is made smaller as long as it stays the same one ([`shrink()`]); what is left is its
 //! signature, for which a person gives a verdict ([`Triage`]).
 
 mod case;
@@ -16,7 +16,7 @@ mod shrink;
 mod triage;
 
 pub use case::Case;
-pub use exchange::{Bench, Outcome};
+pub use exchange::{Caches, Outcome};
 pub use feature::{Feature, Place};
 pub use grammar::random_case;
 pub use random::Random;

@@ -5,7 +5,7 @@
 
 use anyhow::{Context, Result, bail};
 use conformance::differential::{
-    Bench, Cache, Counted, Found, Random, Servers, Triage, Verdict, random_case, shrink,
+    Cache, Caches, Counted, Found, Random, Servers, Triage, Verdict, random_case, shrink,
 };
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -43,17 +43,17 @@ async fn compare() -> Result<ExitCode> {
     println!("{count} cases, seed {seed}");
     let mut random = Random::new(seed);
     let cases: Vec<_> = (0..count).map(|_| random_case(&mut random)).collect();
-    let mut bench = Bench::start().await?;
+    let mut caches = Caches::start().await?;
     let mut differences = Vec::new();
     for peer in Cache::PEERS {
-        let Found { signatures, fleeting } = shrink(&mut bench, peer, &cases).await;
+        let Found { signatures, fleeting } = shrink(&mut caches, peer, &cases).await;
         let (differs, agrees) = (signatures.len(), count - signatures.len() - fleeting);
         println!(
             "{peer:<8} agrees in {agrees} cases, differs in {differs}, once only in {fleeting}"
         );
         differences.extend(signatures);
     }
-    bench.stop().await;
+    caches.stop().await;
     let groups = triage.count(differences);
     println!("\n{}", table(&groups));
     let kept = keep(&groups)?;

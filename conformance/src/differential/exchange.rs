@@ -42,14 +42,14 @@ pub struct Outcome {
 }
 
 /// The caches and their origin, and what is known of cases already.
-pub struct Bench {
+pub struct Caches {
     origin: Origin,
     servers: Servers,
     known: HashMap<(Cache, Case), Outcome>,
     runs: u64,
 }
 
-impl Bench {
+impl Caches {
     /// Starts everything.
     ///
     /// # Errors

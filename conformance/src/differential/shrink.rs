@@ -1,7 +1,7 @@
 //! A difference made smaller as long as it stays the same one.
 
 use super::case::Case;
-use super::exchange::{Bench, Outcome};
+use super::exchange::{Caches, Outcome};
 use super::servers::Cache;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -61,9 +61,9 @@ pub struct Found {
 }
 
 /// The signatures of those of `cases` in which ours and `peer` differ.
-pub async fn shrink(bench: &mut Bench, peer: Cache, cases: &[Case]) -> Found {
-    let ours = bench.outcomes(Cache::Ours, cases).await;
-    let theirs = bench.outcomes(peer, cases).await;
+pub async fn shrink(caches: &mut Caches, peer: Cache, cases: &[Case]) -> Found {
+    let ours = caches.outcomes(Cache::Ours, cases).await;
+    let theirs = caches.outcomes(peer, cases).await;
     let mut all = Vec::new();
     for ((case, ours), theirs) in cases.iter().zip(ours).zip(theirs) {
         if let Some(difference) = difference(&ours, &theirs) {
@@ -76,18 +76,18 @@ pub async fn shrink(bench: &mut Bench, peer: Cache, cases: &[Case]) -> Found {
         if open.is_empty() {
             break;
         }
-        round(bench, peer, open).await;
+        round(caches, peer, open).await;
     }
     let count = all.len();
-    let signatures = confirmed(bench, peer, all).await;
+    let signatures = confirmed(caches, peer, all).await;
     Found { fleeting: count - signatures.len(), signatures }
 }
 
 /// Tries one more step of each difference.
-async fn round(bench: &mut Bench, peer: Cache, open: Vec<&mut Shrinking>) {
+async fn round(caches: &mut Caches, peer: Cache, open: Vec<&mut Shrinking>) {
     let smaller: Vec<Case> = open.iter().filter_map(|one| one.case.smaller(one.next)).collect();
-    let ours = bench.outcomes(Cache::Ours, &smaller).await;
-    let theirs = bench.outcomes(peer, &smaller).await;
+    let ours = caches.outcomes(Cache::Ours, &smaller).await;
+    let theirs = caches.outcomes(peer, &smaller).await;
     for (((one, smaller), ours), theirs) in open.into_iter().zip(smaller).zip(ours).zip(theirs) {
         if difference(&ours, &theirs).as_ref() == Some(&one.difference) {
             one.case = smaller;
@@ -99,13 +99,13 @@ async fn round(bench: &mut Bench, peer: Cache, open: Vec<&mut Shrinking>) {
 }
 
 /// Lets what is left go through both caches once more: a coincidence in time is no difference.
-async fn confirmed(bench: &mut Bench, peer: Cache, all: Vec<Shrinking>) -> Vec<Signature> {
+async fn confirmed(caches: &mut Caches, peer: Cache, all: Vec<Shrinking>) -> Vec<Signature> {
     let cases: BTreeSet<Case> = all.iter().map(|one| one.case.clone()).collect();
     let cases: Vec<Case> = cases.into_iter().collect();
     let mut same = BTreeSet::new();
     for batch in cases.chunks(64) {
-        let ours = bench.run(Cache::Ours, batch).await;
-        let theirs = bench.run(peer, batch).await;
+        let ours = caches.run(Cache::Ours, batch).await;
+        let theirs = caches.run(peer, batch).await;
         for ((case, ours), theirs) in batch.iter().zip(ours).zip(theirs) {
             same.extend(difference(&ours, &theirs).map(|found| (case.clone(), found)));
         }
