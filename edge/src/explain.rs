@@ -19,7 +19,7 @@ use semantics::directives::RequestDirectives;
 use semantics::preconditions::{self, Representation, Verdict};
 use semantics::reuse::Reuse;
 use std::time::SystemTime;
-use store::{Found, Key};
+use store::Found;
 
 /// What an explanation is made from.
 pub(crate) struct Known<'e> {
@@ -97,22 +97,14 @@ impl Known<'_> {
 
     fn found(&self, asked: &Asked, routed: &Routed, name: &[u8]) -> Explanation {
         let directives = RequestDirectives::read(&asked.fields, &routed.rule.caching.policy);
+        let selected = self.cache.select(name, &asked.fields, Some(&routed.rule.caching.key));
+        if let Some((_, found)) = selected.response {
+            return self.stored(asked, routed, &directives, &found);
+        }
         let Some(first) = self.cache.store.find(&cache::first_variant(name), name) else {
             return self.nothing(&directives, "nothing is stored under this name");
         };
-        let (variance, key) = (first.head.variance(), &routed.rule.caching.key);
-        let selected = cache::variance(first.head.fields(), variance, &asked.fields, Some(key));
-        let selected = cache::wanted(variance, selected);
-        if selected == variance {
-            return self.stored(asked, routed, &directives, &first);
-        }
-        let other = selected.and_then(|variant| {
-            self.cache.store.find(&Key { name: cache::hash(name), variant }, name)
-        });
-        if let Some(other) = other {
-            return self.stored(asked, routed, &directives, &other);
-        }
-        let stored = self.describe(asked, routed, &first);
+        let stored = found::describe(asked, routed, &first, self.now);
         let stored = Some(StoredFound { selected: false, ..stored });
         Explanation { stored, ..self.nothing(&directives, "no stored variant matches the request") }
     }
@@ -134,7 +126,7 @@ impl Known<'_> {
         found: &Found<Head>,
     ) -> Explanation {
         let kept = found.head.kept();
-        let stored = Some(self.describe(asked, routed, found));
+        let stored = Some(found::describe(asked, routed, found, self.now));
         let decided = reuse::decide(kept, directives, routed.served.horizon, self.now);
         let said = match decided {
             Reusable::Nothing | Reusable::Purged => {
@@ -177,10 +169,6 @@ impl Known<'_> {
             Verdict::NotModified => 304,
             Verdict::PreconditionFailed => 412,
         })
-    }
-
-    fn describe(&self, asked: &Asked, routed: &Routed, found: &Found<Head>) -> StoredFound {
-        found::describe(asked, routed, found, self.now)
     }
 }
 

@@ -266,12 +266,13 @@ impl ProxyHttp for Edge {
         if forward::is_interim(response.status) {
             return interim::pass(session, response, ctx).await;
         }
-        self.note_response(session, response, ctx);
-        if !forward::is_readable(response) {
-            return Err(Error::new(ErrorType::InvalidHTTPHeader).into_up());
-        }
+        let is_readable = forward::is_readable(response);
         for name in forward::removed_from_response(response) {
             response.remove_header(&name);
+        }
+        self.note_response(session, response, ctx);
+        if !is_readable {
+            return Err(Error::new(ErrorType::InvalidHTTPHeader).into_up());
         }
         self.carry_out_unsafe(session, response, ctx);
         self.renew_by_head(session, response, ctx)

@@ -9,6 +9,7 @@ mod lifetime;
 
 use std::time::Duration;
 
+pub use self::age::age_value;
 pub(crate) use self::age::initial_age;
 pub use self::lifetime::{Basis, basis};
 pub(crate) use self::lifetime::{is_explicit, is_heuristically_cacheable, lifetime};

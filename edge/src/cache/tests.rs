@@ -19,6 +19,7 @@ fn received(cache: &Cache, now: SystemTime) -> CacheMeta {
         freshness: stored.freshness,
         response_time: now,
         applied: 0,
+        is_failure: false,
         forwards_cdn_cache_control: false,
     };
     let header = ResponseHeader::build(200, None).unwrap();

@@ -8,11 +8,15 @@ use store::{Limits, Store};
 
 fn explained(request: &ExplainRequest) -> Result<Explanation, Vec<FieldProblem>> {
     let served: Arc<Served> = testing::routed().served;
-    let limits =
-        Limits { capacity_bytes: 1 << 20, response_max_bytes: 1 << 16, filling_max_bytes: 1 << 16 };
+    let limits = Limits {
+        capacity_bytes: 1 << 20,
+        response_max_bytes: 1 << 16,
+        filling_max_bytes: 1 << 16,
+        variants_max: 4,
+    };
     let known = Known {
         snapshot: &Snapshot::new(0, 0, [served].into_iter()),
-        cache: &Cache { store: Store::new(limits) },
+        cache: &Cache::new(Store::new(limits)),
         telemetry: &Telemetry { metrics: Metrics::new().unwrap(), log: None, geo: None },
         now: SystemTime::UNIX_EPOCH,
     };

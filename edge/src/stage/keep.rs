@@ -4,6 +4,7 @@ use crate::context::Context;
 use crate::stage::reuse::Kept;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora_http::{RequestHeader, ResponseHeader};
+use semantics::reuse::is_origin_failure;
 use semantics::storing::{Exchange, Keep, Reason, keep};
 use std::time::SystemTime;
 
@@ -87,6 +88,7 @@ pub(crate) fn decide(
                 freshness: stored.freshness,
                 response_time: exchange.response_time,
                 applied: context.forward.applied,
+                is_failure: is_origin_failure(status),
                 forwards_cdn_cache_control: context
                     .route
                     .as_ref()
@@ -94,7 +96,9 @@ pub(crate) fn decide(
             };
             let header =
                 head(status, fields, &stored.omit, exchange.response_time).ok_or(UNREADABLE)?;
-            let withheld = withheld(fields, &stored.omit);
+            // of a 304 too, which may bring what the stored response was stored without
+            let received = context.forward.not_modified.as_ref().filter(|_| updated.is_some());
+            let withheld = withheld(received.unwrap_or(fields), &stored.omit);
             Ok(ToKeep { kept, header, withheld })
         }
     }
@@ -144,10 +148,16 @@ fn head(
     Some(header)
 }
 
-/// The lines of `fields` that aren't stored, hop-by-hop ones aside, which `fields` has no more.
+/// The lines of `fields` that aren't stored, hop-by-hop ones aside, which `fields` has no more. Of Age, what is valid
+/// (RFC 9111 §5.1).
 fn withheld(fields: &HeaderMap, omit: &[HeaderName]) -> HeaderMap {
-    let lines = fields.iter().filter(|(name, _)| **name == header::AGE || omit.contains(name));
-    lines.map(|(name, value)| (name.clone(), value.clone())).collect()
+    let lines = fields.iter().filter(|(name, _)| **name != header::AGE && omit.contains(name));
+    let mut withheld: HeaderMap =
+        lines.map(|(name, value)| (name.clone(), value.clone())).collect();
+    if let Some(age) = semantics::freshness::age_value(fields) {
+        withheld.insert(header::AGE, age.into());
+    }
+    withheld
 }
 
 #[cfg(test)]

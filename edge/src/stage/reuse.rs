@@ -14,6 +14,8 @@ pub(crate) struct Kept {
     pub(crate) freshness: Freshness,
     /// When it was received, or last validated.
     pub(crate) response_time: SystemTime,
+    /// Its status tells of a failure of the origin.
+    pub(crate) is_failure: bool,
     /// The sequence number its edge had applied when its fetch began.
     pub(crate) applied: u64,
     /// Whether its clients get `CDN-Cache-Control`, as the rule said when it was stored.
@@ -76,7 +78,9 @@ pub(crate) fn serves_stale(
     match error {
         None => reuse == Reuse::WhileRevalidating,
         Some(error) => {
+            // a newer failure tells more than an older one
             fail::is_of_origin(error)
+                && !kept.is_failure
                 && kept.freshness.may_be_used_on_error(kept.resident(now), asked)
         }
     }
@@ -110,6 +114,7 @@ mod tests {
             freshness: stored.freshness,
             response_time: STORED_AT,
             applied,
+            is_failure: false,
             forwards_cdn_cache_control: false,
         }
     }

@@ -177,3 +177,29 @@ async fn the_date_an_origin_sends_stays() {
     let hit = scene.get("/a").await;
     assert!(hit.is_hit() && hit.fields.all("date") == [date], "{}", hit.head);
 }
+
+#[tokio::test]
+async fn an_age_that_is_none_goes_no_further() {
+    let scene = Scene::start().await;
+    for (n, age) in ["abc", "-7200", "7200.5", "\"7200\""].into_iter().enumerate() {
+        let path = format!("/{n}");
+        let script = scene.origin.on(&path).respond(200).header("Cache-Control", FRESH);
+        script.header("Age", age).body("x");
+        assert_eq!(scene.get(&path).await.field("age"), None, "{age}");
+    }
+    let script = scene.origin.on("/list").respond(200).header("Cache-Control", FRESH);
+    script.header("Age", "7, 9").body("x");
+    assert_eq!(scene.get("/list").await.field("age"), Some("7"));
+}
+
+#[tokio::test]
+async fn a_304_brings_its_client_the_fields_that_are_not_stored() {
+    let scene = Scene::start().await;
+    for (status, value) in [(200, "1"), (304, "2")] {
+        let script = scene.origin.on("/a").respond(status).header("ETag", "\"1\"");
+        script.header("Cache-Control", "max-age=0, no-cache=\"X-Once\"").header("X-Once", value);
+    }
+    assert_eq!(scene.get("/a").await.field("x-once"), Some("1"));
+    let answer = scene.get("/a").await;
+    assert_eq!((answer.status, answer.field("x-once")), (200, Some("2")));
+}

@@ -107,3 +107,15 @@ async fn what_forbids_stale_use_forbids_it_whatever_the_site_allows() {
     let answer = scene.get("/6").await;
     assert!(is_stale(&answer, "stale-while-revalidate"), "{}", answer.head);
 }
+
+#[tokio::test]
+async fn a_stored_failure_does_not_stand_in_for_a_newer_one() {
+    let scene = Scene::start().await;
+    let first = scene.origin.on("/a").respond(503).header("Cache-Control", "max-age=3600");
+    first.body("old");
+    scene.origin.on("/a").respond(503).body("new");
+    scene.get("/a").await;
+    assert_eq!(scene.get("/a").await.text(), "old");
+    let call = scene.call("GET", "/a").header("Cache-Control", "max-age=0");
+    assert_eq!(call.send().await.text(), "new");
+}

@@ -16,16 +16,15 @@ pub(crate) fn initial_age(
     let since = |time| response_time.duration_since(time).unwrap_or_default();
     let date = response.get(DATE).and_then(|date| date::parse(date.as_bytes(), response_time));
     let apparent_age = date.map_or(Duration::ZERO, since);
-    let corrected_age = age_value(response).saturating_add(since(request_time));
+    let said = Duration::from_secs(age_value(response).unwrap_or(0).into());
+    let corrected_age = said.saturating_add(since(request_time));
     apparent_age.max(corrected_age)
 }
 
-/// The first member of the first `Age` line; zero when that isn't a number (§5.1).
-fn age_value(response: &HeaderMap) -> Duration {
-    let first =
-        response.get(AGE).and_then(|line| line.as_bytes().split(|&byte| byte == b',').next());
-    let seconds = first.and_then(|member| delta_seconds(crate::list::trim(member))).unwrap_or(0);
-    Duration::from_secs(u64::from(seconds))
+/// Seconds by the first member of the first `Age` line; `None` where that isn't a number (§5.1).
+pub fn age_value(response: &HeaderMap) -> Option<u32> {
+    let first = response.get(AGE)?.as_bytes().split(|&byte| byte == b',').next()?;
+    delta_seconds(crate::list::trim(first))
 }
 
 #[cfg(test)]
