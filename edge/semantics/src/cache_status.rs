@@ -44,6 +44,18 @@ pub enum Forward {
 }
 
 impl Forward {
+    /// Every reason.
+    pub const ALL: [Self; 8] = [
+        Self::Bypass,
+        Self::Method,
+        Self::UriMiss,
+        Self::VaryMiss,
+        Self::Miss,
+        Self::Request,
+        Self::Stale,
+        Self::Partial,
+    ];
+
     /// The token of the registry, also for logs and metrics.
     pub fn token(self) -> &'static str {
         match self {

@@ -79,6 +79,22 @@ pub fn keep(exchange: &Exchange<'_>, policy: &CachePolicy) -> Keep {
     Keep::Store(Stored { freshness, omit })
 }
 
+/// The fields of a 304, `update`, that are for the client answered now and not stored: those that the directives of
+/// the stored response as it is `updated` list.
+pub fn listed_in_update(
+    update: &HeaderMap,
+    updated: &HeaderMap,
+    policy: &CachePolicy,
+) -> Vec<HeaderName> {
+    let mut listed = Vec::new();
+    ResponseDirectives::read(updated, policy).each_listed(updated, |name| {
+        if update.contains_key(&name) && !listed.contains(&name) {
+            listed.push(name);
+        }
+    });
+    listed
+}
+
 impl Exchange<'_> {
     fn refused_by_request(
         &self,

@@ -5,7 +5,7 @@ use crate::stage::reuse::Kept;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use pingora_http::{RequestHeader, ResponseHeader};
 use semantics::reuse::is_origin_failure;
-use semantics::storing::{Exchange, Keep, Reason, keep};
+use semantics::storing::{Exchange, Keep, Reason, keep, listed_in_update};
 use std::time::SystemTime;
 
 /// A response to store.
@@ -96,9 +96,12 @@ pub(crate) fn decide(
             };
             let header =
                 head(status, fields, &stored.omit, exchange.response_time).ok_or(UNREADABLE)?;
-            // of a 304 too, which may bring what the stored response was stored without
-            let received = context.forward.not_modified.as_ref().filter(|_| updated.is_some());
-            let withheld = withheld(received.unwrap_or(fields), &stored.omit);
+            let withheld = match validated {
+                Some((_, update)) => {
+                    withheld(update, &listed_in_update(update, fields, context.policy()))
+                }
+                None => withheld(fields, &stored.omit),
+            };
             Ok(ToKeep { kept, header, withheld })
         }
     }

@@ -4,6 +4,7 @@ use crate::listen::Refusal;
 use crate::stage::deliver::Handling;
 use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use semantics::cache_status::Forward;
 use store::Statistics;
 
 const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -91,13 +92,7 @@ impl ClientMetrics {
     pub(super) fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
         Ok(Self {
             requests: Self::requests(make)?,
-            forwards: make.register(IntCounterVec::new(
-                Opts::new(
-                    "longshore_edge_forwards_total",
-                    "Requests that went forward, by the fwd and the detail of Cache-Status.",
-                ),
-                &["reason", "detail"],
-            ))?,
+            forwards: Self::forwards(make)?,
             durations: Self::durations(make)?,
             refused: make
                 .counters(
@@ -121,6 +116,21 @@ impl ClientMetrics {
                 "Requests that waited for no other, because what was fetched before was not to be stored.",
             )?,
         })
+    }
+
+    fn forwards(make: &Maker<'_>) -> prometheus::Result<IntCounterVec> {
+        let family = make.register(IntCounterVec::new(
+            Opts::new(
+                "longshore_edge_forwards_total",
+                "Requests that went forward, by the fwd and the detail of Cache-Status.",
+            ),
+            &["reason", "detail"],
+        ))?;
+        // there from the start, as rates need it; details come as they are met
+        for reason in Forward::ALL {
+            family.with_label_values(&[reason.token(), ""]);
+        }
+        Ok(family)
     }
 
     fn requests(make: &Maker<'_>) -> prometheus::Result<Vec<[IntCounter; STATUS_CLASSES.len()]>> {
