@@ -65,6 +65,9 @@ pub struct Cache {
     /// Whether clients get CDN-Cache-Control too, for CDNs behind this one (RFC 9213 §3.1). Default: false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub forward_cdn_cache_control: Option<bool>,
+    /// Whether a range of what is not stored is fetched and stored in slices. Off: the whole is fetched. Default: true.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slices: Option<bool>,
     /// Requests that are forwarded, and whose responses are not stored. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bypass: Option<Bypass>,
@@ -98,6 +101,7 @@ impl Cache {
                 .honour_request_directives
                 .or(other.honour_request_directives),
             surrogate_control: own.surrogate_control.or(other.surrogate_control),
+            slices: own.slices.or(other.slices),
             forward_cdn_cache_control: own
                 .forward_cdn_cache_control
                 .or(other.forward_cdn_cache_control),

@@ -24,6 +24,8 @@ pub struct Caching {
     pub policy: CachePolicy,
     /// Whether clients get `CDN-Cache-Control` (RFC 9213 §3.1).
     pub forwards_cdn_cache_control: bool,
+    /// Whether a range of what is not stored is fetched in slices.
+    pub slices: bool,
     /// Requests that are forwarded.
     pub bypass: Bypass,
     /// What selects a stored response.
@@ -44,6 +46,7 @@ impl Caching {
         Some(Self {
             enabled: written.enabled.unwrap_or(true),
             policy: policy(written)?,
+            slices: written.slices.unwrap_or(true),
             forwards_cdn_cache_control: written.forward_cdn_cache_control.unwrap_or(false),
             bypass: match &written.bypass {
                 Some(bypass) => Bypass::resolve(bypass)?,

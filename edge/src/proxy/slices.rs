@@ -118,6 +118,7 @@ impl Edge {
     fn plan(&self, session: &Session, ctx: &Context) -> Option<Plan> {
         let request = session.req_header();
         let Lookup::Named(name) = &ctx.lookup else { return None };
+        ctx.route.as_ref().filter(|routed| routed.rule.caching.slices)?;
         if !may_be_sliced(session) || ctx.asked.no_store() || ctx.asked.only_if_cached() {
             return None;
         }

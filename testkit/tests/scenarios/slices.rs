@@ -259,6 +259,15 @@ async fn a_stale_slice_is_validated() {
 }
 
 #[tokio::test]
+async fn a_rule_has_the_whole_fetched() {
+    let scene = Scene::with(serde_json::json!({ "cache": { "slices": false } })).await;
+    file(&scene, "/a", 2 * MIB, "\"v\"");
+    let answer = range(&scene, "/a", "bytes=100-199").await;
+    assert_eq!((answer.status, answer.body.len()), (206, 100));
+    assert_eq!(asked(&scene), ["-"]);
+}
+
+#[tokio::test]
 async fn slices_are_as_large_as_configured() {
     let scene = Scene::with_config("[memory]\nslice_bytes = 65536\n").await;
     file(&scene, "/a", MIB, "\"v\"");

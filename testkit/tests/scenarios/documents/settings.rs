@@ -127,6 +127,7 @@ fn full_site() -> Value {
             "status_lifetimes_seconds": { "404": 1 }, "heuristic": true, "store_set_cookie": true,
             "store_post": true, "honour_request_directives": true, "surrogate_control": true,
             "forward_cdn_cache_control": true,
+            "slices": false,
             "bypass": { "headers": ["A"], "cookies": ["a"], "query": ["a"] },
             "key": { "query": "all", "sort_query": true, "headers": ["A"], "cookies": ["a"],
                 "country": true, "device": true } },
