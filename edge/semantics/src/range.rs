@@ -132,7 +132,6 @@ impl Spec {
         let (first, last) = match self {
             Self::From(first) => (first, end),
             Self::Between(first, last) => (first, last.min(end)),
-            Self::Suffix(0) => return None,
             Self::Suffix(length) => (complete_length.saturating_sub(length), end),
         };
         (first <= last).then_some(ByteRange { first, last })

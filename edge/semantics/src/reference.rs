@@ -148,6 +148,7 @@ mod tests {
         check("http://a/b", "http://A:80/c", true);
         check("https://a/", "https://a:443/", true);
         check("http://a/", "https://a/", false);
+        check("http://a:8080/", "https://a:8080/", false);
         check("http://a/", "http://a:8080/", false);
         check("http://a/", "http://b/", false);
         check("/a", "/b", true);

@@ -203,6 +203,14 @@ mod tests {
     }
 
     #[test]
+    fn some_statuses_are_failures_of_the_origin() {
+        for status in 100..1000 {
+            let failure = is_origin_failure(StatusCode::from_u16(status).unwrap());
+            assert_eq!(failure, [500, 502, 503, 504].contains(&status), "{status}");
+        }
+    }
+
+    #[test]
     fn stale_survives_an_origin_error_only_in_its_window() {
         let check = |response: &str, request: &str, age, expected| {
             let freshness = freshness(response);

@@ -267,6 +267,7 @@ mod tests {
         }
         for status in [201, 302, 403, 500, 599] {
             Case { status, ..GET }.check(&["etag: \"a\""], Err(Reason::Status));
+            Case { status, ..GET }.check(&["etag: \"a\"", "cache-control: public"], Ok(0));
         }
     }
 

@@ -162,6 +162,15 @@ mod tests {
         check(&["surrogate-control: content=\"ESI/1.0\""], Source::CacheControl);
         check(&["surrogate-control: content=\"ESI/1.0\", max-age=60"], Source::Surrogate);
         check(&["surrogate-control: no-store"], Source::Surrogate);
+        let each = |line| {
+            let (head, mut arguments) = (head(&[line]), Vec::new());
+            let policy = CachePolicy { surrogate_control: true, ..CachePolicy::default() };
+            Source::of(&head, &policy)
+                .each(&head, |directive| arguments.push(directive.argument.delta_seconds()));
+            arguments
+        };
+        assert_eq!(each("surrogate-control: max-age=60+10, content=\"x\""), [Some(60)]);
+        assert_eq!(each("surrogate-control: max-age=x+10"), [None]);
         let off = CachePolicy::default();
         assert_eq!(Source::of(&head(&["surrogate-control: no-store"]), &off), Source::CacheControl);
     }
