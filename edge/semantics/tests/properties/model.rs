@@ -57,8 +57,17 @@ pub(crate) struct Case {
     modified: Option<u64>,
     age: Option<u64>,
     further: Vec<(&'static str, &'static str)>,
-    default_lifetime: Option<u64>,
+    rule: Rule,
     one_line: bool,
+}
+
+/// Lifetimes that a site sets, in seconds.
+#[derive(Clone, Debug)]
+struct Rule {
+    overriding: Option<u64>,
+    of_status: Option<u64>,
+    of_class: Option<u64>,
+    default: Option<u64>,
 }
 
 /// Any of them; most are of the common kinds.
@@ -76,7 +85,14 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
         seconds(0..30),
         seconds(100..2_000_000),
         seconds(0..90),
-        seconds(0..100),
+    );
+    let rule = (seconds(0..100), seconds(0..100), seconds(0..100), seconds(0..100)).prop_map(
+        |(overriding, of_status, of_class, default)| Rule {
+            overriding,
+            of_status,
+            of_class,
+            default,
+        },
     );
     let further = vec![
         ("etag", "\"a\""),
@@ -88,8 +104,8 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
         ("cdn-cache-control", "max-age=\"x\""),
     ];
     let further = subsequence(further, 0..3);
-    (request, status, directives, targeted, times, further, any::<bool>()).prop_map(
-        |(request, status, directives, targeted, times, further, one_line)| Case {
+    (request, status, directives, targeted, times, (rule, further), any::<bool>()).prop_map(
+        |(request, status, directives, targeted, times, (rule, further), one_line)| Case {
             method: request.0,
             authorized: request.1,
             status,
@@ -99,7 +115,7 @@ pub(crate) fn case() -> impl Strategy<Value = Case> {
             dated: times.1,
             modified: times.2,
             age: times.3,
-            default_lifetime: times.4,
+            rule,
             further,
             one_line,
         },
@@ -121,10 +137,6 @@ impl Case {
         if self.authorized {
             request.insert("authorization", HeaderValue::from_static("Basic x"));
         }
-        let policy = CachePolicy {
-            default_lifetime: self.default_lifetime.map(Duration::from_secs),
-            ..CachePolicy::default()
-        };
         let exchange = Exchange {
             method: &Method::from_bytes(self.method.as_bytes()).unwrap(),
             target: &Uri::from_static("https://a/b"),
@@ -134,7 +146,25 @@ impl Case {
             request_time: now(),
             response_time: now(),
         };
-        keep(&exchange, &policy)
+        keep(&exchange, &self.policy())
+    }
+
+    fn policy(&self) -> CachePolicy {
+        let mut policy = CachePolicy {
+            lifetime: self.rule.overriding.map(Duration::from_secs),
+            default_lifetime: self.rule.default.map(Duration::from_secs),
+            ..CachePolicy::default()
+        };
+        let lifetimes = &mut policy.status_lifetimes;
+        if let Some(seconds) = self.rule.of_class {
+            let first = StatusCode::from_u16(self.status / 100 * 100).unwrap();
+            lifetimes.set_class(first, Duration::from_secs(seconds));
+        }
+        if let Some(seconds) = self.rule.of_status {
+            let status = StatusCode::from_u16(self.status).unwrap();
+            lifetimes.set(status, Duration::from_secs(seconds));
+        }
+        policy
     }
 
     fn response(&self) -> HeaderMap {
@@ -200,21 +230,39 @@ impl Case {
             || self.least("s-maxage").is_some()
     }
 
-    /// RFC 9111 §4.2.1, then the site's, then §4.2.2.
+    /// The site's own word, then RFC 9111 §4.2.1, then the site's where that is silent, then §4.2.2.
     pub(crate) fn lifetime(&self) -> Option<u64> {
-        let heuristic = self.says("public") || matches!(self.status, 200 | 301 | 404);
-        let dated = -self.dated.unwrap_or(0).cast_signed();
-        let expires = self.expires.filter(|_| !self.is_targeted());
-        let expires = expires.map(|at| u64::try_from(at - dated).unwrap_or(0));
-        let default = self.default_lifetime.filter(|_| heuristic && self.status < 400);
-        let modified = self.modified.filter(|_| heuristic);
-        let tenth = modified
-            .and_then(|before| (before.checked_add_signed(dated)).map(|unchanged| unchanged / 10));
-        self.least("s-maxage")
-            .or_else(|| self.least("max-age"))
-            .or(expires)
+        let (cacheable, error) = (self.is_cacheable(), self.status >= 400);
+        let explicit = self.explicit_lifetime();
+        let overriding =
+            self.rule.overriding.filter(|_| !error && (cacheable || explicit.is_some()));
+        let default = self.rule.default.filter(|_| !error && cacheable);
+        overriding
+            .or(explicit)
+            .or(self.rule.of_status)
+            .or(self.rule.of_class)
             .or(default)
-            .or_else(|| tenth.map(|tenth| tenth.min(86_400)))
+            .or_else(|| self.heuristic_lifetime())
+    }
+
+    fn explicit_lifetime(&self) -> Option<u64> {
+        let expires = self.expires.filter(|_| !self.is_targeted());
+        let expires = expires.map(|at| u64::try_from(at - self.date()).unwrap_or(0));
+        self.least("s-maxage").or_else(|| self.least("max-age")).or(expires)
+    }
+
+    fn heuristic_lifetime(&self) -> Option<u64> {
+        let modified = self.modified.filter(|_| self.is_cacheable())?;
+        Some((modified.checked_add_signed(self.date())? / 10).min(86_400))
+    }
+
+    fn is_cacheable(&self) -> bool {
+        self.says("public") || matches!(self.status, 200 | 301 | 404)
+    }
+
+    /// Seconds after the response's time.
+    fn date(&self) -> i64 {
+        -self.dated.unwrap_or(0).cast_signed()
     }
 
     /// Whether a rule of §3 or §3.5, or ours for cookies, keeps it out of the store.
