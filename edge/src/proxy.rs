@@ -275,6 +275,7 @@ impl ProxyHttp for Edge {
             return Err(Error::new(ErrorType::InvalidHTTPHeader).into_up());
         }
         self.carry_out_unsafe(session, response, ctx);
+        head::check(response, ctx)?;
         self.renew_by_head(session, response, ctx)
     }
 
@@ -408,6 +409,11 @@ impl ProxyHttp for Edge {
         error: &Error,
         ctx: &mut Context,
     ) -> FailToProxy {
+        if head::may_be_stale(session, error, ctx)
+            && let Some(ended) = self.answer_head_stale(session, ctx).await
+        {
+            return ended;
+        }
         let failure = Failure::of(error);
         if failure == Failure::Internal {
             tracing::error!(%error, "a request failed here");

@@ -1,17 +1,20 @@
 //! HEAD: answered as GET is where what is stored answers it, else forwarded as it is (RFC 9110 §9.3.2), to learn from
 //! the answer what has become of the stored response (RFC 9111 §4.3.5).
 
-use super::Edge;
+use super::{Edge, end};
 use crate::cache::{self, Head};
 use crate::clock;
 use crate::context::Context;
-use crate::stage::keep;
 use crate::stage::lookup::Lookup;
 use crate::stage::reuse::{self, Outcome};
+use crate::stage::{deliver, keep};
 use http::{HeaderMap, Method, header};
-use pingora_error::Result;
+use pingora_cache::CachePhase;
+use pingora_core::protocols::http::conditional_filter::to_304;
+use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
-use pingora_proxy::Session;
+use pingora_proxy::{FailToProxy, Session};
+use semantics::preconditions::{self, Verdict};
 use semantics::update::{ByHead, by_head};
 use store::{Found, Key};
 
@@ -27,7 +30,7 @@ impl Edge {
         let outcome = selected.response.map_or(Outcome::Nothing, |(_, found)| {
             reuse::decide(found.head.kept(), &ctx.asked, routed.served.horizon, ctx.received)
         });
-        if reuse::forwards_head(outcome, &ctx.asked, ctx.received) {
+        if reuse::forwards_head(outcome) {
             (ctx.forwards_head, ctx.outcome, ctx.varied) = (true, outcome, selected.varied);
         }
     }
@@ -80,6 +83,35 @@ impl Edge {
         Ok(())
     }
 
+    /// Answers a HEAD whose forwarding has failed from what is stored. None where nothing is any more.
+    pub(super) async fn answer_head_stale(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+    ) -> Option<FailToProxy> {
+        let request = session.req_header();
+        let (_, found) = self.outdated(&request.headers, ctx)?;
+        let mut header = stored_head(&found.head, found.length).ok()?;
+        let stored = end::representation(&header, ctx);
+        match preconditions::evaluate(&request.method, &request.headers, &stored) {
+            Verdict::Proceed => {}
+            Verdict::PreconditionFailed => deliver::precondition_failed(&mut header).ok()?,
+            Verdict::NotModified => to_304(&mut header),
+        }
+        let part = deliver::Part { phase: CachePhase::Stale, ..end::part(session, ctx) };
+        let (handling, status) = deliver::decide(part, ctx, clock::now());
+        let changes = ctx.route.as_ref().map(|routed| &routed.rule.response_headers);
+        deliver::write(&mut header, &status, ctx.hash.as_ref(), changes, ctx.consumed).ok()?;
+        (ctx.handling, ctx.told) = (handling, Some(status));
+        end::keep_date(session, &header);
+        // Pingora closes the connection after a failed exchange
+        session.as_downstream_mut().set_keepalive(None);
+        let code = header.status.as_u16();
+        // the client may have left meanwhile: there is nobody to tell
+        session.write_response_header(Box::new(header), true).await.ok();
+        Some(FailToProxy { error_code: code, can_reuse_downstream: false })
+    }
+
     /// What is stored whole for a forwarded HEAD. What was purged is to be fetched anew, whatever a HEAD tells of it.
     fn outdated(&self, request: &HeaderMap, ctx: &Context) -> Option<(Key, Found<Head>)> {
         let (Lookup::Named(name), Some(routed)) = (&ctx.lookup, &ctx.route) else { return None };
@@ -88,6 +120,35 @@ impl Edge {
             found.length.is_some() && !routed.served.horizon.purges(found.head.kept().applied)
         })
     }
+}
+
+/// Makes a failure of the origin's answer to a forwarded HEAD, where stale may be used instead (RFC 5861 §4).
+pub(super) fn check(response: &ResponseHeader, ctx: &Context) -> Result<()> {
+    let error = Error::new_up(ErrorType::HTTPStatus(response.status.as_u16()));
+    if ctx.forwards_head && reuse::serves_stale(ctx.outcome, &ctx.asked, Some(&error), clock::now())
+    {
+        return Err(error);
+    }
+    Ok(())
+}
+
+/// Whether a forwarded HEAD that has failed may be answered with what is stored, stale or not.
+pub(super) fn may_be_stale(session: &Session, error: &Error, ctx: &Context) -> bool {
+    ctx.forwards_head
+        && session.response_written().is_none()
+        && reuse::serves_stale(ctx.outcome, &ctx.asked, Some(error), clock::now())
+}
+
+/// The head of a stored response whose body has `length` bytes, as its client is sent it now.
+fn stored_head(stored: &Head, length: Option<u64>) -> Result<ResponseHeader> {
+    let mut header = stored.header().clone();
+    if let Some(length) = length.filter(|_| !header.headers.contains_key(header::CONTENT_LENGTH)) {
+        header.insert_header(header::CONTENT_LENGTH, length)?;
+    }
+    let kept = stored.kept();
+    let age = kept.freshness.age(kept.resident(clock::now()));
+    header.insert_header(header::AGE, age.as_secs())?;
+    Ok(header)
 }
 
 /// Adds the fields of `stored` that `response` has none of.
