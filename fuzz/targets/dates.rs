@@ -7,7 +7,8 @@ use libfuzzer_sys::fuzz_target;
 use semantics::preconditions::{Representation, Verdict, evaluate};
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(value) = HeaderValue::from_bytes(data) else { return };
+    // space at the ends is none of a value (RFC 9110 §5.5); the other reader takes it off
+    let Ok(value) = HeaderValue::from_bytes(data.trim_ascii()) else { return };
     let mut stored = HeaderMap::new();
     stored.insert("date", HeaderValue::from_static(NOW));
     stored.insert("last-modified", HeaderValue::from_static(NOW));
