@@ -6,10 +6,11 @@ mod found;
 use crate::cache::{self, Cache, Head};
 use crate::context::Routed;
 use crate::snapshot::Snapshot;
+use crate::stage::deliver::KeyText;
+use crate::stage::fail;
 use crate::stage::lookup::{self, Lookup};
 use crate::stage::reuse::{self, Outcome as Reusable};
 use crate::stage::route::{self, Route};
-use crate::stage::{deliver, fail};
 use crate::telemetry::Telemetry;
 use api::explain::{ExplainRequest, Explanation, KeyFound, Outcome, SiteFound, StoredFound};
 use api::problem::FieldProblem;
@@ -91,7 +92,8 @@ impl Known<'_> {
             }
         };
         let found = self.found(asked, routed, &name);
-        let (hash, parts) = (deliver::key_of(&cache::hash(&name)), lookup::parts(&name));
+        let (hash, parts) =
+            (KeyText::of(&cache::hash(&name)).as_str().to_owned(), lookup::parts(&name));
         Explanation { key: Some(KeyFound { hash, parts }), ..found }
     }
 

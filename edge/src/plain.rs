@@ -10,7 +10,7 @@ use crate::listen::{self, Plain};
 use crate::record::shorten;
 use crate::request_id::RequestId;
 use crate::snapshot::{Current, Served};
-use crate::stage::deliver::{self, Handling};
+use crate::stage::deliver::{self, Handling, KeyText};
 use crate::stage::identify::Scheme;
 use crate::stage::lookup;
 use crate::stage::record::Over;
@@ -169,7 +169,7 @@ fn write_head(
     out.extend_from_slice(b": ");
     let start = out.len();
     let ttl = Some(freshness.ttl(resident));
-    let key = deliver::key_of(hash);
+    let key = KeyText::of(hash);
     let key = Some(key.as_str());
     CacheStatus { ttl, key, ..cache_status::Outcome::Hit.into() }.append_to(&mut out);
     let value = start..out.len();

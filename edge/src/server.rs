@@ -32,6 +32,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
 
+/// The part of the store's memory that each kind of what is remembered of slices may take beside it.
+const REMEMBERED_SHARE: u64 = 32;
 const DRAIN_STEP: Duration = Duration::from_millis(20);
 const ADMIN_DRAIN: Duration = Duration::from_secs(2);
 
@@ -123,7 +125,10 @@ impl Shared {
             current: Arc::clone(&self.current),
             cache: self.cache,
             collapse: Box::leak(Box::new(Collapse::new(uncacheable))),
-            slices: Slices::new(config.memory.slice_bytes),
+            slices: Slices::new(
+                config.memory.slice_bytes,
+                config.memory.capacity_bytes / REMEMBERED_SHARE,
+            ),
             collapse_timeout: Duration::from_secs(config.collapse.wait_timeout_seconds),
             stall_timeout: Duration::from_secs(config.http.stall_timeout_seconds),
             addresses: Addresses::new(lifetime),

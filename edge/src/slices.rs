@@ -8,10 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// Names that are remembered to have slices; beyond, the one used least is forgotten, and its slices with it.
-const GROUPS_MAX: u64 = 100_000;
-/// Names that are remembered to be no good for slices, and for how long.
-const DECLINED_MAX: u64 = 100_000;
+/// Bytes that a name which has slices holds in memory, and one that has none; measured as growth of the process.
+const GROUP_BYTES: u32 = 1_400;
+const DECLINED_BYTES: u32 = 400;
 const DECLINED_LIFETIME: Duration = Duration::from_mins(2);
 
 /// The slices of all names.
@@ -38,13 +37,18 @@ struct Known {
 }
 
 impl Slices {
-    /// None yet, of `bytes` each.
-    pub(crate) fn new(bytes: u64) -> Self {
+    /// None yet, of `bytes` each. What is remembered of names takes twice `remembered_bytes` at most; beyond, what was
+    /// used least is forgotten, and the slices of that name with it.
+    pub(crate) fn new(bytes: u64, remembered_bytes: u64) -> Self {
         Self {
             bytes,
-            groups: Cache::new(GROUPS_MAX),
+            groups: Cache::builder()
+                .max_capacity(remembered_bytes)
+                .weigher(|_, _| GROUP_BYTES)
+                .build(),
             declined: Cache::builder()
-                .max_capacity(DECLINED_MAX)
+                .max_capacity(remembered_bytes)
+                .weigher(|_, ()| DECLINED_BYTES)
                 .time_to_live(DECLINED_LIFETIME)
                 .build(),
             next_number: AtomicU64::new(0),
@@ -131,7 +135,7 @@ mod tests {
 
     #[test]
     fn a_group_is_of_one_representation() {
-        let slices = Slices::new(10);
+        let slices = Slices::new(10, 1 << 20);
         let group = slices.group([1; 16]);
         let none = HeaderMap::new();
         assert!(slices.known_group([1; 16]).is_none());
@@ -144,7 +148,7 @@ mod tests {
 
     #[test]
     fn a_group_is_of_one_variant() {
-        let group = Slices::new(10).group([1; 16]);
+        let group = Slices::new(10, 1 << 20).group([1; 16]);
         let head = fields(&[("vary", "a")]);
         assert!(group.is_selected(&fields(&[("a", "2")]), None));
         assert!(group.accepts(&facts(5), &head, &fields(&[("a", "1")]), None));
@@ -154,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_name_that_was_declined_has_no_slices() {
-        let slices = Slices::new(10);
+        let slices = Slices::new(10, 1 << 20);
         assert!(slices.group([1; 16]).accepts(
             &facts(5),
             &HeaderMap::new(),

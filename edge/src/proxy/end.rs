@@ -4,7 +4,7 @@ use crate::answer;
 use crate::context::Context;
 use crate::listen::ClientStream;
 use crate::proxy::slices::Told;
-use crate::stage::deliver;
+use crate::stage::deliver::{self, KeyText};
 use crate::stage::fail::Failure;
 use http::{Version, header};
 use pingora_http::ResponseHeader;
@@ -57,8 +57,8 @@ pub(super) async fn fail(
     if answers {
         let told = deliver::failed(part(session, ctx), ctx, token);
         ctx.told = Some(told);
-        let key = ctx.hash.as_ref().map(deliver::key_of);
-        let told = CacheStatus { key: key.as_deref(), ..told };
+        let key = ctx.hash.as_ref().map(KeyText::of);
+        let told = CacheStatus { key: key.as_ref().map(KeyText::as_str), ..told };
         // the client may have left meanwhile: there is nobody to tell
         answer::failure(session, failure, &told).await.ok();
     }

@@ -148,6 +148,9 @@ impl Edge {
         let own = Some(refused.token);
         ctx.refused = if refused.lasts { own } else { ctx.remembered.or(own) };
         if refused.lasts {
+            if let Some(request) = &ctx.slice {
+                request.refuse(refused.token);
+            }
             self.collapse.uncacheable.remember_key(key, refused.token);
             if ctx.forward.not_modified.is_some() {
                 self.cache.store.remove(&cache::store_key(key));

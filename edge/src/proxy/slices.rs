@@ -24,8 +24,6 @@ use semantics::range::{Spec, Wanted};
 /// How often slices are begun anew for one request: because the origin's response has changed, or because it was not
 /// known how long it is.
 const ATTEMPTS: usize = 3;
-/// Why a name whose slices can't be stored is remembered.
-const UNSTORED: &str = "not-stored";
 /// Slices that are looked for before it is told whether all of them are stored.
 const LOOKED_FOR_MAX: u64 = 64;
 
@@ -136,16 +134,28 @@ impl Edge {
             }
             None => is_part,
         };
-        // what is being filled comes to its first bytes soon, and to others late
-        let is_begun = matches!(asked, Spec::From(first) | Spec::Between(first, _) if first < self.slices.bytes);
-        let found = self.cache.store.find(&cache::first_variant_of(hash), name);
-        let is_there = found.is_some_and(|found| found.length.is_some() || is_begun);
-        let plan = Plan { asked, name: name.clone(), hash };
+        let plan = is_of_use.then(|| Plan { asked, name: name.clone(), hash })?;
         let authorized = request.headers.contains_key(header::AUTHORIZATION);
         let remembered = self.collapse.uncacheable.reason(hash, authorized);
         // what is too large to be stored whole is what slices are for
         let is_uncacheable = remembered.is_some_and(|reason| reason != keep::TOO_LARGE.token);
-        (is_of_use && !is_there && !is_uncacheable).then_some(plan)
+        (!is_uncacheable && !self.has_whole(&plan, ctx)).then_some(plan)
+    }
+
+    /// Whether what is wanted can be cut from something whole that is there, or soon will be: what is being filled
+    /// comes to its first bytes soon, and to others late.
+    fn has_whole(&self, plan: &Plan, ctx: &Context) -> bool {
+        let is_begun = match plan.asked {
+            Spec::From(first) | Spec::Between(first, _) => first < self.slices.bytes,
+            Spec::Suffix(_) => false,
+        };
+        let found = self.cache.store.find(&cache::first_variant_of(plan.hash), &plan.name);
+        let purged = |applied| {
+            ctx.route.as_ref().is_some_and(|routed| routed.served.horizon.purges(applied))
+        };
+        found.is_some_and(|found| {
+            (found.length.is_some() || is_begun) && !purged(found.head.kept().applied)
+        })
     }
 
     fn first_slice(&self, plan: &Plan, group: &Group) -> Slice {
@@ -194,12 +204,10 @@ impl Edge {
         let length = delivery.facts.complete_length;
         let (head, _) = range::cut(&slice::whole(&first.head, length)?, wanted, length)?;
         let status = told_status(first.told, self.has_rest(&delivery));
-        if status.1.outcome != Outcome::Hit && !status.1.stored {
+        if let Some(reason) = first.refused {
             // from the next time on, the origin is asked for what its client wants, and no more
             let authorized = session.req_header().headers.contains_key(header::AUTHORIZATION);
-            let reason = status.1.detail.unwrap_or(UNSTORED);
             self.collapse.uncacheable.remember(delivery.plan.hash, authorized, reason);
-            self.slices.decline(delivery.plan.hash);
         }
         write_head(session, ctx, head, status, false).await?;
         let mut arriving = first;
@@ -284,5 +292,6 @@ async fn write_head(
     deliver::write(&mut head, &status, ctx.hash.as_ref(), changes, ctx.consumed)?;
     (ctx.handling, ctx.told) = (handling, Some(status));
     end::keep_date(session, &head);
+    end::unchunk_for_http_10(session, &mut head);
     session.write_response_header(Box::new(head), ended).await
 }

@@ -188,8 +188,8 @@ pub(crate) fn write(
     for name in consumed {
         header.remove_header(name);
     }
-    let key = hash.map(key_of);
-    let status = CacheStatus { key: key.as_deref(), ..*status };
+    let key = hash.map(KeyText::of);
+    let status = CacheStatus { key: key.as_ref().map(KeyText::as_str), ..*status };
     header.append_header(CACHE_STATUS, value_of(&status))?;
     if let Some(changes) = changes {
         for name in &changes.remove {
@@ -216,15 +216,24 @@ pub(crate) fn add_withheld(
     Ok(())
 }
 
-/// The `key` of Cache-Status: the beginning of a name's hash.
-pub(crate) fn key_of(hash: &[u8; 16]) -> String {
-    let mut key = String::with_capacity(16);
-    for byte in hash.iter().take(8) {
-        for digit in [byte >> 4, byte & 15] {
-            key.push(char::from_digit(digit.into(), 16).unwrap_or('?'));
+/// The `key` of Cache-Status: the beginning of a name's hash, in hexadecimal.
+pub(crate) struct KeyText([u8; 16]);
+
+impl KeyText {
+    pub(crate) fn of(hash: &[u8; 16]) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0; 16];
+        for (digits, byte) in text.chunks_exact_mut(2).zip(hash) {
+            digits
+                .copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
         }
+        Self(text)
     }
-    key
+
+    pub(crate) fn as_str(&self) -> &str {
+        // digits are ASCII
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
 }
 
 /// The field's value.

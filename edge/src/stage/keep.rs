@@ -81,7 +81,7 @@ pub(crate) fn decide(
     match keep(&exchange, context.policy()) {
         Keep::Refuse(reason) => Err(Refused {
             token: reason.token(),
-            lasts: lasts(reason) && tells_of_resource(status),
+            lasts: lasts(reason) && tells_of_resource(exchange.status),
         }),
         Keep::Store(stored) => {
             let kept = Kept {

@@ -274,3 +274,58 @@ async fn slices_are_as_large_as_configured() {
     range(&scene, "/a", "bytes=65536-65537").await;
     assert_eq!(asked(&scene), ["bytes=65536-131071"]);
 }
+
+#[tokio::test]
+async fn two_clients_for_one_slice_leave_it_stored() {
+    let scene = Scene::start().await;
+    let barrier = Barrier::new();
+    let script = scene.origin.now_on("/a").wait(&barrier).respond(206);
+    let script = script.header("Cache-Control", FRESH).header("ETag", "\"v\"");
+    script.header("Content-Range", &format!("bytes 0-{}/{}", MIB - 1, 3 * MIB)).body(content(MIB));
+    let call = || scene.call("GET", "/a").header("Range", "bytes=1-1");
+    let (mut first, mut second) = (call().open().await, call().open().await);
+    scene.origin.arrived("/a", 1).await;
+    barrier.release();
+    for client in [&mut first, &mut second] {
+        assert_eq!(client.response().await.unwrap().status, 206);
+    }
+    assert!(range(&scene, "/a", "bytes=5-6").await.is_hit());
+    assert_eq!(scene.origin.count("/a"), 1);
+}
+
+#[tokio::test]
+async fn what_one_client_may_not_share_takes_nothing_from_others() {
+    let scene = Scene::start().await;
+    file(&scene, "/a", 3 * MIB, "\"v\"");
+    range(&scene, "/a", "bytes=0-1").await;
+    let call = scene.call("GET", "/a").header("Range", &format!("bytes={MIB}-{MIB}"));
+    let answer = call.header("Authorization", "x").send().await;
+    assert_eq!((answer.status, answer.is_hit()), (206, false));
+    assert!(range(&scene, "/a", "bytes=0-1").await.is_hit());
+    let other = range(&scene, "/a", &format!("bytes={MIB}-{MIB}")).await;
+    assert!(other.cache_status().contains("stored"), "{}", other.cache_status());
+}
+
+#[tokio::test]
+async fn after_a_purge_slices_are_fetched_anew() {
+    let scene = Scene::start().await;
+    file(&scene, "/a", 3 * MIB, "\"v\"");
+    scene.get("/a").await;
+    scene.feed.adopted(scene.feed.purge(1)).await;
+    let answer = range(&scene, "/a", "bytes=0-1").await;
+    assert_eq!((answer.status, answer.is_hit()), (206, false));
+    assert_eq!(asked(&scene), ["-", "bytes=0-1048575"]);
+    assert!(range(&scene, "/a", "bytes=1-2").await.is_hit());
+}
+
+#[tokio::test]
+async fn an_old_client_gets_no_chunks() {
+    let scene = Scene::start().await;
+    scene.origin.on("/a").respond(503).chunked().body("later");
+    let mut client = scene.edge.connect().await;
+    let request = "GET /a HTTP/1.0\r\nHost: a.example\r\nRange: bytes=0-1\r\n\r\n";
+    client.send(request).await;
+    let answer = client.until_closed().await.unwrap();
+    let text = String::from_utf8_lossy(&answer).into_owned();
+    assert!(text.starts_with("HTTP/1.1 503") && text.ends_with("\r\n\r\nlater"), "{text}");
+}

@@ -17,7 +17,14 @@ use std::time::SystemTime;
 #[derive(Clone)]
 pub(crate) struct SliceRequest {
     pub(crate) slice: Slice,
-    told: Arc<OnceLock<Told>>,
+    answer: Arc<Telling>,
+}
+
+/// What the request for a slice tells the request that it is made for, before its head is written.
+#[derive(Default)]
+struct Telling {
+    told: OnceLock<Told>,
+    refused: OnceLock<&'static str>,
 }
 
 /// How a slice was come by.
@@ -38,7 +45,13 @@ impl SliceRequest {
     /// Tells how the slice was come by, before its head is written.
     pub(crate) fn tell(&self, told: Told) {
         // told twice, for an answer that failed before it was written: the first reason is the reason
-        self.told.set(told).ok();
+        self.answer.told.set(told).ok();
+    }
+
+    /// Tells that the slice may not be stored, for a reason that holds for the next ones too.
+    pub(crate) fn refuse(&self, reason: &'static str) {
+        // the first reason is the reason
+        self.answer.refused.set(reason).ok();
     }
 }
 
@@ -46,6 +59,8 @@ impl SliceRequest {
 pub(super) struct Arriving {
     pub(super) head: ResponseHeader,
     pub(super) told: Option<Told>,
+    /// Why slices of this name may not be stored.
+    pub(super) refused: Option<&'static str>,
     handle: SubrequestHandle,
     ended: bool,
 }
@@ -54,16 +69,17 @@ impl Arriving {
     /// Asks for a slice, and waits for its head.
     pub(super) async fn ask(session: &Session, slice: Slice) -> Result<Self> {
         let spawner = session.subrequest_spawner.as_ref().ok_or_else(broken_off)?;
-        let told = Arc::new(OnceLock::new());
-        let request = SliceRequest { slice, told: Arc::clone(&told) };
+        let answer = Arc::new(Telling::default());
+        let request = SliceRequest { slice, answer: Arc::clone(&answer) };
         let context = Ctx::builder().user_ctx(Box::new(request)).build();
         let (prepared, mut handle) = spawner.create_subrequest(session.as_downstream(), context);
         tokio::spawn(prepared.run());
         loop {
             match handle.rx.recv().await {
                 Some(HttpTask::Header(head, ended)) if !head.status.is_informational() => {
-                    let told = told.get().copied();
-                    return Ok(Self { head: *head, told, handle, ended });
+                    let (told, refused) = (answer.told.get(), answer.refused.get());
+                    let (told, refused) = (told.copied(), refused.copied());
+                    return Ok(Self { head: *head, told, refused, handle, ended });
                 }
                 Some(HttpTask::Header(..)) => {}
                 Some(HttpTask::Failed(error)) => return Err(error),
