@@ -75,6 +75,7 @@ impl ProxyHttp for Edge {
         if ctx.slice.is_some() {
             slices::make_unconditional(session);
         }
+        begin::end_hop(session.req_header_mut());
         let route = self.route(session, ctx);
         let expected = interim::take_expectation(session, ctx);
         match route.and_then(|route| expected.map(|()| route)) {
@@ -149,6 +150,9 @@ impl ProxyHttp for Edge {
         };
         ctx.consumed = hit.consumed;
         ctx.outcome = reuse::decide(hit.kept, &ctx.asked, routed.served.horizon, ctx.received);
+        if session.cache.lock_duration().is_some() {
+            ctx.outcome = reuse::after_waiting(ctx.outcome, ctx.received);
+        }
         if let Outcome::Stored { reuse: Reuse::WhileRevalidating, .. } = ctx.outcome {
             // one fetch in the background is enough, whatever is remembered
             session.cache.set_cache_lock(Some(&self.collapse.shared), Some(self.waiting()));
@@ -271,7 +275,7 @@ impl ProxyHttp for Edge {
             response.remove_header(&name);
         }
         self.note_response(session, response, ctx);
-        if !is_readable {
+        if !is_readable || !fetch::is_an_answer(session, response.status) {
             return Err(Error::new(ErrorType::InvalidHTTPHeader).into_up());
         }
         self.carry_out_unsafe(session, response, ctx);

@@ -12,8 +12,10 @@ use ::route::{COUNTRY, DEVICE, Device, Key};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use pingora_cache::CacheOptionOverrides;
 use pingora_cache::key::{CacheHashKey, CacheKey};
+use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use semantics::directives::RequestDirectives;
+use semantics::storing::Reason;
 use std::net::IpAddr;
 
 /// The client of a request that none made: a fetch in the background.
@@ -21,6 +23,36 @@ const NOBODY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 
 /// Of a client whose country no database knows; ISO 3166-1 leaves this code to its users.
 const UNKNOWN_COUNTRY: &str = "XX";
+
+/// What `Connection` says of the connection itself, and Pingora acts on.
+const CONNECTION_OPTIONS: [&str; 3] = ["close", "keep-alive", "upgrade"];
+
+/// Takes out of a request the fields that end with the client's connection (RFC 9110 §7.6.1). The origin won't see them,
+/// so nothing may be decided by them: neither which stored response answers, nor which the origin's will be.
+pub(super) fn end_hop(head: &mut RequestHeader) {
+    let is_option = |name: &HeaderName| CONNECTION_OPTIONS.contains(&name.as_str());
+    let lines = head.headers.get_all(header::CONNECTION).iter();
+    let mut members = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
+    let is_plain = members.all(|member| {
+        let option = |option: &&str| member.trim_ascii().eq_ignore_ascii_case(option.as_bytes());
+        CONNECTION_OPTIONS.iter().any(option)
+    });
+    if is_plain {
+        return;
+    }
+    let named: Vec<_> = semantics::fields::connection_nominated(&head.headers).collect();
+    for name in named.iter().filter(|name| !is_option(name)) {
+        head.remove_header(name);
+    }
+    // what is set under these names from here on is for the origin
+    let options: Vec<_> =
+        named.iter().filter(|name| is_option(name)).map(HeaderName::as_str).collect();
+    head.remove_header(&header::CONNECTION);
+    if !options.is_empty() {
+        // options are tokens, which every field can hold
+        head.insert_header(header::CONNECTION, options.join(", ")).ok();
+    }
+}
 
 impl Edge {
     /// Who asks for what, and where that goes.
@@ -93,7 +125,9 @@ impl Edge {
         }
         let first = cache::store_key(key).first();
         let is_stored = || self.cache.store.find(&first, key.primary_key()).is_some();
-        let passed = ctx.remembered.filter(|_| !is_stored());
+        // what won't be stored is asked for as the client asks
+        let own = ctx.asked.no_store().then_some(Reason::RequestNoStore.token());
+        let passed = ctx.remembered.or(own).filter(|_| !is_stored());
         Asker { authorized, alone: ctx.asked.no_store(), passed }
     }
 

@@ -21,6 +21,23 @@ impl Context {
     }
 }
 
+/// Whether a response of this status can answer what was asked: no switch of protocols that was not asked for, and no
+/// 304 without a condition (RFC 9110 §15.2.2, §15.4.5).
+pub(super) fn is_an_answer(session: &Session, status: StatusCode) -> bool {
+    let request = session.req_header();
+    match status {
+        StatusCode::SWITCHING_PROTOCOLS => forward::is_upgrade(&request.method, &request.headers),
+        StatusCode::NOT_MODIFIED if session.cache.enabled() => {
+            session.cache.maybe_cache_meta().is_some()
+        }
+        StatusCode::NOT_MODIFIED => {
+            let conditions = [header::IF_NONE_MATCH, header::IF_MODIFIED_SINCE];
+            conditions.iter().any(|name| request.headers.contains_key(name))
+        }
+        _ => true,
+    }
+}
+
 impl Edge {
     /// Notes that the origin is turned to now, and finds its addresses.
     pub(super) async fn begin_fetch(&self, ctx: &mut Context) -> Result<()> {

@@ -122,9 +122,6 @@ impl Edge {
         }
         let asked = slice::asked(&request.method, &request.headers)?;
         let hash = ctx.hash?;
-        if self.slices.declines(hash) {
-            return None;
-        }
         let group = self.slices.known_group(hash);
         let is_part = request.headers.contains_key(header::RANGE);
         let is_of_use = match group.as_ref().and_then(|group| Some((group, group.facts()?))) {
@@ -139,7 +136,14 @@ impl Edge {
         let remembered = self.collapse.uncacheable.reason(hash, authorized);
         // what is too large to be stored whole is what slices are for
         let is_uncacheable = remembered.is_some_and(|reason| reason != keep::TOO_LARGE.token);
-        (!is_uncacheable && !self.has_whole(&plan, ctx)).then_some(plan)
+        let is_in_vain = is_uncacheable || self.slices.declines(hash);
+        // what is stored is used all the same
+        let is_stored =
+            || group.is_some_and(|group| self.holds(&plan, self.first_slice(&plan, &group)));
+        if (is_in_vain && !is_stored()) || self.has_whole(&plan, ctx) {
+            return None;
+        }
+        Some(plan)
     }
 
     /// Whether what is wanted can be cut from something whole that is there, or soon will be: what is being filled
@@ -231,11 +235,13 @@ impl Edge {
     fn has_rest(&self, delivery: &Delivery) -> bool {
         let Slice { index, bytes, .. } = delivery.slice;
         let mut rest = index + 1..=(delivery.last / bytes).min(index + LOOKED_FOR_MAX);
-        rest.all(|index| {
-            let mut name = delivery.plan.name.clone();
-            Slice { index, ..delivery.slice }.append_to(&mut name);
-            self.cache.store.find(&cache::first_variant(&name), &name).is_some()
-        })
+        rest.all(|index| self.holds(&delivery.plan, Slice { index, ..delivery.slice }))
+    }
+
+    fn holds(&self, plan: &Plan, slice: Slice) -> bool {
+        let mut name = plan.name.clone();
+        slice.append_to(&mut name);
+        self.cache.store.find(&cache::first_variant(&name), &name).is_some()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::stage::reuse::Kept;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use pingora_http::{RequestHeader, ResponseHeader};
 use semantics::reuse::is_origin_failure;
 use semantics::storing::{Exchange, Keep, Reason, keep, listed_in_update};
@@ -67,10 +67,13 @@ pub(crate) fn decide(
         }
         None => false,
     };
+    // a Content-Location is compared with it, which may be absolute (RFC 9110 §8.7)
+    let absolute =
+        (request.method == Method::POST).then(|| absolute(&request.uri, context)).flatten();
     let exchange = Exchange {
         // HEAD is fetched as GET where the response may be stored
         method: if request.method == Method::HEAD { &Method::GET } else { &request.method },
-        target: &request.uri,
+        target: absolute.as_ref().unwrap_or(&request.uri),
         request: &request.headers,
         // a slice is stored as a response of its own, by the rules for the whole it is of (RFC 9111 §3.3)
         status: if is_slice { StatusCode::OK } else { status },
@@ -105,6 +108,12 @@ pub(crate) fn decide(
             Ok(ToKeep { kept, header, withheld })
         }
     }
+}
+
+fn absolute(uri: &Uri, context: &Context) -> Option<Uri> {
+    let identity = context.identity.as_ref()?;
+    let (scheme, authority) = (identity.scheme.as_str(), identity.host.authority());
+    format!("{scheme}://{authority}{}", uri.path_and_query()?).parse().ok()
 }
 
 /// Whether a reason for not storing a response holds for the next one to a like request.

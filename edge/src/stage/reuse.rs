@@ -54,6 +54,17 @@ pub(crate) fn decide(
     Outcome::Stored { reuse: kept.freshness.reuse(kept.resident(now), asked), kept }
 }
 
+/// What becomes of a request that was `received` before it waited for another's fetch. What that fetch brought is later
+/// than this request, and so as good an answer to it, even where it is to be validated before each use (RFC 9111 §4).
+pub(crate) fn after_waiting(outcome: Outcome, received: SystemTime) -> Outcome {
+    match outcome {
+        Outcome::Stored { reuse: Reuse::Validate, kept } if kept.response_time > received => {
+            Outcome::Stored { reuse: Reuse::Fresh, kept }
+        }
+        other => other,
+    }
+}
+
 /// Whether a HEAD is forwarded as it is, where `outcome` is what there is for it.
 pub(crate) const fn forwards_head(outcome: Outcome) -> bool {
     match outcome {
@@ -113,6 +124,19 @@ mod tests {
             is_failure: false,
             forwards_cdn_cache_control: false,
         }
+    }
+
+    #[test]
+    fn what_was_fetched_while_a_request_waited_answers_it() {
+        let validate = Outcome::Stored { reuse: Reuse::Validate, kept: kept("max-age=60", 0) };
+        let before = STORED_AT - Duration::from_millis(1);
+        let reuse = |outcome| match outcome {
+            Outcome::Stored { reuse, .. } => Some(reuse),
+            Outcome::Nothing | Outcome::Purged => None,
+        };
+        assert_eq!(reuse(after_waiting(validate, before)), Some(Reuse::Fresh));
+        assert_eq!(reuse(after_waiting(validate, STORED_AT)), Some(Reuse::Validate));
+        assert_eq!(after_waiting(Outcome::Purged, before), Outcome::Purged);
     }
 
     #[test]

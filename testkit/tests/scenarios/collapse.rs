@@ -2,7 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use crate::scene::{FRESH, Scene};
-use testkit::{Barrier, Client, Response};
+use testkit::{Barrier, Client, Response, eventually};
 
 const CLIENTS: usize = 50;
 
@@ -322,4 +322,33 @@ async fn stale_is_renewed_by_one_fetch_whatever_is_remembered() {
     scene.origin.arrived("/a", 3).await;
     barrier.release();
     assert_eq!(scene.origin.count("/a"), 3);
+}
+
+#[tokio::test]
+async fn one_validation_is_for_all_that_waited_for_it() {
+    let scene = Scene::start().await;
+    let script = scene.origin.on("/a").respond(200).header("Cache-Control", "no-cache");
+    script.header("ETag", "\"1\"").body("x");
+    let barrier = Barrier::new();
+    let script = scene.origin.on("/a").wait(&barrier).respond(304);
+    script.header("ETag", "\"1\"").header("Cache-Control", "no-cache");
+    scene.get("/a").await;
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        clients.push(scene.call("GET", "/a").open().await);
+    }
+    scene.origin.arrived("/a", 2).await;
+    let open = eventually("all to wait", || async {
+        let metrics = scene.edge.metrics().await;
+        (metrics.sum("longshore_edge_requests_open", &[]) >= 20.0).then_some(())
+    });
+    open.await;
+    barrier.release();
+    for client in &mut clients {
+        assert_eq!(client.response().await.unwrap().text(), "x");
+    }
+    // one that had not begun to wait may ask again
+    assert!(scene.origin.count("/a") <= 4, "{}", scene.origin.count("/a"));
+    scene.get("/a").await;
+    assert!(scene.origin.count("/a") >= 3, "it is validated before the next use");
 }

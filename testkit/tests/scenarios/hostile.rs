@@ -1,6 +1,7 @@
 //! Heads that mean different things to different parsers are refused and go no further (RFC 9112 §2.2, §3, §5, §6).
 
 use crate::scene::{FRESH, Scene};
+use serde_json::json;
 use testkit::Response;
 
 const HOSTILE: [(&str, &str); 17] = [
@@ -115,4 +116,50 @@ async fn pipelined_requests_are_all_answered_in_order() {
     for body in ["one", "two", "three"] {
         assert_eq!(client.response().await.unwrap().text(), body);
     }
+}
+
+#[tokio::test]
+async fn fields_that_end_with_the_connection_decide_nothing() {
+    let scene =
+        Scene::with(json!({ "cache": { "key": { "device": true, "headers": ["X-A"] } } })).await;
+    for path in ["/vary", "/key", "/device"] {
+        let script = scene.origin.on(path).respond(200).header("Cache-Control", "max-age=3600");
+        script.header("Vary", "Origin").body("x");
+    }
+    for (path, name, value) in [
+        ("/vary", "Origin", "https://app.example"),
+        ("/key", "X-A", "admin"),
+        ("/device", "User-Agent", "iPhone Mobile"),
+    ] {
+        let named = if path == "/device" { "longshore-device" } else { name };
+        let call = scene.call("GET", path).header(name, value);
+        call.header("Connection", &format!("close, {named}")).send().await;
+        let first = scene.origin.arrived(path, 1).await;
+        assert_eq!(first.field("longshore-device").is_some(), true, "{path}");
+        let answer = scene.call("GET", path).header(name, value).send().await;
+        if path == "/device" {
+            assert_eq!(first.field("longshore-device"), Some("mobile"));
+        } else {
+            assert_eq!(first.field(name), None, "{path}");
+            assert!(!answer.is_hit(), "{path}: {}", answer.head);
+            assert_eq!(scene.origin.arrived(path, 2).await.field(name), Some(value));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_an_origin_was_not_asked_for_is_its_fault() {
+    let scene = Scene::start().await;
+    scene
+        .origin
+        .on("/101")
+        .raw("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n");
+    scene.origin.on("/304").respond(304).header("ETag", "\"1\"");
+    for path in ["/101", "/304"] {
+        let answer = scene.get(path).await;
+        assert_eq!(answer.status, 502, "{path}: {}", answer.head);
+    }
+    let passed = scene.call("GET", "/304").header("If-None-Match", "\"1\"");
+    let passed = passed.header("Cache-Control", "no-store").send().await;
+    assert_eq!(passed.status, 304);
 }

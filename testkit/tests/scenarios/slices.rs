@@ -329,3 +329,25 @@ async fn an_old_client_gets_no_chunks() {
     let text = String::from_utf8_lossy(&answer).into_owned();
     assert!(text.starts_with("HTTP/1.1 503") && text.ends_with("\r\n\r\nlater"), "{text}");
 }
+
+#[tokio::test]
+async fn what_is_stored_is_used_whatever_came_last() {
+    let scene = Scene::start().await;
+    file(&scene, "/a", 3 * MIB, "\"v\"");
+    range(&scene, "/a", "bytes=0-1").await;
+    let script = scene.origin.now_on("/a").respond(200).header("Cache-Control", FRESH);
+    let script = script.header("ETag", "\"v\"").header("Set-Cookie", "a=b");
+    script.body(content(3 * MIB)).ranged();
+    assert_eq!(range(&scene, "/a", &format!("bytes={MIB}-{MIB}")).await.status, 206);
+    assert!(range(&scene, "/a", "bytes=0-1").await.is_hit());
+}
+
+#[tokio::test]
+async fn what_the_client_wants_unstored_is_asked_for_as_it_asks() {
+    let scene = Scene::start().await;
+    file(&scene, "/a", 3 * MIB, "\"v\"");
+    let call = scene.call("GET", "/a").header("Range", "bytes=-1");
+    let answer = call.header("Cache-Control", "no-store").send().await;
+    assert_eq!((answer.status, answer.body.len()), (206, 1));
+    assert_eq!(asked(&scene), ["bytes=-1"]);
+}
