@@ -286,7 +286,7 @@ async fn one_who_wants_only_what_is_stored_gets_stale_that_is_renewed_behind() {
         async || scene.call("GET", "/a").header("Cache-Control", "only-if-cached").send().await;
     assert_eq!(only().await.text(), "old");
     scene.origin.arrived("/a", 2).await;
-    testkit::eventually("the new response", || async {
+    eventually("the new response", || async {
         Some(only().await).filter(|answer| answer.text() == "new")
     })
     .await;

@@ -149,7 +149,7 @@ async fn the_response_to_a_post_answers_gets_where_a_rule_says_so() {
     let scene = with(json!({ "store_post": true })).await;
     posted(&scene, "/a", "got");
     posted(&scene, "/a", "posted");
-    posted(&scene, "/a", "posted again");
+    posted(&scene, "http://a.example:80/a", "posted again");
     assert_eq!(scene.get("/a").await.text(), "got");
     for body in ["posted", "posted again"] {
         let answer = post(&scene).await;
