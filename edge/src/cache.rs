@@ -19,6 +19,7 @@ use pingora_cache::trace::SpanHandle;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use std::any::Any;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 use store::{Fill, Found, Key, Moment, Reader, Store};
@@ -174,29 +175,22 @@ impl Cache {
         Selection { varied: true, response: other.map(|other| (key, other)) }
     }
 
-    /// Gives the response stored under `key` the head of `meta`, which renews its own.
-    pub(crate) fn freshen(&self, key: Key, name: &[u8], own: &Head, meta: &CacheMeta) -> bool {
+    /// Gives the response that is stored under `key` with the head `was` that of `meta`, which renews it.
+    pub(crate) fn freshen(&self, key: Key, was: &Arc<Head>, meta: &CacheMeta) -> bool {
         let Some(mut head) = Head::of(meta) else { return false };
-        head.since = own.since;
-        self.renew(key, name, head, own.variance, began(meta))
+        head.since = was.since;
+        self.renew(key, was, head, began(meta))
     }
 
-    /// Gives the response stored under `key`, which was the variant `was`, a new head. Where another `Vary` came with
-    /// it, requests are matched by that from now on.
-    fn renew(
-        &self,
-        key: Key,
-        name: &[u8],
-        mut head: Head,
-        was: Option<HashBinary>,
-        began: Moment,
-    ) -> bool {
-        let changed = head.variance != was;
+    /// Gives the response that is stored under `key` with the head `was` a new one; nothing where another response has
+    /// taken its place. Where another `Vary` came with it, requests are matched by that from now on.
+    fn renew(&self, key: Key, was: &Arc<Head>, mut head: Head, began: Moment) -> bool {
+        let changed = head.variance != was.variance;
         if changed {
             head.since = self.next_place();
         }
         let to = if changed { key.first() } else { key };
-        self.store.update(&key, to, name, head, began)
+        self.store.update(&key, to, was, head, began)
     }
 
     /// A place after all others. Pingora compares times, but a clock can be set back.
@@ -270,9 +264,10 @@ impl Storage for Cache {
         meta: &CacheMeta,
         _: &SpanHandle,
     ) -> Result<bool> {
+        // Pingora adds what is beside the new meta to what was beside the one looked up
+        let Some(was) = meta.extensions().get::<Arc<Head>>() else { return Ok(false) };
         let Some(head) = Head::of(meta) else { return Ok(false) };
-        // Pingora's meta still has the variant that was stored
-        Ok(self.renew(store_key(key), key.primary_key(), head, meta.variance(), began(meta)))
+        Ok(self.renew(store_key(key), was, head, began(meta)))
     }
 
     fn support_streaming_partial_write(&self) -> bool {
@@ -285,7 +280,9 @@ impl Storage for Cache {
 }
 
 fn hit(found: Found<Head>) -> Result<Option<(CacheMeta, HitHandler)>> {
-    let meta = found.head.meta(found.length)?;
+    let mut meta = found.head.meta(found.length)?;
+    // which response a 304 renews
+    meta.extensions_mut().insert(Arc::clone(&found.head));
     let hit = Hit { reader: found.reader, kept: found.head.kept, consumed: found.head.consumed };
     Ok(Some((meta, Box::new(hit))))
 }

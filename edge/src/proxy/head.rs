@@ -51,7 +51,6 @@ impl Edge {
             return Ok(());
         }
         let Some((key, found)) = self.outdated(&request.headers, ctx) else { return Ok(()) };
-        let Lookup::Named(name) = &ctx.lookup else { return Ok(()) };
         let length = found.length.unwrap_or_default();
         let stored = (found.head.status(), found.head.fields(), length);
         match by_head(stored, (response.status, &response.headers)) {
@@ -70,7 +69,7 @@ impl Edge {
                 let renewed = Some((found.head.variance(), found.head.fields()));
                 let variant = cache::variant(&header.headers, renewed, &request.headers, ctx.key());
                 let meta = self.cache.new_meta(kept, began, header, variant);
-                if self.cache.freshen(key, name, &found.head, &meta) {
+                if self.cache.freshen(key, &found.head, &meta) {
                     ctx.kept = Some(kept);
                     lend(meta.headers(), response)?;
                 }

@@ -14,8 +14,7 @@ mod variants;
 pub use fill::{Fill, FillError};
 pub use key::Key;
 pub use reader::{ReadError, Reader};
-pub use removals::Moment;
-pub use store::{Found, Limits, Statistics, Store};
+pub use store::{Found, Limits, Moment, Statistics, Store};
 
 /// What is stored beside a body.
 pub trait Head: Send + Sync + 'static {

@@ -5,10 +5,6 @@ use std::collections::VecDeque;
 /// Removals that are remembered one by one. A fetch that began before more than these counts as overtaken.
 const REMEMBERED: usize = 4_096;
 
-/// A point between two removals of a store ([`crate::Store::moment`]).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub struct Moment(u64);
-
 /// The latest removals.
 #[derive(Default)]
 pub(crate) struct Removals {
@@ -18,8 +14,9 @@ pub(crate) struct Removals {
 }
 
 impl Removals {
-    pub(crate) fn now(&self) -> Moment {
-        Moment(self.count)
+    /// How many there were so far.
+    pub(crate) fn now(&self) -> u64 {
+        self.count
     }
 
     pub(crate) fn add(&mut self, name: [u8; 16]) {
@@ -30,9 +27,9 @@ impl Removals {
         self.count += 1;
     }
 
-    /// Whether `name` was removed after `moment`, or may have been.
-    pub(crate) fn reach(&self, name: &[u8; 16], moment: Moment) -> bool {
-        let since = usize::try_from(self.count.saturating_sub(moment.0)).unwrap_or(usize::MAX);
+    /// Whether `name` was removed after the first `count` removals, or may have been.
+    pub(crate) fn reach(&self, name: &[u8; 16], count: u64) -> bool {
+        let since = usize::try_from(self.count.saturating_sub(count)).unwrap_or(usize::MAX);
         since > self.names.len()
             || self.names.iter().rev().take(since).any(|removed| removed == name)
     }

@@ -2,7 +2,7 @@
 
 use crate::fill::{Fill, Filling};
 use crate::reader::Reader;
-use crate::removals::{Moment, Removals};
+use crate::removals::Removals;
 use crate::variants::Variants;
 use crate::{Head, Key};
 use bytes::Bytes;
@@ -49,7 +49,7 @@ pub(crate) struct Inner<H: Head> {
     filling_count: AtomicUsize,
     pub(crate) filling_bytes: AtomicU64,
     pub(crate) passed: AtomicU64,
-    /// Counts what was ever stored, to tell it apart.
+    /// Counts what was ever stored, to tell it apart. Changed with `under_way` locked.
     stored: AtomicU64,
     /// Never locked while `complete` is asked for anything: its listener locks it.
     variants: Arc<Mutex<Variants>>,
@@ -77,6 +77,13 @@ struct Removed {
     replaced: AtomicU64,
     on_command: AtomicU64,
     for_variants: AtomicU64,
+}
+
+/// A point in the order of what a store removes and stores ([`Store::moment`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Moment {
+    removals: u64,
+    stored: u64,
 }
 
 /// A response that was found.
@@ -175,7 +182,7 @@ impl<H: Head> Store<H> {
     /// This moment, to be told to [`Store::fill`] and [`Store::update`] by a fetch that begins now.
     #[must_use]
     pub fn moment(&self) -> Moment {
-        self.inner.under_way().removals.now()
+        self.inner.moment(&self.inner.under_way())
     }
 
     /// Begins to fill `key` with the response to a fetch that began at `since`. Lookups find it from now on, unless a
@@ -185,19 +192,24 @@ impl<H: Head> Store<H> {
         Fill::new(Arc::clone(&self.inner), key, name, Arc::new(head), since)
     }
 
-    /// Gives the response stored under `key` another head, learnt by a fetch that began at `since`, and stores it under
-    /// `to` of the same name from now on. False when it is not stored, or was removed meanwhile.
-    pub fn update(&self, key: &Key, to: Key, name: &[u8], head: H, since: Moment) -> bool {
+    /// Gives the response that is stored under `key` with the head `was` another head, learnt by a fetch that began at
+    /// `since`, and stores it under `to` of the same name from now on. False when it is not stored any more, was removed
+    /// meanwhile, or what is stored under `to` is newer than the fetch.
+    pub fn update(&self, key: &Key, to: Key, was: &Arc<H>, head: H, since: Moment) -> bool {
         let under_way = self.inner.under_way();
-        if under_way.removals.reach(&key.name, since) {
+        if under_way.removals.reach(&key.name, since.removals) {
             return false;
         }
-        let Some(complete) =
-            self.inner.complete.get(key).filter(|complete| *complete.name == *name)
-        else {
+        // what has taken its place has a body of its own
+        let stored = self.inner.complete.get(key);
+        let Some(complete) = stored.filter(|stored| Arc::ptr_eq(&stored.head, was)) else {
             return false;
         };
         if to != *key {
+            let is_newer = |other: Arc<Complete<H>>| other.number >= since.stored;
+            if self.inner.complete.get(&to).is_some_and(is_newer) {
+                return false;
+            }
             locked(&self.inner.variants).remove(key, complete.number);
             self.inner.complete.invalidate(key);
         }
@@ -217,9 +229,9 @@ impl<H: Head> Store<H> {
     /// which that fetch counts as begun. None where another removal has reached it, so that it is not to be stored.
     pub fn renew(&self, key: &Key, since: Moment) -> Option<Moment> {
         let mut under_way = self.inner.under_way();
-        let is_overtaken = under_way.removals.reach(&key.name, since);
+        let is_overtaken = under_way.removals.reach(&key.name, since.removals);
         under_way.forget(key.name);
-        let now = under_way.removals.now();
+        let now = self.inner.moment(&under_way);
         drop(under_way);
         self.inner.discard(key);
         (!is_overtaken).then_some(now)
@@ -259,6 +271,11 @@ impl<H: Head> Inner<H> {
         locked(&self.under_way)
     }
 
+    fn moment(&self, under_way: &UnderWay<H>) -> Moment {
+        let stored = self.stored.load(Ordering::Relaxed);
+        Moment { removals: under_way.removals.now(), stored }
+    }
+
     /// Removes what is stored under `key`, and with the first variant of a name all others. False when nothing was
     /// stored under `key`.
     fn discard(&self, key: &Key) -> bool {
@@ -289,7 +306,7 @@ impl<H: Head> Inner<H> {
     /// overtaken it.
     pub(crate) fn show(&self, filling: &Arc<Filling<H>>, since: Moment) {
         let mut under_way = self.under_way();
-        if under_way.removals.reach(&filling.key.name, since) {
+        if under_way.removals.reach(&filling.key.name, since.removals) {
             filling.forget();
         }
         under_way.fills.entry(filling.key).or_default().push(Arc::clone(filling));

@@ -1,6 +1,7 @@
 //! Validation and ranges: 304 and 206 from what is stored (RFC 9110 §13, §14).
 
 use crate::scene::{FRESH, Scene};
+use testkit::Barrier;
 
 const MODIFIED: &str = "Wed, 01 Jan 2020 00:00:00 GMT";
 
@@ -148,4 +149,32 @@ async fn entity_tags_may_contain_any_byte_above_ascii() {
     let mut client = scene.edge.connect().await;
     client.send(b"GET /a HTTP/1.1\r\nHost: a.example\r\nIf-None-Match: \"\xfc\"\r\n\r\n").await;
     assert_eq!(client.response().await.unwrap().status, 304);
+}
+
+#[tokio::test]
+async fn a_late_304_leaves_the_response_that_replaced_the_one_it_is_about() {
+    let scene = Scene::start().await;
+    let barrier = Barrier::new();
+    let answer = |status, cache_control, tag, body: &'static str| {
+        let answer = scene.origin.on("/a").respond(status).header("Cache-Control", cache_control);
+        answer.header("ETag", tag).body(body);
+    };
+    answer(200, "max-age=0", "\"a\"", "aaaa");
+    // from here on nobody waits for another's fetch
+    answer(200, "private", "\"p\"", "p");
+    let late = scene.origin.on("/a").wait(&barrier).respond(304).header("Cache-Control", FRESH);
+    late.header("ETag", "\"a\"");
+    answer(200, FRESH, "\"b\"", "bbbbbbbb");
+    scene.get("/a").await;
+    scene.get("/a").await;
+    let mut first = scene.call("GET", "/a").open().await;
+    let validating = scene.origin.arrived("/a", 3).await;
+    assert_eq!(validating.field("if-none-match"), Some("\"a\""));
+    assert_eq!(scene.get("/a").await.text(), "bbbbbbbb");
+    barrier.release();
+    let validated = first.response().await.unwrap();
+    assert_eq!((validated.field("etag"), validated.text()), (Some("\"a\""), "aaaa"));
+    let hit = scene.get("/a").await;
+    assert_eq!((hit.field("etag"), hit.text()), (Some("\"b\""), "bbbbbbbb"), "{}", hit.head);
+    assert!(hit.is_hit() && hit.field("content-length") == Some("8"), "{}", hit.head);
 }

@@ -114,7 +114,6 @@ fn a_name_with_the_same_key_is_not_found() {
     assert!(store.find(&KEY, b"/b").is_none());
     filling.complete();
     assert!(store.find(&KEY, b"/b").is_none() && find(&store).is_some());
-    assert!(!store.update(&KEY, KEY, b"/b", Name("other"), store.moment()));
 }
 
 #[tokio::test]
@@ -230,8 +229,9 @@ async fn a_fetch_that_began_before_a_removal_fills_for_its_own_reader_only() {
     let mut anew = fill(&store);
     anew.write(Bytes::from_static(b"new")).unwrap();
     assert_eq!(anew.complete(), Some(3));
-    assert!(!store.update(&KEY, KEY, b"/a", Name("older"), before));
-    assert!(store.update(&KEY, KEY, b"/a", Name("newer"), store.moment()));
+    let was = find(&store).unwrap().head;
+    assert!(!store.update(&KEY, KEY, &was, Name("older"), before));
+    assert!(store.update(&KEY, KEY, &was, Name("newer"), store.moment()));
 }
 
 fn variant(number: u8) -> Key {
@@ -306,10 +306,37 @@ async fn an_update_can_make_another_variant_the_first() {
     let store = store();
     [0, 1, 2].into_iter().for_each(|number| put(&store, variant(number), "old"));
     put(&store, variant(1), "moved");
-    assert!(store.update(&variant(1), KEY, b"/a", Name("new"), store.moment()));
+    let was = store.find(&variant(1), b"/a").unwrap().head;
+    assert!(store.update(&variant(1), KEY, &was, Name("new"), store.moment()));
     assert_eq!(stored(&store), [0, 2]);
     let mut found = find(&store).unwrap();
     assert_eq!((found.head.0, rest(&mut found.reader).await.unwrap()), ("new", b"moved".to_vec()));
+}
+
+#[test]
+fn an_update_leaves_what_has_taken_the_place_of_what_it_is_about() {
+    let store = store();
+    put(&store, KEY, "old");
+    let (was, before) = (find(&store).unwrap().head, store.moment());
+    put(&store, KEY, "newer");
+    assert!(!store.update(&KEY, KEY, &was, Name("late"), before));
+    assert_eq!(find(&store).unwrap().head.0, "head");
+    // nor once more what it has renewed already
+    let was = find(&store).unwrap().head;
+    assert!(store.update(&KEY, KEY, &was, Name("new"), before));
+    assert!(!store.update(&KEY, KEY, &was, Name("late"), before));
+    assert_eq!(find(&store).unwrap().head.0, "new");
+}
+
+#[tokio::test]
+async fn an_update_replaces_no_newer_first_variant() {
+    let store = store();
+    [0, 1].into_iter().for_each(|number| put(&store, variant(number), "old"));
+    let (was, before) = (store.find(&variant(1), b"/a").unwrap().head, store.moment());
+    put(&store, KEY, "newer");
+    assert!(!store.update(&variant(1), KEY, &was, Name("late"), before));
+    assert_eq!(rest(&mut find(&store).unwrap().reader).await.unwrap(), b"newer");
+    assert_eq!(stored(&store), [0, 1]);
 }
 
 proptest::proptest! {
@@ -321,7 +348,11 @@ proptest::proptest! {
         for (step, number) in steps {
             match step {
                 0 => drop(store.remove(&variant(number))),
-                1 => drop(store.update(&variant(number), KEY, b"/a", Name("x"), store.moment())),
+                1 => {
+                    if let Some(Found { head, .. }) = store.find(&variant(number), b"/a") {
+                        store.update(&variant(number), KEY, &head, Name("x"), store.moment());
+                    }
+                }
                 _ => put(&store, variant(number), "x"),
             }
             store.inner.complete.run_pending_tasks();
