@@ -5,6 +5,7 @@ use super::{Edge, end};
 use crate::cache::{self, Head};
 use crate::clock;
 use crate::context::Context;
+use crate::stage::keep::Refused;
 use crate::stage::lookup::Lookup;
 use crate::stage::reuse::{self, Outcome};
 use crate::stage::{deliver, keep};
@@ -56,11 +57,18 @@ impl Edge {
         match by_head(stored, (response.status, &response.headers)) {
             ByHead::Freshen => {}
             ByHead::Invalidate => {
-                self.cache.store.remove(&key);
+                // another's own answer doesn't tell that this one has changed
+                let own = keep::decide(request, response, None, ctx, clock::now());
+                if !own.is_err_and(Refused::is_for_one) {
+                    self.cache.store.remove(&key);
+                }
                 return Ok(());
             }
             ByHead::Nothing => return Ok(()),
         }
+        let has_validator = [header::ETAG, header::LAST_MODIFIED]
+            .iter()
+            .any(|name| response.headers.contains_key(name));
         ctx.forward.not_modified = Some(response.headers.clone());
         match keep::decide(request, response, Some(found.head.header()), ctx, clock::now()) {
             Ok(to_keep) => {
@@ -74,7 +82,8 @@ impl Edge {
                     lend(meta.headers(), response)?;
                 }
             }
-            Err(refused) if refused.lasts => {
+            // without a validator, it may be about another response than the stored one
+            Err(refused) if refused.lasts && has_validator => {
                 self.cache.store.remove(&key);
             }
             Err(_) => {}

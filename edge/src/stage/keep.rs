@@ -27,6 +27,13 @@ pub(crate) struct Refused {
     pub(crate) lasts: bool,
 }
 
+impl Refused {
+    /// Whether the response is for its client alone: what it says is no measure for what others are sent.
+    pub(crate) fn is_for_one(self) -> bool {
+        [Reason::Private, Reason::NoStore].iter().any(|reason| reason.token() == self.token)
+    }
+}
+
 /// Why a 304 about another response renews nothing.
 pub(crate) const NOT_ABOUT: Refused = Refused { token: "other-entity", lasts: false };
 pub(crate) const TOO_LARGE: Refused = Refused { token: "too-large", lasts: true };

@@ -116,6 +116,28 @@ async fn an_answer_to_head_that_is_no_measure_leaves_what_is_stored() {
 }
 
 #[tokio::test]
+async fn an_answer_to_head_that_is_for_one_client_ends_nothing() {
+    for (cache_control, tag) in [
+        ("private", Some("\"mine\"")),
+        ("no-store", Some("\"mine\"")),
+        ("private", None),
+        ("no-store", None),
+    ] {
+        let scene = Scene::start().await;
+        answer(&scene, 200, &[("Cache-Control", FRESH), ("ETag", "\"1\"")], "x");
+        let fields = [("Cache-Control", cache_control)].into_iter();
+        let fields: Vec<_> = fields.chain(tag.map(|tag| ("ETag", tag))).collect();
+        answer(&scene, 200, &fields, "y");
+        scene.get("/a").await;
+        let call = scene.call("HEAD", "/a").header("Cache-Control", "no-cache");
+        let own = call.header("Cookie", "a=b").send().await;
+        assert_eq!(own.cache_status_but_key(), "longshore; fwd=request; detail=method");
+        let hit = scene.get("/a").await;
+        assert!(hit.is_hit() && hit.text() == "x", "{cache_control} {tag:?} {}", hit.head);
+    }
+}
+
+#[tokio::test]
 async fn head_is_about_the_variant_it_selects() {
     let scene = Scene::start().await;
     for (cache_control, body) in [(FRESH, "one"), (STALE, "two"), (FRESH, "two"), (FRESH, "three")]
