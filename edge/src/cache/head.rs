@@ -87,13 +87,18 @@ impl Head {
         }
     }
 
-    /// As Pingora wants it. `length` is the body's, where it is known.
-    pub(super) fn meta(&self, length: Option<u64>) -> Result<CacheMeta> {
+    /// The header, with the `length` of the body where it is known and to be told.
+    pub(crate) fn header_with(&self, length: Option<u64>) -> Result<ResponseHeader> {
         let mut header = self.header.clone();
         if let Some(length) = length.filter(|_| !self.has_length && has_body(self.header.status)) {
             header.insert_header(http::header::CONTENT_LENGTH, length)?;
         }
-        let mut meta = meta(self.kept, self.since, header);
+        Ok(header)
+    }
+
+    /// As Pingora wants it. `length` is the body's, where it is known.
+    pub(super) fn meta(&self, length: Option<u64>) -> Result<CacheMeta> {
+        let mut meta = meta(self.kept, self.since, self.header_with(length)?);
         if let Some(variance) = self.variance {
             meta.set_variance_key(variance);
         }

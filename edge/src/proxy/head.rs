@@ -149,10 +149,7 @@ pub(super) fn may_be_stale(session: &Session, error: &Error, ctx: &Context) -> b
 
 /// The head of a stored response whose body has `length` bytes, as its client is sent it now.
 fn stored_head(stored: &Head, length: Option<u64>) -> Result<ResponseHeader> {
-    let mut header = stored.header().clone();
-    if let Some(length) = length.filter(|_| !header.headers.contains_key(header::CONTENT_LENGTH)) {
-        header.insert_header(header::CONTENT_LENGTH, length)?;
-    }
+    let mut header = stored.header_with(length)?;
     let kept = stored.kept();
     let age = kept.freshness.age(kept.resident(clock::now()));
     header.insert_header(header::AGE, age.as_secs())?;

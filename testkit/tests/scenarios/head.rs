@@ -211,6 +211,18 @@ async fn stale_answers_head_where_the_origin_fails() {
 }
 
 #[tokio::test]
+async fn a_stale_204_tells_no_length_to_head() {
+    let scene = Scene::start().await;
+    answer(&scene, 204, &[("Cache-Control", "max-age=0, stale-if-error=60"), ("A", "1")], "");
+    scene.origin.on("/a").reset();
+    scene.get("/a").await;
+    let head = head(&scene).await;
+    assert!(head.is_hit() && head.cache_status().contains("detail=stale-if-error"));
+    assert_eq!((head.status, head.field("a")), (204, Some("1")), "{}", head.head);
+    assert_eq!(head.field("content-length"), None, "{}", head.head);
+}
+
+#[tokio::test]
 async fn head_only_if_cached_is_not_forwarded() {
     let scene = Scene::start().await;
     let only = scene.call("HEAD", "/a").header("Cache-Control", "only-if-cached").send().await;
