@@ -52,6 +52,11 @@ impl Edge {
             return Ok(());
         }
         let Some((key, found)) = self.outdated(&request.headers, ctx) else { return Ok(()) };
+        // what was received since the HEAD was sent is newer than its answer
+        let sent = ctx.forward.request_time;
+        if sent.is_none_or(|sent| found.head.kept().response_time > sent) {
+            return Ok(());
+        }
         let length = found.length.unwrap_or_default();
         let stored = (found.head.status(), found.head.fields(), length);
         match by_head(stored, (response.status, &response.headers)) {

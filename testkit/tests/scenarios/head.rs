@@ -138,6 +138,28 @@ async fn an_answer_to_head_that_is_for_one_client_ends_nothing() {
 }
 
 #[tokio::test]
+async fn a_late_answer_to_head_leaves_what_was_stored_meanwhile() {
+    for tag in ["\"1\"", "\"2\""] {
+        let scene = Scene::start().await;
+        let barrier = Barrier::new();
+        answer(&scene, 200, &[("Cache-Control", FRESH), ("ETag", "\"1\""), ("A", "1")], "x");
+        let late = scene.origin.on("/a").wait(&barrier).respond(200);
+        late.header("Cache-Control", FRESH).header("ETag", "\"1\"").header("A", "late").body("x");
+        answer(&scene, 200, &[("Cache-Control", FRESH), ("ETag", tag), ("A", "2")], "y");
+        scene.get("/a").await;
+        let call = |method| scene.call(method, "/a").header("Cache-Control", "no-cache");
+        let mut head = call("HEAD").open().await;
+        scene.origin.arrived("/a", 2).await;
+        assert_eq!(call("GET").send().await.text(), "y");
+        barrier.release();
+        assert_eq!(head.head().await.unwrap().field("a"), Some("late"));
+        let hit = scene.get("/a").await;
+        assert!(hit.is_hit() && hit.text() == "y", "{tag} {}", hit.head);
+        assert_eq!(hit.field("a"), Some("2"), "{tag} {}", hit.head);
+    }
+}
+
+#[tokio::test]
 async fn head_is_about_the_variant_it_selects() {
     let scene = Scene::start().await;
     for (cache_control, body) in [(FRESH, "one"), (STALE, "two"), (FRESH, "two"), (FRESH, "three")]
