@@ -71,7 +71,7 @@ pub(crate) fn wanted(found: Option<[u8; 16]>, selected: Option<[u8; 16]>) -> Opt
 
 /// Which variant a response with the fields `own` to `request` is. One that renews a response stays the variant that it
 /// was, `renewed` with its fields, while it varies by the same.
-pub(crate) fn variant(
+fn variant(
     own: &http::HeaderMap,
     renewed: Option<(Option<HashBinary>, &http::HeaderMap)>,
     request: &http::HeaderMap,
@@ -129,7 +129,7 @@ impl Cache {
     }
 
     /// The meta of a response that is the variant `variance`, to a fetch that began at `began`.
-    pub(crate) fn new_meta(
+    fn new_meta(
         &self,
         kept: Kept,
         began: Moment,
@@ -140,6 +140,20 @@ impl Cache {
         meta.extensions_mut().insert(began);
         meta.extensions_mut().insert(Selected(variance));
         meta
+    }
+
+    /// The meta of a response to `request`, to a fetch that began at `began`. `renewed` are the variant and the fields of
+    /// the stored response that it renews, if it does.
+    pub(crate) fn meta_to(
+        &self,
+        request: &http::HeaderMap,
+        (kept, header): (Kept, ResponseHeader),
+        renewed: Option<(Option<HashBinary>, &http::HeaderMap)>,
+        rule_key: Option<&route::Key>,
+        began: Moment,
+    ) -> CacheMeta {
+        let variant = variant(&header.headers, renewed, request, rule_key);
+        self.new_meta(kept, began, header, variant)
     }
 
     /// What to store of a response to a request that Pingora's cache has no part in.

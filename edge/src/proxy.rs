@@ -304,9 +304,8 @@ impl ProxyHttp for Edge {
                 let renewed = session.cache.maybe_cache_meta();
                 let renewed = renewed.filter(|_| ctx.forward.not_modified.is_some());
                 let renewed = renewed.map(|stored| (stored.variance(), stored.headers()));
-                let (kept, header) = (to_keep.kept, to_keep.header);
-                let variant = cache::variant(&header.headers, renewed, request, ctx.key());
-                let meta = self.cache.new_meta(kept, began, header, variant);
+                let kept = (to_keep.kept, to_keep.header);
+                let meta = self.cache.meta_to(request, kept, renewed, ctx.key(), began);
                 Ok(RespCacheable::Cacheable(meta))
             }
             Err(refused) => {

@@ -2,7 +2,7 @@
 //! the answer what has become of the stored response (RFC 9111 §4.3.5).
 
 use super::{Edge, end};
-use crate::cache::{self, Head};
+use crate::cache::Head;
 use crate::clock;
 use crate::context::Context;
 use crate::stage::keep::Refused;
@@ -13,7 +13,7 @@ use http::{HeaderMap, Method, header};
 use pingora_cache::CachePhase;
 use pingora_core::protocols::http::conditional_filter::to_304;
 use pingora_error::{Error, ErrorType, Result};
-use pingora_http::ResponseHeader;
+use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, Session};
 use semantics::preconditions::{self, Verdict};
 use semantics::update::{ByHead, by_head};
@@ -60,30 +60,38 @@ impl Edge {
         let length = found.length.unwrap_or_default();
         let stored = (found.head.status(), found.head.fields(), length);
         match by_head(stored, (response.status, &response.headers)) {
-            ByHead::Freshen => {}
+            ByHead::Freshen => self.freshen_by_head(request, response, (key, found), ctx)?,
             ByHead::Invalidate => {
                 // another's own answer doesn't tell that this one has changed
                 let own = keep::decide(request, response, None, ctx, clock::now());
                 if !own.is_err_and(Refused::is_for_one) {
                     self.cache.store.remove(&key);
                 }
-                return Ok(());
             }
-            ByHead::Nothing => return Ok(()),
+            ByHead::Nothing => {}
         }
-        let has_validator = [header::ETAG, header::LAST_MODIFIED]
-            .iter()
-            .any(|name| response.headers.contains_key(name));
+        Ok(())
+    }
+
+    /// Freshens the stored response that a 200 to a forwarded HEAD is about, unless that refuses to have it stored.
+    fn freshen_by_head(
+        &self,
+        request: &RequestHeader,
+        response: &mut ResponseHeader,
+        (key, found): (Key, Found<Head>),
+        ctx: &mut Context,
+    ) -> Result<()> {
+        let validators = [header::ETAG, header::LAST_MODIFIED];
+        let has_validator = validators.iter().any(|name| response.headers.contains_key(name));
         ctx.forward.not_modified = Some(response.headers.clone());
         match keep::decide(request, response, Some(found.head.header()), ctx, clock::now()) {
             Ok(to_keep) => {
                 let began = ctx.forward.began.unwrap_or_default();
-                let (kept, header) = (to_keep.kept, to_keep.header);
                 let renewed = Some((found.head.variance(), found.head.fields()));
-                let variant = cache::variant(&header.headers, renewed, &request.headers, ctx.key());
-                let meta = self.cache.new_meta(kept, began, header, variant);
+                let (request, kept) = (&request.headers, (to_keep.kept, to_keep.header));
+                let meta = self.cache.meta_to(request, kept, renewed, ctx.key(), began);
                 if self.cache.freshen(key, &found.head, &meta) {
-                    ctx.kept = Some(kept);
+                    ctx.kept = Some(to_keep.kept);
                     lend(meta.headers(), response)?;
                 }
             }
