@@ -3,6 +3,7 @@
 //! Requests for one response wait for the first of them, until its head is there. Where that head says that nothing is
 //! stored, they have waited in vain: so it is remembered for the name, and the next requests don't wait.
 
+use crate::uncacheable::Uncacheable;
 use pingora_cache::key::{CacheHashKey, CacheKey};
 use pingora_cache::lock::{CacheKeyLock, CacheLock, LockStatus, Locked, WritePermit};
 use pingora_cache::{NoCacheReason, predictor::CacheablePredictor};
@@ -29,44 +30,6 @@ impl Asker {
     }
 }
 
-/// Names whose responses were not to be stored, and why. Bounded, and forgotten after a while.
-pub(crate) struct Uncacheable {
-    names: moka::sync::Cache<([u8; 16], bool), &'static str>,
-}
-
-impl Uncacheable {
-    pub(crate) fn new(names_max: u64, lifetime: Duration) -> Self {
-        let names = moka::sync::Cache::builder().max_capacity(names_max);
-        Self { names: names.time_to_live(lifetime).build() }
-    }
-
-    /// Remembers why a response of the name with this hash, to a request with or without Authorization, was not stored.
-    /// What is known already is forgotten when it would have been.
-    pub(crate) fn remember(&self, hash: [u8; 16], authorized: bool, reason: &'static str) {
-        let name = (hash, authorized);
-        if !self.names.contains_key(&name) {
-            self.names.insert(name, reason);
-        }
-    }
-
-    /// Why the last response of the name with this hash, to a request with or without Authorization, was not stored.
-    pub(crate) fn reason(&self, hash: [u8; 16], authorized: bool) -> Option<&'static str> {
-        self.names.get(&(hash, authorized))
-    }
-
-    pub(crate) fn remember_key(&self, key: &CacheKey, reason: &'static str) {
-        self.remember(key.primary_bin(), Asker::of(key).authorized, reason);
-    }
-
-    pub(crate) fn forget(&self, key: &CacheKey) {
-        self.names.invalidate(&(key.primary_bin(), Asker::of(key).authorized));
-    }
-
-    fn has(&self, key: &CacheKey) -> bool {
-        self.names.contains_key(&(key.primary_bin(), Asker::of(key).authorized))
-    }
-}
-
 /// Pingora's lock, which nobody waits for where waiting is in vain.
 pub(crate) struct Collapse {
     pub(crate) uncacheable: Uncacheable,
@@ -82,11 +45,25 @@ impl Collapse {
     pub(crate) fn new(uncacheable: Uncacheable) -> Self {
         Self { uncacheable, shared: CacheLock::new(FETCH_MAX) }
     }
+
+    /// Remembers that the response of a name was not to be stored.
+    pub(crate) fn remember(&self, key: &CacheKey, reason: &'static str) {
+        self.uncacheable.remember(key.primary_bin(), Asker::of(key).authorized, reason);
+    }
+
+    /// Forgets that: a response of the name was stored.
+    pub(crate) fn forget(&self, key: &CacheKey) {
+        self.uncacheable.forget(key.primary_bin(), Asker::of(key).authorized);
+    }
+
+    fn is_in_vain(&self, key: &CacheKey) -> bool {
+        self.uncacheable.reason(key.primary_bin(), Asker::of(key).authorized).is_some()
+    }
 }
 
 impl CacheKeyLock for Collapse {
     fn lock(&self, key: &CacheKey, stale_writer: bool) -> Locked {
-        if !Asker::of(key).alone && !self.uncacheable.has(key) {
+        if !Asker::of(key).alone && !self.is_in_vain(key) {
             return self.shared.lock(key, stale_writer);
         }
         let mut mark = http::Extensions::new();
@@ -164,9 +141,9 @@ mod tests {
         let (collapse, key) = (collapse(), key("/a", Asker::default()));
         let first = collapse.lock(&key, false);
         assert!(!writes(&collapse, &key, collapse.lock(&key, false)));
-        collapse.uncacheable.remember_key(&key, "no-store");
+        collapse.remember(&key, "no-store");
         assert!(writes(&collapse, &key, collapse.lock(&key, false)));
-        collapse.uncacheable.forget(&key);
+        collapse.forget(&key);
         // the lock of the first is still there
         assert!(!writes(&collapse, &key, collapse.lock(&key, false)));
         assert!(writes(&collapse, &key, first));
@@ -188,25 +165,9 @@ mod tests {
     fn authorization_is_remembered_apart() {
         let authorized = key("/a", Asker { authorized: true, ..Asker::default() });
         let collapse = collapse();
-        collapse.uncacheable.remember_key(&authorized, "authorization");
+        collapse.remember(&authorized, "authorization");
         let hash = cache::hash(b"/a");
         assert_eq!(collapse.uncacheable.reason(hash, true), Some("authorization"));
         assert_eq!(collapse.uncacheable.reason(hash, false), None);
-    }
-
-    #[test]
-    fn what_is_remembered_is_bounded_and_forgotten() {
-        let few = Uncacheable::new(10, Duration::from_secs(60));
-        for number in 0..1_000 {
-            few.remember_key(&key(&format!("/{number}"), Asker::default()), "private");
-        }
-        few.names.run_pending_tasks();
-        assert!(few.names.entry_count() <= 10);
-        let short = Uncacheable::new(10, Duration::from_millis(1));
-        let key = key("/a", Asker::default());
-        short.remember_key(&key, "private");
-        while short.has(&key) {
-            std::thread::yield_now();
-        }
     }
 }

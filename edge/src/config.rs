@@ -78,7 +78,7 @@ pub(crate) struct Memory {
 pub(crate) struct Collapse {
     pub(crate) wait_timeout_seconds: u64,
     pub(crate) uncacheable_seconds: u64,
-    pub(crate) uncacheable_entries: u64,
+    pub(crate) uncacheable_entries: usize,
 }
 
 /// Connections to origins.

@@ -20,6 +20,7 @@ mod slices;
 mod snapshot;
 mod stage;
 mod telemetry;
+mod uncacheable;
 
 use clap::Parser;
 use config::Config;

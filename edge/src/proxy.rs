@@ -296,7 +296,7 @@ impl ProxyHttp for Edge {
                 Ok(RespCacheable::Uncacheable(NoCacheReason::ResponseTooLarge))
             }
             Ok(to_keep) => {
-                self.collapse.uncacheable.forget(session.cache.cache_key());
+                self.collapse.forget(session.cache.cache_key());
                 ctx.kept = Some(to_keep.kept);
                 ctx.withheld = to_keep.withheld;
                 let began = ctx.forward.began.unwrap_or_default();

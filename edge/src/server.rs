@@ -4,7 +4,7 @@ mod bind;
 
 use crate::admin::{self, Admin};
 use crate::cache::Cache;
-use crate::collapse::{Collapse, Uncacheable};
+use crate::collapse::Collapse;
 use crate::config::Config;
 use crate::feed::{Feed, Link, StateDirectory, Token};
 use crate::listen::{Front, Limits};
@@ -16,6 +16,7 @@ use crate::snapshot::Current;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
+use crate::uncacheable::Uncacheable;
 use anyhow::Context as _;
 use api::id::EdgeId;
 use bind::listen;

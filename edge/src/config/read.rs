@@ -64,7 +64,7 @@ impl Config {
             count("memory.variants_max", memory.variants_max, 1..=4_096, "variants"),
             seconds("collapse.wait_timeout_seconds", collapse.wait_timeout_seconds, 1..=3_600),
             seconds("collapse.uncacheable_seconds", collapse.uncacheable_seconds, 1..=86_400),
-            (
+            count(
                 "collapse.uncacheable_entries",
                 collapse.uncacheable_entries,
                 1..=10_000_000,

@@ -168,7 +168,7 @@ impl Edge {
             if let Some(request) = &ctx.slice {
                 request.refuse(refused.token);
             }
-            self.collapse.uncacheable.remember_key(key, refused.token);
+            self.collapse.remember(key, refused.token);
             if ctx.forward.not_modified.is_some() {
                 self.cache.store.remove(&cache::store_key(key));
             }
