@@ -12,12 +12,12 @@ pub const FIELDS_MAX: usize = 100;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ExplainRequest {
-    /// GET, HEAD, …
+    /// GET, HEAD, … Not CONNECT, whose target is no URL.
     #[serde(default = "get")]
     pub method: String,
     /// Scheme, host, path and query.
     pub url: String,
-    /// Field lines, in order; at most [`FIELDS_MAX`].
+    /// Field lines, in order; at most [`FIELDS_MAX`]. No `Host`: the URL tells it.
     #[serde(default)]
     pub fields: Vec<FieldLine>,
     /// Whose request it is, where the site asks for the country. Default: nobody's.

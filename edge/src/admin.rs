@@ -1,7 +1,9 @@
 //! What operators and their tools ask of this edge: metrics and health. On an address of its own, not the clients'.
 
 use crate::cache::Cache;
+use crate::collapse::Uncacheable;
 use crate::explain::Known;
+use crate::slices::Slices;
 use crate::snapshot::Current;
 use crate::telemetry::Telemetry;
 use crate::{clock, explain};
@@ -21,6 +23,8 @@ pub(crate) struct Admin {
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) current: Current,
     pub(crate) cache: &'static Cache,
+    pub(crate) slices: &'static Slices,
+    pub(crate) uncacheable: &'static Uncacheable,
 }
 
 /// `/metrics`, `/healthz`, `/readyz` and `/explain`.
@@ -56,6 +60,8 @@ async fn explained(
     let known = Known {
         snapshot: &snapshot,
         cache: admin.cache,
+        slices: admin.slices,
+        uncacheable: admin.uncacheable,
         telemetry: &admin.telemetry,
         now: clock::now(),
     };

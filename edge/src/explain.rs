@@ -2,22 +2,28 @@
 
 mod ask;
 mod found;
+mod sliced;
 
 use crate::cache::{self, Cache, Head};
+use crate::collapse::Uncacheable;
 use crate::context::Routed;
+use crate::slices::Slices;
 use crate::snapshot::Snapshot;
 use crate::stage::deliver::KeyText;
 use crate::stage::fail;
 use crate::stage::lookup::{self, Lookup};
+use crate::stage::range;
 use crate::stage::reuse::{self, Outcome as Reusable};
 use crate::stage::route::{self, Route};
 use crate::telemetry::Telemetry;
 use api::explain::{ExplainRequest, Explanation, KeyFound, Outcome, SiteFound, StoredFound};
 use api::problem::FieldProblem;
 use ask::Asked;
+use http::{Method, header};
 use semantics::cache_status::Forward;
 use semantics::directives::RequestDirectives;
 use semantics::preconditions::{self, Representation, Verdict};
+use semantics::range::Wanted;
 use semantics::reuse::Reuse;
 use std::time::SystemTime;
 use store::Found;
@@ -26,8 +32,19 @@ use store::Found;
 pub(crate) struct Known<'e> {
     pub(crate) snapshot: &'e Snapshot,
     pub(crate) cache: &'e Cache,
+    pub(crate) slices: &'e Slices,
+    pub(crate) uncacheable: &'e Uncacheable,
     pub(crate) telemetry: &'e Telemetry,
     pub(crate) now: SystemTime,
+}
+
+/// A request that is looked up.
+struct Question<'q> {
+    asked: &'q Asked,
+    routed: &'q Routed,
+    directives: RequestDirectives,
+    name: Vec<u8>,
+    hash: [u8; 16],
 }
 
 /// Explains a request.
@@ -41,7 +58,8 @@ pub(crate) fn explain(
     let mut asked = Asked::read(request)?;
     let (method, uri) = (&asked.method, &asked.uri);
     let decided = route::decide(method, uri, &asked.fields, &asked.identity, known.snapshot);
-    Ok(match decided {
+    let expected = asked.take_expectation();
+    Ok(match decided.and_then(|route| expected.map(|()| route)) {
         Ok(Route::Serve(routed)) => {
             asked.describe_client(request.client, &routed.rule.caching.key, known.telemetry);
             Explanation { site: Some(site(&routed, &asked)), ..known.looked_up(&asked, &routed) }
@@ -91,48 +109,63 @@ impl Known<'_> {
                 return self.says(Outcome::Bypass, bypass(reason, detail));
             }
         };
-        let found = self.found(asked, routed, &name);
-        let (hash, parts) =
-            (KeyText::of(&cache::hash(&name)).as_str().to_owned(), lookup::parts(&name));
+        let directives = RequestDirectives::read(fields, &routed.rule.caching.policy);
+        let hash = cache::hash(&name);
+        let question = Question { asked, routed, directives, name, hash };
+        let found = self.sliced(&question).unwrap_or_else(|| self.found(&question));
+        let (hash, parts) = (KeyText::of(&hash).as_str().to_owned(), lookup::parts(&question.name));
         Explanation { key: Some(KeyFound { hash, parts }), ..found }
     }
 
-    fn found(&self, asked: &Asked, routed: &Routed, name: &[u8]) -> Explanation {
-        let directives = RequestDirectives::read(&asked.fields, &routed.rule.caching.policy);
+    fn found(&self, question: &Question<'_>) -> Explanation {
+        let Question { asked, routed, name, .. } = question;
         let selected = self.cache.select(name, &asked.fields, Some(&routed.rule.caching.key));
         if let Some((_, found)) = selected.response {
-            return self.stored(asked, routed, &directives, &found);
+            return self.stored(question, &found);
         }
         let Some(first) = self.cache.store.find(&cache::first_variant(name), name) else {
-            return self.nothing(&directives, "nothing is stored under this name");
+            return self.nothing(question, "nothing is stored under this name");
         };
         let stored = found::describe(asked, routed, &first, self.now);
         let stored = Some(StoredFound { selected: false, ..stored });
-        Explanation { stored, ..self.nothing(&directives, "no stored variant matches the request") }
+        Explanation { stored, ..self.nothing(question, "no stored variant matches the request") }
     }
 
-    fn nothing(&self, directives: &RequestDirectives, why: &str) -> Explanation {
-        if directives.only_if_cached() {
+    fn nothing(&self, question: &Question<'_>, why: &str) -> Explanation {
+        if question.directives.only_if_cached() {
             let why = format!("{why}, and the request takes nothing else");
             return Explanation { status: Some(504), ..self.says(Outcome::Answered, why) };
         }
-        self.says(Outcome::Miss, why)
+        self.asks(question, Outcome::Miss, why)
+    }
+
+    /// The origin is asked: as it came for HEAD, else by one request for all, unless that has been in vain.
+    fn asks(&self, question: &Question<'_>, outcome: Outcome, why: &str) -> Explanation {
+        if question.asked.method == Method::HEAD {
+            return self.says(Outcome::Miss, format!("{why}; HEAD is forwarded as it is"));
+        }
+        let Some(reason) = self.remembered(question) else { return self.says(outcome, why) };
+        let why = format!(
+            "{why}; the last response was not to be stored ({reason}), so it waits for nobody"
+        );
+        self.says(outcome, why)
+    }
+
+    /// Why the last response under this name was not stored.
+    fn remembered(&self, question: &Question<'_>) -> Option<&'static str> {
+        let authorized = question.asked.fields.contains_key(header::AUTHORIZATION);
+        self.uncacheable.reason(question.hash, authorized)
     }
 
     /// What becomes of a request that selects this stored response.
-    fn stored(
-        &self,
-        asked: &Asked,
-        routed: &Routed,
-        directives: &RequestDirectives,
-        found: &Found<Head>,
-    ) -> Explanation {
+    fn stored(&self, question: &Question<'_>, found: &Found<Head>) -> Explanation {
+        let Question { asked, routed, directives, .. } = question;
         let kept = found.head.kept();
         let stored = Some(found::describe(asked, routed, found, self.now));
         let decided = reuse::decide(kept, directives, routed.served.horizon, self.now);
         let said = match decided {
             Reusable::Nothing | Reusable::Purged => {
-                self.nothing(directives, "what is stored was purged")
+                self.nothing(question, "what is stored was purged")
             }
             Reusable::Stored { reuse: Reuse::Fresh | Reuse::Stale, .. } if found.length.is_none() => {
                 self.says(Outcome::Collapsed, "it is being filled, and read along with")
@@ -148,26 +181,43 @@ impl Known<'_> {
                 "the stored response is stale, and may be used while the origin is asked in the background",
             ),
             Reusable::Stored { reuse: Reuse::GatewayTimeout, .. } => self.nothing(
-                directives,
+                question,
                 "the stored response may not be used without asking the origin",
             ),
             Reusable::Stored { reuse: Reuse::Validate, .. } => {
-                self.says(Outcome::Validate, found::why_validated(found, directives, self.now))
+                self.asks(question, Outcome::Validate, &self.why_asked(question, found))
             }
         };
         let status = said.status.or_else(|| self.status(asked, found, said.outcome));
         Explanation { stored, status, ..said }
     }
 
-    /// The status of an answer from the store: 304 or 412 where the request has a condition (RFC 9110 §13.2.2).
+    /// Why the origin is asked where something is stored, and what. A HEAD that is forwarded asks nothing of its own.
+    fn why_asked(&self, question: &Question<'_>, found: &Found<Head>) -> String {
+        let why = found::why_not_used(found, &question.directives, self.now);
+        if question.asked.method == Method::HEAD {
+            return why.to_owned();
+        }
+        format!("{why}; {}", found::validation(found))
+    }
+
+    /// The status of an answer from the store: 304 or 412 where the request has a condition (RFC 9110 §13.2.2), 206 or
+    /// 416 where it wants a part.
     fn status(&self, asked: &Asked, found: &Found<Head>, outcome: Outcome) -> Option<u16> {
         if !matches!(outcome, Outcome::Hit | Outcome::StaleHit | Outcome::Collapsed) {
             return None;
         }
-        let (status, head) = (found.head.status(), found.head.fields());
-        let stored = Representation { status, head, response_time: self.now };
+        let (status, mut head) = (found.head.status(), found.head.fields().clone());
+        if let Some(length) = found.length.filter(|_| !head.contains_key(header::CONTENT_LENGTH)) {
+            head.insert(header::CONTENT_LENGTH, length.into());
+        }
+        let stored = Representation { status, head: &head, response_time: self.now };
         Some(match preconditions::evaluate(&asked.method, &asked.fields, &stored) {
-            Verdict::Proceed => status.as_u16(),
+            Verdict::Proceed => match range::decide(&asked.method, &asked.fields, &stored) {
+                Some((Wanted::One(_) | Wanted::Many(_), _)) => 206,
+                Some((Wanted::Unsatisfiable, _)) => 416,
+                Some((Wanted::Whole, _)) | None => status.as_u16(),
+            },
             Verdict::NotModified => 304,
             Verdict::PreconditionFailed => 412,
         })

@@ -44,7 +44,7 @@ pub(crate) struct Edge {
     pub(crate) current: Current,
     pub(crate) cache: &'static Cache,
     pub(crate) collapse: &'static Collapse,
-    pub(crate) slices: Slices,
+    pub(crate) slices: &'static Slices,
     pub(crate) collapse_timeout: Duration,
     pub(crate) stall_timeout: Duration,
     pub(crate) addresses: Addresses,

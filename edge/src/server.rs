@@ -89,15 +89,23 @@ struct Shared {
     telemetry: Arc<Telemetry>,
     current: Current,
     cache: &'static Cache,
+    collapse: &'static Collapse,
+    slices: &'static Slices,
 }
 
 impl Shared {
     fn new(config: &Config) -> anyhow::Result<Self> {
         let cache = Cache::new(Store::new(store_limits(config)));
+        let lifetime = Duration::from_secs(config.collapse.uncacheable_seconds);
+        let uncacheable = Uncacheable::new(config.collapse.uncacheable_entries, lifetime);
+        let memory = &config.memory;
+        let slices = Slices::new(memory.slice_bytes, memory.capacity_bytes / REMEMBERED_SHARE);
         Ok(Self {
             telemetry: Arc::new(telemetry(config)?),
             current: Current::default(),
             cache: Box::leak(Box::new(cache)),
+            collapse: Box::leak(Box::new(Collapse::new(uncacheable))),
+            slices: Box::leak(Box::new(slices)),
         })
     }
 
@@ -114,22 +122,18 @@ impl Shared {
 
     fn admin(&self) -> axum::Router {
         let (telemetry, current) = (Arc::clone(&self.telemetry), Arc::clone(&self.current));
-        admin::router(Admin { telemetry, current, cache: self.cache })
+        let uncacheable = &self.collapse.uncacheable;
+        let (cache, slices) = (self.cache, self.slices);
+        admin::router(Admin { telemetry, current, cache, slices, uncacheable })
     }
 
     fn edge(&self, config: &Config, id: &EdgeId) -> Edge {
-        let uncacheable_lifetime = Duration::from_secs(config.collapse.uncacheable_seconds);
-        let uncacheable =
-            Uncacheable::new(config.collapse.uncacheable_entries, uncacheable_lifetime);
         let lifetime = Duration::from_secs(config.origins.addresses_lifetime_seconds);
         Edge {
             current: Arc::clone(&self.current),
             cache: self.cache,
-            collapse: Box::leak(Box::new(Collapse::new(uncacheable))),
-            slices: Slices::new(
-                config.memory.slice_bytes,
-                config.memory.capacity_bytes / REMEMBERED_SHARE,
-            ),
+            collapse: self.collapse,
+            slices: self.slices,
             collapse_timeout: Duration::from_secs(config.collapse.wait_timeout_seconds),
             stall_timeout: Duration::from_secs(config.http.stall_timeout_seconds),
             addresses: Addresses::new(lifetime),

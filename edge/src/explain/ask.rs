@@ -1,12 +1,15 @@
 //! The request to be explained, as the stages want it.
 
-use crate::proxy::begin::client_fields;
+use crate::proxy::begin::{client_fields, end_hop};
+use crate::proxy::interim;
+use crate::stage::fail::Failure;
 use crate::stage::identify::{Identity, Scheme};
 use crate::telemetry::Telemetry;
 use ::route::{Host, Key};
 use api::explain::{ExplainRequest, FIELDS_MAX};
 use api::problem::FieldProblem;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use pingora_http::RequestHeader;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// A request that nobody made.
@@ -28,10 +31,21 @@ impl Asked {
             (Some(method), Some((uri, host))) if problems.is_empty() => {
                 let client = request.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
                 let identity = Identity { host, client, scheme: Scheme::Http };
+                let fields = end_to_end(&method, &fields).unwrap_or(fields);
                 Ok(Self { method, uri, fields, identity })
             }
             _ => Err(problems),
         }
+    }
+
+    /// Takes out what the client expects.
+    ///
+    /// # Errors
+    /// Where that is something else than a 100.
+    pub(super) fn take_expectation(&mut self) -> Result<(), Failure> {
+        let understood = interim::is_understood(&self.fields);
+        self.fields.remove(header::EXPECT);
+        if understood { Ok(()) } else { Err(Failure::Expectation) }
     }
 
     /// Adds what the rule's key wants to know of the client.
@@ -56,11 +70,13 @@ fn problem(problems: &mut Vec<FieldProblem>, field: &str, detail: &str, value: &
 }
 
 fn method(request: &ExplainRequest, problems: &mut Vec<FieldProblem>) -> Option<Method> {
-    let method = Method::from_bytes(request.method.as_bytes()).ok();
-    if method.is_none() {
-        problem(problems, "method", "must be a method, such as GET", &request.method);
-    }
-    method
+    let detail = match Method::from_bytes(request.method.as_bytes()) {
+        Ok(Method::CONNECT) => "must not be CONNECT: a tunnel has no URL",
+        Ok(method) => return Some(method),
+        Err(_) => "must be a method, such as GET",
+    };
+    problem(problems, "method", detail, &request.method);
+    None
 }
 
 /// Path and query, and the host.
@@ -90,6 +106,10 @@ fn fields(request: &ExplainRequest, problems: &mut Vec<FieldProblem>) -> HeaderM
     for (index, line) in request.fields.iter().enumerate() {
         let name = HeaderName::from_bytes(line.name.as_bytes());
         match (name, HeaderValue::from_str(&line.value)) {
+            (Ok(header::HOST), _) => {
+                let detail = "must not be Host: the URL tells the host";
+                problem(problems, &format!("fields[{index}].name"), detail, &line.name);
+            }
             (Ok(name), Ok(value)) => drop(fields.append(name, value)),
             (Err(_), _) => {
                 problem(problems, &format!("fields[{index}].name"), "must be a token", &line.name);
@@ -101,4 +121,14 @@ fn fields(request: &ExplainRequest, problems: &mut Vec<FieldProblem>) -> HeaderM
         }
     }
     fields
+}
+
+/// What the stages see of `fields`.
+fn end_to_end(method: &Method, fields: &HeaderMap) -> Option<HeaderMap> {
+    let mut head = RequestHeader::build(method.clone(), b"/", None).ok()?;
+    for (name, value) in fields {
+        head.append_header(name, value).ok()?;
+    }
+    end_hop(&mut head);
+    Some(head.headers.clone())
 }

@@ -85,14 +85,14 @@ fn lifetime_from(head: &Head, rule: &Rule) -> String {
     }
 }
 
-/// Why the origin is asked before a stored response is used.
-pub(super) fn why_validated(
+/// Why a stored response isn't used without asking the origin.
+pub(super) fn why_not_used(
     found: &Found<Head>,
     directives: &RequestDirectives,
     now: SystemTime,
-) -> String {
+) -> &'static str {
     let kept = found.head.kept();
-    let why = if kept.freshness.validates_always() {
+    if kept.freshness.validates_always() {
         "the stored response says no-cache"
     } else if kept.freshness.ttl(kept.resident(now)) <= 0 {
         "the stored response is stale"
@@ -100,13 +100,15 @@ pub(super) fn why_validated(
         "the stored response may not be used as it is"
     } else {
         "the stored response is fresh, but not enough for the request's own directives"
-    };
+    }
+}
+
+/// What the origin is asked before a stored response is used.
+pub(super) fn validation(found: &Found<Head>) -> &'static str {
     let fields = found.head.fields();
-    let validator =
-        if fields.contains_key(header::ETAG) || fields.contains_key(header::LAST_MODIFIED) {
-            "the origin is asked whether it still holds"
-        } else {
-            "it has no validator, so the origin is asked for a new one"
-        };
-    format!("{why}; {validator}")
+    if fields.contains_key(header::ETAG) || fields.contains_key(header::LAST_MODIFIED) {
+        "the origin is asked whether it still holds"
+    } else {
+        "it has no validator, so the origin is asked for a new one"
+    }
 }

@@ -17,6 +17,8 @@ fn explained(request: &ExplainRequest) -> Result<Explanation, Vec<FieldProblem>>
     let known = Known {
         snapshot: &Snapshot::new(0, 0, [served].into_iter()),
         cache: &Cache::new(Store::new(limits)),
+        slices: &Slices::new(1 << 16, 1 << 16),
+        uncacheable: &Uncacheable::new(10, std::time::Duration::from_secs(60)),
         telemetry: &Telemetry { metrics: Metrics::new().unwrap(), log: None, geo: None },
         now: SystemTime::UNIX_EPOCH,
     };
@@ -40,6 +42,10 @@ fn every_problem_of_what_is_asked_is_told() {
     let problems = explained(&wrong).unwrap_err();
     let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
     assert_eq!(fields, ["method", "url", "fields[0].name", "fields[1].value"]);
+    let wrong = request("CONNECT", "http://a.example/", &[("a", "1"), ("Host", "b.example")]);
+    let problems = explained(&wrong).unwrap_err();
+    let fields: Vec<_> = problems.iter().map(|problem| problem.field.as_str()).collect();
+    assert_eq!(fields, ["method", "fields[1].name"]);
     let many = vec![("a", "1"); 101];
     let problems = explained(&request("GET", "http://a.example/", &many)).unwrap_err();
     assert!(problems[0].detail.contains("at most 100"), "{problems:?}");
@@ -61,8 +67,17 @@ fn what_needs_no_store_is_told_without() {
     check("POST", "http://a.example/", &[], Outcome::Bypass, None);
     check("GET", "http://a.example/", &[("content-length", "5")], Outcome::Bypass, None);
     check("GET", "http://a.example/?a", &[], Outcome::Miss, None);
+    check("HEAD", "http://a.example/?a", &[], Outcome::Miss, None);
+    check("GET", "http://a.example/", &[("expect", "100-continue")], Outcome::Miss, None);
+    check("GET", "http://a.example/", &[("expect", "tea")], Outcome::Answered, Some(417));
+    let named = [("connection", "close, content-length"), ("content-length", "5")];
+    check("GET", "http://a.example/", &named, Outcome::Bypass, None);
+    let upgrade = [("connection", "Upgrade, a"), ("upgrade", "websocket")];
+    check("GET", "http://a.example/", &upgrade, Outcome::Bypass, None);
     let only = [("cache-control", "only-if-cached")];
     check("GET", "http://a.example/", &only, Outcome::Answered, Some(504));
+    let named = [("connection", "Upgrade, max-forwards"), ("max-forwards", "0")];
+    check("OPTIONS", "http://a.example/", &named, Outcome::Bypass, None);
 }
 
 #[test]

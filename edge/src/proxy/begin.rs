@@ -29,7 +29,7 @@ const CONNECTION_OPTIONS: [&str; 3] = ["close", "keep-alive", "upgrade"];
 
 /// Takes out of a request the fields that end with the client's connection (RFC 9110 §7.6.1). The origin won't see them,
 /// so nothing may be decided by them: neither which stored response answers, nor which the origin's will be.
-pub(super) fn end_hop(head: &mut RequestHeader) {
+pub(crate) fn end_hop(head: &mut RequestHeader) {
     let is_option = |name: &HeaderName| CONNECTION_OPTIONS.contains(&name.as_str());
     let lines = head.headers.get_all(header::CONNECTION).iter();
     let mut members = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::listen::ClientStream;
 use crate::stage::fail::Failure;
 use bytes::BytesMut;
-use http::{Method, StatusCode, Version, header};
+use http::{HeaderMap, Method, StatusCode, Version, header};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
@@ -44,7 +44,7 @@ pub(super) fn take_expectation(session: &mut Session, ctx: &mut Context) -> Resu
     if !session.req_header().headers.contains_key(header::EXPECT) {
         return Ok(());
     }
-    let understood = is_understood(session.req_header());
+    let understood = is_understood(&session.req_header().headers);
     session.req_header_mut().remove_header(&header::EXPECT);
     if session.req_header().version == Version::HTTP_10 {
         return Ok(());
@@ -54,8 +54,8 @@ pub(super) fn take_expectation(session: &mut Session, ctx: &mut Context) -> Resu
 }
 
 /// Whether all that a request expects is a 100.
-fn is_understood(request: &RequestHeader) -> bool {
-    let lines = request.headers.get_all(header::EXPECT).iter();
+pub(crate) fn is_understood(request: &HeaderMap) -> bool {
+    let lines = request.get_all(header::EXPECT).iter();
     let mut members = lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
     members.all(|member| {
         let member = member.trim_ascii();
@@ -146,7 +146,7 @@ mod tests {
             for line in lines {
                 request.append_header(header::EXPECT, *line).unwrap();
             }
-            assert_eq!(is_understood(&request), expected, "{lines:?}");
+            assert_eq!(is_understood(&request.headers), expected, "{lines:?}");
         };
         check(&["100-continue"], true);
         check(&["100-Continue , 100-continue"], true);

@@ -105,3 +105,144 @@ async fn what_is_being_filled_is_read_along_with() {
     barrier.release();
     client.rest_of_body().await.unwrap();
 }
+
+/// Has an explanation say this.
+async fn check(
+    scene: &Scene,
+    path: &str,
+    fields: &[&str],
+    (outcome, status, why): (&str, Option<u16>, &str),
+) {
+    let told = explain(scene, path, fields).await;
+    let expected = (json!(outcome), status.map_or(Value::Null, Value::from), json!(why));
+    assert_eq!(
+        (&told["outcome"], &told["status"], &told["why"]),
+        (&expected.0, &expected.1, &expected.2),
+        "{path} {fields:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_answered_from_slices_is_told() {
+    let scene = Scene::with_config("[memory]\nslice_bytes = 65536\n").await;
+    let script = scene.origin.on("/a").respond(200).header("Cache-Control", "max-age=60");
+    script.header("ETag", "\"1\"").body(vec![b'x'; 250_000]).ranged();
+    let unknown = ("miss", None, "nothing is stored; the range is fetched in slices");
+    check(&scene, "/a", &["Range: bytes=0-100000"], unknown).await;
+    check(&scene, "/a", &[], ("miss", None, "nothing is stored under this name")).await;
+    assert_eq!(scene.origin.requests().len(), 0);
+    let first = scene.call("GET", "/a").header("Range", "bytes=0-100000").send().await;
+    assert_eq!((first.status, first.body.len()), (206, 100_001));
+
+    let all = |count| format!("it is put together from slices, all {count} of which are stored");
+    check(&scene, "/a", &["Range: bytes=0-100000"], ("hit", Some(206), &all(2))).await;
+    check(&scene, "/a", &["Range: bytes=5-9"], ("hit", Some(206), &all(1))).await;
+    let some = ("miss", None, "1 of 2 slices of it are stored");
+    check(&scene, "/a", &["Range: bytes=100000-150000"], some).await;
+    check(&scene, "/a", &["Range: bytes=-1"], ("miss", None, "0 of 1 slices of it are stored"))
+        .await;
+    check(&scene, "/a", &[], ("miss", None, "2 of 4 slices of it are stored")).await;
+    let asks =
+        "it is put together from slices, all 2 of which are stored; 2 of them are validated first";
+    let fields = ["Range: bytes=0-100000", "Cache-Control: no-cache"];
+    check(&scene, "/a", &fields, ("validate", None, asks)).await;
+    let only = ["Range: bytes=0-100000", "Cache-Control: only-if-cached"];
+    let nothing = "nothing is stored under this name, and the request takes nothing else";
+    check(&scene, "/a", &only, ("answered", Some(504), nothing)).await;
+
+    assert_eq!(scene.get("/a").await.body.len(), 250_000);
+    check(&scene, "/a", &[], ("hit", Some(200), &all(4))).await;
+    let again = scene.get("/a").await;
+    assert!(again.cache_status().starts_with("longshore; hit"), "{}", again.head);
+    let none = ("hit", Some(416), "by its slices, it has no such bytes");
+    check(&scene, "/a", &["Range: bytes=250000-"], none).await;
+    let beyond = scene.call("GET", "/a").header("Range", "bytes=250000-").send().await;
+    assert_eq!(beyond.status, 416);
+}
+
+#[tokio::test]
+async fn what_is_remembered_is_told() {
+    let scene = Scene::start().await;
+    scene.origin.on("/a").respond(200).header("Cache-Control", "no-store").body("1");
+    scene.get("/a").await;
+    let why = "nothing is stored under this name; \
+               the last response was not to be stored (no-store), so it waits for nobody";
+    check(&scene, "/a", &[], ("miss", None, why)).await;
+    check(&scene, "/a", &["Range: bytes=0-0"], ("miss", None, why)).await;
+    let authorized = ["Authorization: Basic YTpi"];
+    check(&scene, "/a", &authorized, ("miss", None, "nothing is stored under this name")).await;
+}
+
+#[tokio::test]
+async fn a_part_of_what_is_stored_is_told() {
+    let scene = Scene::start().await;
+    let script = scene.origin.on("/a").respond(200).header("Cache-Control", "max-age=60");
+    script.header("ETag", "\"1\"").body("12345");
+    scene.get("/a").await;
+    let fresh = async |fields: &[&str], status| {
+        let told = ("hit", Some(status), "the stored response is fresh");
+        check(&scene, "/a", fields, told).await;
+        let mut call = scene.call("GET", "/a");
+        for field in fields {
+            let (name, value) = field.split_once(": ").unwrap();
+            call = call.header(name, value);
+        }
+        assert_eq!(call.send().await.status, status, "{fields:?}");
+    };
+    fresh(&["Range: bytes=1-2"], 206).await;
+    fresh(&["Range: bytes=0-0,2-2"], 206).await;
+    fresh(&["Range: bytes=5-"], 416).await;
+    fresh(&["Range: bytes=1-2", "If-Range: \"2\""], 200).await;
+    fresh(&["Range: bytes=1-2", "If-None-Match: \"1\""], 304).await;
+    let told = ("hit", Some(200), "the stored response is fresh");
+    check(&scene, "/a", &["Range: bytes=1-2", "Connection: close, Range"], told).await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_not_as_it_seems_is_refused() {
+    let scene = Scene::start().await;
+    let url = format!("http://{HOST}/a");
+    let (text, code) = run(&scene, &[&url, "-H", "Accept: */*", "-H", "Host: b.example"]).await;
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("fields[1].name: must not be Host: the URL tells the host"), "{text}");
+    let (text, code) = run(&scene, &[&url, "-X", "CONNECT"]).await;
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("method: must not be CONNECT"), "{text}");
+    let told = explain(&scene, "/a", &["Expect: tea"]).await;
+    assert_eq!((&told["outcome"], &told["status"]), (&json!("answered"), &json!(417)), "{told}");
+    assert_eq!(scene.call("GET", "/a").header("Expect", "tea").send().await.status, 417);
+}
+
+#[tokio::test]
+async fn a_forwarded_head_is_told() {
+    let scene = Scene::start().await;
+    let script = scene.origin.on("/a").respond(200).header("Cache-Control", "max-age=60");
+    script.header("ETag", "\"1\"").body("12345");
+    let url = format!("http://{HOST}/a");
+    let check = async |field: &str, expected: &str| {
+        let (text, _) = run(&scene, &[&url, "-X", "HEAD", "-H", field]).await;
+        assert!(text.ends_with(&format!("now       {expected}\n")), "`{expected}` in\n{text}");
+    };
+    let forwarded = "miss: nothing is stored under this name; HEAD is forwarded as it is";
+    check("Accept: */*", forwarded).await;
+    scene.get("/a").await;
+    check("Accept: */*", "hit, 200: the stored response is fresh").await;
+    let more = "miss: the stored response is fresh, but not enough for the request's own directives; \
+                HEAD is forwarded as it is";
+    check("Cache-Control: no-cache", more).await;
+}
+
+#[tokio::test]
+async fn slices_that_can_not_be_had_are_not_told_of() {
+    let nothing = ("miss", None, "nothing is stored under this name");
+    let scene = Scene::with(json!({ "cache": { "slices": false } })).await;
+    check(&scene, "/a", &["Range: bytes=0-0"], nothing).await;
+    let scene = Scene::start().await;
+    // without a validator, it can't be put together
+    let script = scene.origin.on("/a").respond(200).header("Cache-Control", "max-age=60");
+    script.body("12345").ranged();
+    scene.origin.on("/a").respond(500).body("");
+    let sent = scene.call("GET", "/a").header("Range", "bytes=0-0").send().await;
+    assert_eq!(sent.status, 500, "{}", sent.head);
+    check(&scene, "/a", &["Range: bytes=0-0"], nothing).await;
+}
