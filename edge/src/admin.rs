@@ -1,11 +1,11 @@
 //! What operators and their tools ask of this edge: metrics and health. On an address of its own, not the clients'.
 
 use crate::cache::Cache;
-use crate::collapse::Uncacheable;
 use crate::explain::Known;
 use crate::slices::Slices;
 use crate::snapshot::Current;
 use crate::telemetry::Telemetry;
+use crate::uncacheable::Uncacheable;
 use crate::{clock, explain};
 use api::explain::ExplainRequest;
 use api::problem::ProblemDetails;

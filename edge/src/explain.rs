@@ -5,7 +5,6 @@ mod found;
 mod sliced;
 
 use crate::cache::{self, Cache, Head};
-use crate::collapse::Uncacheable;
 use crate::context::Routed;
 use crate::slices::Slices;
 use crate::snapshot::Snapshot;
@@ -16,6 +15,7 @@ use crate::stage::range;
 use crate::stage::reuse::{self, Outcome as Reusable};
 use crate::stage::route::{self, Route};
 use crate::telemetry::Telemetry;
+use crate::uncacheable::Uncacheable;
 use api::explain::{ExplainRequest, Explanation, KeyFound, Outcome, SiteFound, StoredFound};
 use api::problem::FieldProblem;
 use ask::Asked;
