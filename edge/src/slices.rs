@@ -1,12 +1,16 @@
 //! Which slices of a response belong together? What is remembered of a name of which parts are stored.
 
-use crate::cache;
+use crate::cache::{self, Head};
+use crate::stage::keep;
 use crate::stage::slice::Facts;
 use http::HeaderMap;
 use moka::sync::Cache;
+use purge::Horizon;
+use semantics::range::Spec;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use store::Found;
 
 /// Bytes that a name which has slices holds in memory, and one that has none; measured as growth of the process.
 const GROUP_BYTES: u32 = 1_400;
@@ -78,8 +82,28 @@ impl Slices {
         self.declined.insert(name, ());
     }
 
-    pub(crate) fn declines(&self, name: [u8; 16]) -> bool {
-        self.declined.contains_key(&name)
+    /// Whether new slices of a name can't be had, `remembered` being why its last response was not to be stored.
+    pub(crate) fn are_in_vain(&self, name: [u8; 16], remembered: Option<&'static str>) -> bool {
+        // what is too large to be stored whole is what slices are for
+        let lasts = remembered.is_some_and(|reason| reason != keep::TOO_LARGE.token);
+        lasts || self.declined.contains_key(&name)
+    }
+
+    /// Whether what is wanted can be cut from something whole that is there and not purged, or soon will be: what is
+    /// being filled comes to its first bytes soon, and to others late.
+    pub(crate) fn are_needless(
+        &self,
+        whole: Option<Found<Head>>,
+        wanted: Spec,
+        horizon: Horizon,
+    ) -> bool {
+        let is_begun = match wanted {
+            Spec::From(first) | Spec::Between(first, _) => first < self.bytes,
+            Spec::Suffix(_) => false,
+        };
+        whole.is_some_and(|found| {
+            (found.length.is_some() || is_begun) && !horizon.purges(found.head.kept().applied)
+        })
     }
 }
 
@@ -161,7 +185,9 @@ mod tests {
         let none = HeaderMap::new();
         assert!(slices.group([1; 16]).accepts(&facts(5), &none, &none, None));
         slices.decline([1; 16]);
-        assert!(slices.declines([1; 16]) && !slices.declines([2; 16]));
+        assert!(slices.are_in_vain([1; 16], None) && !slices.are_in_vain([2; 16], None));
+        assert!(slices.are_in_vain([2; 16], Some("private")));
+        assert!(!slices.are_in_vain([2; 16], Some(keep::TOO_LARGE.token)));
         assert!(slices.known_group([1; 16]).is_some());
     }
 }

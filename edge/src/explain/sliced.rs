@@ -3,7 +3,6 @@
 use super::{Known, Question};
 use crate::cache::{self, Head};
 use crate::slices::Group;
-use crate::stage::keep;
 use crate::stage::reuse::{self, Outcome as Reusable};
 use crate::stage::slice::{self, Answer, Facts, Slice};
 use api::explain::{Explanation, Outcome};
@@ -69,27 +68,13 @@ impl Known<'_> {
             return None;
         }
         let spec = slice::asked(&asked.method, &asked.fields)?;
-        (!self.has_whole(question, spec)).then_some(spec)
-    }
-
-    /// Whether new slices can't be had.
-    fn is_in_vain(&self, question: &Question<'_>) -> bool {
-        // what is too large to be stored whole is what slices are for
-        let lasting = |reason| reason != keep::TOO_LARGE.token;
-        self.remembered(question).is_some_and(lasting) || self.slices.declines(question.hash)
-    }
-
-    /// Whether what is wanted can be cut from something whole that is there, or soon will be.
-    fn has_whole(&self, question: &Question<'_>, spec: Spec) -> bool {
-        let is_begun = match spec {
-            Spec::From(first) | Spec::Between(first, _) => first < self.slices.bytes,
-            Spec::Suffix(_) => false,
-        };
         let first = cache::first_variant_of(question.hash);
-        let horizon = question.routed.served.horizon;
-        self.cache.store.find(&first, &question.name).is_some_and(|found| {
-            (found.length.is_some() || is_begun) && !horizon.purges(found.head.kept().applied)
-        })
+        let whole = self.cache.store.find(&first, &question.name);
+        (!self.slices.are_needless(whole, spec, routed.served.horizon)).then_some(spec)
+    }
+
+    fn is_in_vain(&self, question: &Question<'_>) -> bool {
+        self.slices.are_in_vain(question.hash, self.remembered(question))
     }
 
     /// What is known of a group, where the request selects it.

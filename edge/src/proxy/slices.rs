@@ -10,8 +10,8 @@ use crate::context::Context;
 use crate::slices::Group;
 use crate::stage::deliver::{self, Handling};
 use crate::stage::lookup::Lookup;
+use crate::stage::range;
 use crate::stage::slice::{self, Answer, Facts, Slice};
-use crate::stage::{keep, range};
 use arriving::{Arriving, broken_off};
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
@@ -116,7 +116,7 @@ impl Edge {
     fn plan(&self, session: &Session, ctx: &Context) -> Option<Plan> {
         let request = session.req_header();
         let Lookup::Named(name) = &ctx.lookup else { return None };
-        ctx.route.as_ref().filter(|routed| routed.rule.caching.slices)?;
+        let routed = ctx.route.as_ref().filter(|routed| routed.rule.caching.slices)?;
         if !may_be_sliced(session) || ctx.asked.no_store() || ctx.asked.only_if_cached() {
             return None;
         }
@@ -134,32 +134,13 @@ impl Edge {
         let plan = is_of_use.then(|| Plan { asked, name: name.clone(), hash })?;
         let authorized = request.headers.contains_key(header::AUTHORIZATION);
         let remembered = self.collapse.uncacheable.reason(hash, authorized);
-        // what is too large to be stored whole is what slices are for
-        let is_uncacheable = remembered.is_some_and(|reason| reason != keep::TOO_LARGE.token);
-        let is_in_vain = is_uncacheable || self.slices.declines(hash);
         // what is stored is used all the same
         let is_stored =
             || group.is_some_and(|group| self.holds(&plan, self.first_slice(&plan, &group)));
-        if (is_in_vain && !is_stored()) || self.has_whole(&plan, ctx) {
-            return None;
-        }
-        Some(plan)
-    }
-
-    /// Whether what is wanted can be cut from something whole that is there, or soon will be: what is being filled
-    /// comes to its first bytes soon, and to others late.
-    fn has_whole(&self, plan: &Plan, ctx: &Context) -> bool {
-        let is_begun = match plan.asked {
-            Spec::From(first) | Spec::Between(first, _) => first < self.slices.bytes,
-            Spec::Suffix(_) => false,
-        };
-        let found = self.cache.store.find(&cache::first_variant_of(plan.hash), &plan.name);
-        let purged = |applied| {
-            ctx.route.as_ref().is_some_and(|routed| routed.served.horizon.purges(applied))
-        };
-        found.is_some_and(|found| {
-            (found.length.is_some() || is_begun) && !purged(found.head.kept().applied)
-        })
+        let is_in_vain = self.slices.are_in_vain(hash, remembered) && !is_stored();
+        let whole = self.cache.store.find(&cache::first_variant_of(hash), name);
+        let is_needless = self.slices.are_needless(whole, asked, routed.served.horizon);
+        (!is_in_vain && !is_needless).then_some(plan)
     }
 
     fn first_slice(&self, plan: &Plan, group: &Group) -> Slice {
