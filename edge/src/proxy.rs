@@ -4,14 +4,14 @@ pub(crate) mod begin;
 mod end;
 mod fetch;
 mod head;
+mod hit;
 pub(crate) mod interim;
 mod post;
 mod slices;
 
 pub(crate) use slices::SliceRequest;
-use slices::Told;
 
-use crate::cache::{self, Cache, Hit};
+use crate::cache::{self, Cache};
 use crate::collapse::{Collapse, Passing};
 use crate::context::Context;
 use crate::origin::Addresses;
@@ -19,14 +19,14 @@ use crate::slices::Slices;
 use crate::snapshot::Current;
 use crate::stage::fail::{self, Failure};
 use crate::stage::lookup::Lookup;
-use crate::stage::reuse::{self, Outcome};
-use crate::stage::{deliver, forward, keep, range, route};
+use crate::stage::reuse;
+use crate::stage::{forward, range, route};
 use crate::telemetry::Telemetry;
 use crate::{answer, clock, record};
 use async_trait::async_trait;
 use bytes::Bytes;
 use pingora_cache::key::{CacheKey, HashBinary};
-use pingora_cache::{CacheMeta, ForcedFreshness, HitHandler, NoCacheReason, RespCacheable};
+use pingora_cache::{CacheMeta, ForcedFreshness, HitHandler, RespCacheable};
 use pingora_core::modules::http::HttpModules;
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
@@ -34,7 +34,6 @@ use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, ProxyHttp, ProxyWarnLogContext, RangeType, Session};
 use semantics::preconditions::{self, Verdict};
-use semantics::reuse::Reuse;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -145,26 +144,7 @@ impl ProxyHttp for Edge {
         is_fresh: bool,
         ctx: &mut Context,
     ) -> Result<Option<ForcedFreshness>> {
-        let (Some(hit), Some(routed)) = (hit.as_any().downcast_ref::<Hit>(), &ctx.route) else {
-            return Ok(Some(ForcedFreshness::ForceMiss));
-        };
-        ctx.consumed = hit.consumed;
-        ctx.outcome = reuse::decide(hit.kept, &ctx.asked, routed.served.horizon, ctx.received);
-        if session.cache.lock_duration().is_some() {
-            ctx.outcome = reuse::after_waiting(ctx.outcome, ctx.received);
-        }
-        if let Outcome::Stored { reuse: Reuse::WhileRevalidating, .. } = ctx.outcome {
-            // one fetch in the background is enough, whatever is remembered
-            session.cache.set_cache_lock(Some(&self.collapse.shared), Some(self.waiting()));
-        }
-        let expired = ForcedFreshness::ForceExpiredServeStale { expired_at: None };
-        Ok(match ctx.outcome {
-            Outcome::Purged | Outcome::Nothing => Some(ForcedFreshness::ForceMiss),
-            Outcome::Stored { reuse: Reuse::Fresh | Reuse::Stale, .. } => {
-                (!is_fresh).then_some(ForcedFreshness::ForceFresh)
-            }
-            Outcome::Stored { .. } => is_fresh.then_some(expired),
-        })
+        Ok(self.reuse(session, hit.as_any().downcast_ref(), is_fresh, ctx))
     }
 
     fn cache_miss(&self, session: &mut Session, ctx: &mut Context) {
@@ -289,30 +269,7 @@ impl ProxyHttp for Edge {
         response: &ResponseHeader,
         ctx: &mut Context,
     ) -> Result<RespCacheable> {
-        let stored = session.cache.maybe_cache_meta().map(CacheMeta::response_header);
-        match keep::decide(session.req_header(), response, stored, ctx, clock::now()) {
-            Ok(_) if self.is_too_large(response) => {
-                self.refuse(session, keep::TOO_LARGE, ctx);
-                Ok(RespCacheable::Uncacheable(NoCacheReason::ResponseTooLarge))
-            }
-            Ok(to_keep) => {
-                self.collapse.forget(session.cache.cache_key());
-                ctx.kept = Some(to_keep.kept);
-                ctx.withheld = to_keep.withheld;
-                let began = ctx.forward.began.unwrap_or_default();
-                let request = &session.req_header().headers;
-                let renewed = session.cache.maybe_cache_meta();
-                let renewed = renewed.filter(|_| ctx.forward.not_modified.is_some());
-                let renewed = renewed.map(|stored| (stored.variance(), stored.headers()));
-                let kept = (to_keep.kept, to_keep.header);
-                let meta = self.cache.meta_to(request, kept, renewed, ctx.key(), began);
-                Ok(RespCacheable::Cacheable(meta))
-            }
-            Err(refused) => {
-                self.refuse(session, refused, ctx);
-                Ok(RespCacheable::Uncacheable(NoCacheReason::Custom(refused.token)))
-            }
-        }
+        Ok(self.keep(session, response, ctx))
     }
 
     fn upstream_response_body_filter(
@@ -371,26 +328,7 @@ impl ProxyHttp for Edge {
             return Ok(());
         }
         self.check_validated(session, ctx)?;
-        if ctx.precondition_failed {
-            deliver::precondition_failed(response)?;
-        }
-        let now = ctx.forward.response_time.unwrap_or(ctx.received);
-        let part = end::part(session, ctx);
-        let (handling, status) = deliver::decide(part, ctx, now);
-        if part.is_fetched() {
-            deliver::add_withheld(response, &ctx.withheld)?;
-        }
-        if let Some(request) = &ctx.slice {
-            request.tell(Told::Answered { handling, status, response_time: now });
-            return Ok(());
-        }
-        let changes = ctx.route.as_ref().map(|routed| &routed.rule.response_headers);
-        deliver::write(response, &status, ctx.hash.as_ref(), changes, ctx.consumed)?;
-        (ctx.handling, ctx.told) = (handling, Some(status));
-        end::keep_date(session, response);
-        end::unchunk_for_http_10(session, response);
-        interim::settle_bodyless(session, response, ctx);
-        Ok(())
+        end::respond(session, response, ctx)
     }
 
     fn response_body_filter(

@@ -3,6 +3,7 @@
 use crate::answer;
 use crate::context::Context;
 use crate::listen::ClientStream;
+use crate::proxy::interim;
 use crate::proxy::slices::Told;
 use crate::stage::deliver::{self, KeyText};
 use crate::stage::fail::Failure;
@@ -32,6 +33,34 @@ pub(super) fn representation<'r>(
         head: &response.headers,
         response_time: ctx.forward.response_time.unwrap_or(ctx.received),
     }
+}
+
+/// Makes the head of an answer what the client is told.
+pub(super) fn respond(
+    session: &mut Session,
+    response: &mut ResponseHeader,
+    ctx: &mut Context,
+) -> pingora_error::Result<()> {
+    if ctx.precondition_failed {
+        deliver::precondition_failed(response)?;
+    }
+    let now = ctx.forward.response_time.unwrap_or(ctx.received);
+    let part = part(session, ctx);
+    let (handling, status) = deliver::decide(part, ctx, now);
+    if part.is_fetched() {
+        deliver::add_withheld(response, &ctx.withheld)?;
+    }
+    if let Some(request) = &ctx.slice {
+        request.tell(Told::Answered { handling, status, response_time: now });
+        return Ok(());
+    }
+    let changes = ctx.route.as_ref().map(|routed| &routed.rule.response_headers);
+    deliver::write(response, &status, ctx.hash.as_ref(), changes, ctx.consumed)?;
+    (ctx.handling, ctx.told) = (handling, Some(status));
+    keep_date(session, response);
+    unchunk_for_http_10(session, response);
+    interim::settle_bodyless(session, response, ctx);
+    Ok(())
 }
 
 /// Answers that a request failed, where nothing was answered yet.

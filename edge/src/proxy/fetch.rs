@@ -6,7 +6,7 @@ use crate::stage::keep::Refused;
 use crate::stage::{fail, forward, keep, lookup};
 use crate::{cache, clock};
 use http::{StatusCode, header};
-use pingora_cache::{CachePhase, NoCacheReason};
+use pingora_cache::{CacheMeta, CachePhase, NoCacheReason, RespCacheable};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::Session;
@@ -158,9 +158,42 @@ impl Edge {
         }
     }
 
+    /// Decides whether a response is stored, and how.
+    pub(super) fn keep(
+        &self,
+        session: &Session,
+        response: &ResponseHeader,
+        ctx: &mut Context,
+    ) -> RespCacheable {
+        let stored = session.cache.maybe_cache_meta().map(CacheMeta::response_header);
+        match keep::decide(session.req_header(), response, stored, ctx, clock::now()) {
+            Ok(_) if self.is_too_large(response) => {
+                self.refuse(session, keep::TOO_LARGE, ctx);
+                RespCacheable::Uncacheable(NoCacheReason::ResponseTooLarge)
+            }
+            Ok(to_keep) => {
+                self.collapse.forget(session.cache.cache_key());
+                ctx.kept = Some(to_keep.kept);
+                ctx.withheld = to_keep.withheld;
+                let began = ctx.forward.began.unwrap_or_default();
+                let request = &session.req_header().headers;
+                let renewed = session.cache.maybe_cache_meta();
+                let renewed = renewed.filter(|_| ctx.forward.not_modified.is_some());
+                let renewed = renewed.map(|stored| (stored.variance(), stored.headers()));
+                let kept = (to_keep.kept, to_keep.header);
+                let meta = self.cache.meta_to(request, kept, renewed, ctx.key(), began);
+                RespCacheable::Cacheable(meta)
+            }
+            Err(refused) => {
+                self.refuse(session, refused, ctx);
+                RespCacheable::Uncacheable(NoCacheReason::Custom(refused.token))
+            }
+        }
+    }
+
     /// Notes why a response isn't stored, and remembers it for its name where the next one won't be either. What such a
     /// 304 validated isn't used again.
-    pub(super) fn refuse(&self, session: &Session, refused: Refused, ctx: &mut Context) {
+    fn refuse(&self, session: &Session, refused: Refused, ctx: &mut Context) {
         let key = session.cache.cache_key();
         let own = Some(refused.token);
         ctx.refused = if refused.lasts { own } else { ctx.remembered.or(own) };

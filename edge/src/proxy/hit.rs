@@ -1,0 +1,41 @@
+//! What becomes of a request for which something is stored.
+
+use super::Edge;
+use crate::cache::Hit;
+use crate::context::Context;
+use crate::stage::reuse::{self, Outcome};
+use pingora_cache::ForcedFreshness;
+use pingora_proxy::Session;
+use semantics::reuse::Reuse;
+
+impl Edge {
+    /// Decides how a stored response is used, and tells Pingora, which takes it for fresh or not.
+    pub(super) fn reuse(
+        &self,
+        session: &mut Session,
+        hit: Option<&Hit>,
+        is_fresh: bool,
+        ctx: &mut Context,
+    ) -> Option<ForcedFreshness> {
+        let (Some(hit), Some(routed)) = (hit, &ctx.route) else {
+            return Some(ForcedFreshness::ForceMiss);
+        };
+        ctx.consumed = hit.consumed;
+        ctx.outcome = reuse::decide(hit.kept, &ctx.asked, routed.served.horizon, ctx.received);
+        if session.cache.lock_duration().is_some() {
+            ctx.outcome = reuse::after_waiting(ctx.outcome, ctx.received);
+        }
+        if let Outcome::Stored { reuse: Reuse::WhileRevalidating, .. } = ctx.outcome {
+            // one fetch in the background is enough, whatever is remembered
+            session.cache.set_cache_lock(Some(&self.collapse.shared), Some(self.waiting()));
+        }
+        let expired = ForcedFreshness::ForceExpiredServeStale { expired_at: None };
+        match ctx.outcome {
+            Outcome::Purged | Outcome::Nothing => Some(ForcedFreshness::ForceMiss),
+            Outcome::Stored { reuse: Reuse::Fresh | Reuse::Stale, .. } => {
+                (!is_fresh).then_some(ForcedFreshness::ForceFresh)
+            }
+            Outcome::Stored { .. } => is_fresh.then_some(expired),
+        }
+    }
+}
