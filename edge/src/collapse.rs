@@ -3,12 +3,13 @@
 //! Requests for one response wait for the first of them, until its head is there. Where that head says that nothing is
 //! stored, they have waited in vain: so it is remembered for the name, and the next requests don't wait.
 
+use crate::cache::{self, Cache};
 use crate::uncacheable::Uncacheable;
 use pingora_cache::key::{CacheHashKey, CacheKey};
 use pingora_cache::lock::{CacheKeyLock, CacheLock, LockStatus, Locked, WritePermit};
 use pingora_cache::{NoCacheReason, predictor::CacheablePredictor};
 use semantics::storing::Reason;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// How long another request's fetch is waited for before one of the waiting becomes the fetcher.
 const FETCH_MAX: Duration = Duration::from_secs(60);
@@ -22,6 +23,8 @@ pub(crate) struct Asker {
     pub(crate) alone: bool,
     /// Nothing is stored, and nothing will be, for this reason: it is forwarded as it came, without a lookup.
     pub(crate) passed: Option<&'static str>,
+    /// When it was received; unknown for what isn't a request's.
+    pub(crate) received: Option<SystemTime>,
 }
 
 impl Asker {
@@ -33,6 +36,7 @@ impl Asker {
 /// Pingora's lock, which nobody waits for where waiting is in vain.
 pub(crate) struct Collapse {
     pub(crate) uncacheable: Uncacheable,
+    cache: &'static Cache,
     /// The lock that all take part in.
     pub(crate) shared: CacheLock,
 }
@@ -42,8 +46,16 @@ pub(crate) struct Collapse {
 struct Unshared;
 
 impl Collapse {
-    pub(crate) fn new(uncacheable: Uncacheable) -> Self {
-        Self { uncacheable, shared: CacheLock::new(FETCH_MAX) }
+    pub(crate) fn new(uncacheable: Uncacheable, cache: &'static Cache) -> Self {
+        Self { uncacheable, cache, shared: CacheLock::new(FETCH_MAX) }
+    }
+
+    /// Whether the response has come since the request was received, and so perhaps after its lookup: what another fetch
+    /// brought between the two is not to be fetched again.
+    fn has_come(&self, key: &CacheKey) -> bool {
+        let Some(received) = Asker::of(key).received else { return false };
+        let found = self.cache.store.find(&cache::store_key(key), key.primary_key());
+        found.is_some_and(|found| found.head.kept().response_time > received)
     }
 
     /// Remembers that the response of a name was not to be stored.
@@ -64,7 +76,15 @@ impl Collapse {
 impl CacheKeyLock for Collapse {
     fn lock(&self, key: &CacheKey, stale_writer: bool) -> Locked {
         if !Asker::of(key).alone && !self.is_in_vain(key) {
-            return self.shared.lock(key, stale_writer);
+            let locked = self.shared.lock(key, stale_writer);
+            let Locked::Write(permit) = locked else { return locked };
+            if !self.has_come(key) {
+                return Locked::Write(permit);
+            }
+            // waits for nothing, and looks again
+            let again = self.shared.lock(key, stale_writer);
+            self.shared.release(key, permit, LockStatus::Done);
+            return again;
         }
         let mut mark = http::Extensions::new();
         mark.insert(Unshared);
@@ -113,7 +133,6 @@ impl CacheablePredictor for Passing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache;
 
     fn key(name: &str, asker: Asker) -> CacheKey {
         let mut key = cache::cache_key(name.into(), cache::hash(name.as_bytes()));
@@ -122,7 +141,14 @@ mod tests {
     }
 
     fn collapse() -> Collapse {
-        Collapse::new(Uncacheable::new(1_000, Duration::from_secs(60)))
+        let limits = store::Limits {
+            capacity_bytes: 1_000,
+            response_max_bytes: 1_000,
+            filling_max_bytes: 1_000,
+            variants_max: 1,
+        };
+        let cache = Box::leak(Box::new(Cache::new(store::Store::new(limits))));
+        Collapse::new(Uncacheable::new(1_000, Duration::from_secs(60)), cache)
     }
 
     /// Releases what is written, so that nobody waits after the test.

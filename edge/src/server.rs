@@ -95,7 +95,8 @@ struct Shared {
 
 impl Shared {
     fn new(config: &Config) -> anyhow::Result<Self> {
-        let cache = Cache::new(Store::new(store_limits(config)));
+        let cache: &'static Cache =
+            Box::leak(Box::new(Cache::new(Store::new(store_limits(config)))));
         let lifetime = Duration::from_secs(config.collapse.uncacheable_seconds);
         let uncacheable = Uncacheable::new(config.collapse.uncacheable_entries, lifetime);
         let memory = &config.memory;
@@ -103,8 +104,8 @@ impl Shared {
         Ok(Self {
             telemetry: Arc::new(telemetry(config)?),
             current: Current::default(),
-            cache: Box::leak(Box::new(cache)),
-            collapse: Box::leak(Box::new(Collapse::new(uncacheable))),
+            cache,
+            collapse: Box::leak(Box::new(Collapse::new(uncacheable, cache))),
             slices: Box::leak(Box::new(slices)),
         })
     }

@@ -128,7 +128,8 @@ impl Edge {
         // what won't be stored is asked for as the client asks
         let own = ctx.asked.no_store().then_some(Reason::RequestNoStore.token());
         let passed = ctx.remembered.or(own).filter(|_| !is_stored());
-        Asker { authorized, alone: ctx.asked.no_store(), passed }
+        let received = Some(ctx.received);
+        Asker { authorized, alone: ctx.asked.no_store(), passed, received }
     }
 
     /// How long a request waits for another's fetch.
