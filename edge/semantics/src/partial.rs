@@ -66,7 +66,7 @@ pub fn answers(asked: ByteRange, part: Part) -> bool {
 ///
 /// That is the strong entity tag. Where neither has any, it is a `Last-Modified` at least a second before
 /// `Date` in both (§8.8.2.2); not where one has a weak tag, which says that the date isn't all.
-pub fn may_combine(one: &Representation<'_>, other: &Representation<'_>) -> bool {
+fn may_combine(one: &Representation<'_>, other: &Representation<'_>) -> bool {
     let coded_alike =
         one.head.get_all(CONTENT_ENCODING).iter().eq(other.head.get_all(CONTENT_ENCODING));
     let same = match (one.head.contains_key(ETAG), other.head.contains_key(ETAG)) {
