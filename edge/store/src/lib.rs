@@ -4,6 +4,9 @@
 //! in; each [`Reader`] gives one out, at its own pace. What a head is, is the caller's choice ([`Head`]): this crate
 //! knows bytes, names and bounds, and nothing of HTTP or of Pingora.
 
+mod complete;
+#[expect(dead_code, reason = "the tiers that use it come next")]
+mod disk;
 mod fill;
 mod key;
 mod reader;
@@ -11,6 +14,9 @@ mod removals;
 mod store;
 mod variants;
 
+pub use disk::{
+    DirectoryOptions, DirectoryState, DirectoryStatistics, DiskOptions, DiskStatistics,
+};
 pub use fill::{Fill, FillError};
 pub use key::Key;
 pub use reader::{ReadError, Reader};
@@ -20,4 +26,12 @@ pub use store::{Found, Limits, Moment, Statistics, Store};
 pub trait Head: Send + Sync + 'static {
     /// Bytes of memory it holds, itself included.
     fn weight(&self) -> usize;
+
+    /// Writes it down, for [`Head::decode`] of this or a later version.
+    fn encode(&self, out: &mut Vec<u8>);
+
+    /// What was encoded; none for bytes that this version doesn't understand. Any bytes may be given.
+    fn decode(bytes: &[u8]) -> Option<Self>
+    where
+        Self: Sized;
 }

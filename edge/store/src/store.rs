@@ -1,5 +1,6 @@
 //! Finds and keeps responses, within one number of bytes.
 
+use crate::complete::Complete;
 use crate::fill::{Fill, Filling};
 use crate::reader::Reader;
 use crate::removals::Removals;
@@ -10,11 +11,6 @@ use moka::notification::RemovalCause;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// What moka and the allocator spend on a response beside what it weighs itself; measured as growth of the process.
-const OVERHEAD_BYTES: usize = 1_000;
-/// What is spent beside that on a variant other than the first of its name, to bound their number.
-const VARIANT_OVERHEAD_BYTES: usize = 250;
 
 /// The bounds of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,14 +57,6 @@ struct UnderWay<H> {
     /// Fills by key, the newest last.
     fills: HashMap<Key, Vec<Arc<Filling<H>>>>,
     removals: Removals,
-}
-
-struct Complete<H> {
-    /// Tells it from all that was stored before.
-    number: u64,
-    name: Box<[u8]>,
-    head: Arc<H>,
-    body: Bytes,
 }
 
 #[derive(Default)]
@@ -128,7 +116,7 @@ impl<H: Head> Store<H> {
         let (counted, known) = (Arc::clone(&removed), Arc::clone(&variants));
         let complete = moka::sync::Cache::builder()
             .max_capacity(limits.capacity_bytes)
-            .weigher(|key: &Key, response: &Arc<Complete<H>>| response.weight(key))
+            .weigher(|_, response: &Arc<Complete<H>>| response.weight())
             .eviction_listener(move |key: Arc<Key>, response: Arc<Complete<H>>, cause| {
                 let known = key.is_first() || locked(&known).remove(&key, response.number);
                 counted.count(cause, known);
@@ -344,18 +332,10 @@ impl<H: Head> Inner<H> {
             let replaced = self.complete.get(&key).map(|replaced| replaced.number);
             locked(&self.variants).add(&key, number, replaced)
         };
-        self.complete.insert(key, Arc::new(Complete { number, name, head, body }));
+        self.complete.insert(key, Arc::new(Complete { number, key, name, head, body }));
         if let Some(surplus) = surplus {
             self.complete.invalidate(&surplus);
         }
-    }
-}
-
-impl<H: Head> Complete<H> {
-    fn weight(&self, key: &Key) -> u32 {
-        let overhead = OVERHEAD_BYTES + if key.is_first() { 0 } else { VARIANT_OVERHEAD_BYTES };
-        let bytes = self.head.weight() + self.body.len() + self.name.len() + overhead;
-        u32::try_from(bytes).unwrap_or(u32::MAX)
     }
 }
 

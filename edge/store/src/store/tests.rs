@@ -7,6 +7,14 @@ impl Head for Name {
     fn weight(&self) -> usize {
         self.0.len()
     }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.0.as_bytes());
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        Some(Self(String::from_utf8(bytes.to_vec()).ok()?.leak()))
+    }
 }
 
 const LIMITS: Limits = Limits {

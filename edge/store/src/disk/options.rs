@@ -1,0 +1,47 @@
+//! How large, how slow and where a disk tier may be.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What every segment's length is a multiple of.
+const ROUND_BYTES: u64 = 4096;
+const SEGMENT_MIN_BYTES: u64 = 16 << 20;
+const SEGMENT_MAX_BYTES: u64 = 1 << 30;
+/// Into how many segments a directory is divided where they come out neither too small nor too large.
+const SEGMENTS: u64 = 128;
+/// Into how many at least: one that is written, one that is read, one that makes room.
+const SEGMENTS_MIN: u64 = 4;
+
+/// The directories of a disk tier, and its bounds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DiskOptions {
+    /// One for each device.
+    pub directories: Vec<DirectoryOptions>,
+    /// Bytes of memory for the index of all directories together.
+    pub index_max_bytes: u64,
+    /// Bytes of responses that wait to be written, of all directories together.
+    pub queue_max_bytes: u64,
+    /// Bytes of responses read as a whole and still held.
+    pub reading_max_bytes: u64,
+    /// A directory that takes longer for one read is taken out.
+    pub read_timeout: Duration,
+    /// Time between attempts to take in a directory that is out.
+    pub retry: Duration,
+}
+
+/// One directory of a disk tier.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryOptions {
+    /// Made where it isn't there; its parent must be.
+    pub path: PathBuf,
+    /// Bytes of its files, at least 16 MiB.
+    pub capacity_bytes: u64,
+}
+
+impl DirectoryOptions {
+    /// Length of a segment.
+    pub(super) fn segment_bytes(&self) -> u64 {
+        let bytes = (self.capacity_bytes / SEGMENTS).clamp(SEGMENT_MIN_BYTES, SEGMENT_MAX_BYTES);
+        bytes.min(self.capacity_bytes / SEGMENTS_MIN) / ROUND_BYTES * ROUND_BYTES
+    }
+}
