@@ -39,7 +39,7 @@ pub(crate) fn router(admin: Admin) -> Router {
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     let store = &admin.cache.store;
-    match admin.telemetry.metrics.text(store.statistics(), store.limits().capacity_bytes) {
+    match admin.telemetry.metrics.text(store.statistics(), store.limits().memory_bytes) {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }
@@ -65,7 +65,7 @@ async fn explained(
         telemetry: &admin.telemetry,
         now: clock::now(),
     };
-    match explain::explain(&request, &known) {
+    match explain::explain(&request, &known).await {
         Ok(explanation) => Json(explanation).into_response(),
         Err(errors) => {
             let problem = ProblemDetails::new(422, "The request can't be explained.");

@@ -22,7 +22,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
-use store::{Fill, Found, Key, Moment, Reader, Store};
+use store::{Fill, Found, Key, Moment, Reader, Store, Tier, Was};
 
 /// When the fetch of a response began; long ago for one that wasn't fetched.
 fn began(meta: &CacheMeta) -> Moment {
@@ -168,43 +168,42 @@ impl Cache {
     }
 
     /// The variant of what is stored under `name` that a request with the fields `request` selects (RFC 9111 §4.1).
-    pub(crate) fn select(
+    pub(crate) async fn select(
         &self,
         name: &[u8],
         request: &http::HeaderMap,
         rule_key: Option<&route::Key>,
     ) -> Selection {
         let key = first_variant(name);
-        let Some(first) = self.store.find(&key, name) else { return Selection::default() };
+        let Some(first) = self.store.find(&key, name).await else { return Selection::default() };
         let own = first.head.variance;
         let wanted = wanted(own, variance(first.head.fields(), own, request, rule_key));
         if wanted == own {
             return Selection { varied: false, response: Some((key, first)) };
         }
         let key = Key { variant: wanted.unwrap_or_default(), ..key };
-        let other = self
-            .store
-            .find(&key, name)
+        let other = self.store.find(&key, name).await;
+        let other = other
             .filter(|other| other.head.variance == wanted && other.head.since >= first.head.since);
         Selection { varied: true, response: other.map(|other| (key, other)) }
     }
 
-    /// Gives the response that is stored under `key` with the head `was` that of `meta`, which renews it.
-    pub(crate) fn freshen(&self, key: Key, was: &Arc<Head>, meta: &CacheMeta) -> bool {
+    /// Gives the response `was`, stored under `name`, the head of `meta`, which renews it.
+    pub(crate) fn freshen(&self, was: &Was<Head>, name: &[u8], meta: &CacheMeta) -> bool {
         let Some(mut head) = Head::of(meta) else { return false };
-        head.since = was.since;
-        self.renew(key, was, head, began(meta))
+        head.since = was.head.since;
+        self.renew(was, name, head, began(meta))
     }
 
-    /// Gives the response that is stored under `key` with the head `was` a new one; nothing where another response has
-    /// taken its place. Where another `Vary` came with it, requests are matched by that from now on.
-    fn renew(&self, key: Key, was: &Arc<Head>, mut head: Head, began: Moment) -> bool {
-        let changed = head.variance != was.variance;
+    /// Gives the response `was` a new head; nothing where another response has taken its place. Where another `Vary` came
+    /// with it, requests are matched by that from now on.
+    fn renew(&self, was: &Was<Head>, name: &[u8], mut head: Head, began: Moment) -> bool {
+        let changed = head.variance != was.head.variance;
         if changed {
             head.since = self.next_place();
         }
-        let to = if changed { key.first() } else { key };
-        self.store.update(&key, to, was, head, began)
+        let to = if changed { was.key.first() } else { was.key };
+        self.store.update(was, to, name, head, began)
     }
 
     /// A place after all others. Pingora compares times, but a clock can be set back.
@@ -221,10 +220,11 @@ impl Storage for Cache {
         key: &CacheKey,
         _: &SpanHandle,
     ) -> Result<Option<(CacheMeta, HitHandler)>> {
-        let Some(found) = self.store.find(&store_key(key), key.primary_key()) else {
+        let store_key = store_key(key);
+        let Some(found) = self.store.find(&store_key, key.primary_key()).await else {
             return Ok(None);
         };
-        hit(found)
+        hit(found, store_key)
     }
 
     async fn lookup_streaming_write(
@@ -235,10 +235,11 @@ impl Storage for Cache {
     ) -> Result<Option<(CacheMeta, HitHandler)>> {
         let number = tag.and_then(|tag| <[u8; 8]>::try_from(tag).ok()).map(u64::from_le_bytes);
         let Some(number) = number else { return Ok(None) };
-        let Some(found) = self.store.find_fill(&store_key(key), key.primary_key(), number) else {
+        let store_key = store_key(key);
+        let Some(found) = self.store.find_fill(&store_key, key.primary_key(), number) else {
             return Ok(None);
         };
-        hit(found)
+        hit(found, store_key)
     }
 
     async fn get_miss_handler(
@@ -279,9 +280,9 @@ impl Storage for Cache {
         _: &SpanHandle,
     ) -> Result<bool> {
         // Pingora adds what is beside the new meta to what was beside the one looked up
-        let Some(was) = meta.extensions().get::<Arc<Head>>() else { return Ok(false) };
+        let Some(was) = meta.extensions().get::<Was<Head>>() else { return Ok(false) };
         let Some(head) = Head::of(meta) else { return Ok(false) };
-        Ok(self.renew(store_key(key), was, head, began(meta)))
+        Ok(self.renew(was, key.primary_key(), head, began(meta)))
     }
 
     fn support_streaming_partial_write(&self) -> bool {
@@ -293,11 +294,12 @@ impl Storage for Cache {
     }
 }
 
-fn hit(found: Found<Head>) -> Result<Option<(CacheMeta, HitHandler)>> {
+fn hit(found: Found<Head>, key: Key) -> Result<Option<(CacheMeta, HitHandler)>> {
     let mut meta = found.head.meta(found.length)?;
     // which response a 304 renews
-    meta.extensions_mut().insert(Arc::clone(&found.head));
-    let hit = Hit { reader: found.reader, kept: found.head.kept, consumed: found.head.consumed };
+    meta.extensions_mut().insert(found.was(key));
+    let Found { head, reader, tier, .. } = found;
+    let hit = Hit { reader, kept: head.kept, consumed: head.consumed, tier };
     Ok(Some((meta, Box::new(hit))))
 }
 
@@ -306,6 +308,7 @@ pub(crate) struct Hit {
     reader: Reader,
     pub(crate) kept: Kept,
     pub(crate) consumed: &'static [HeaderName],
+    pub(crate) tier: Tier,
 }
 
 #[async_trait]

@@ -54,7 +54,7 @@ impl Collapse {
     /// brought between the two is not to be fetched again.
     fn has_come(&self, key: &CacheKey) -> bool {
         let Some(received) = Asker::of(key).received else { return false };
-        let found = self.cache.store.find(&cache::store_key(key), key.primary_key());
+        let found = self.cache.store.find_now(&cache::store_key(key), key.primary_key());
         found.is_some_and(|found| found.head.kept().response_time > received)
     }
 
@@ -142,7 +142,7 @@ mod tests {
 
     fn collapse() -> Collapse {
         let limits = store::Limits {
-            capacity_bytes: 1_000,
+            memory_bytes: 1_000,
             response_max_bytes: 1_000,
             filling_max_bytes: 1_000,
             variants_max: 1,

@@ -1,8 +1,10 @@
 //! What an operator sets for an edge: `config/edge.toml`, the environment and flags, in rising order.
 
 mod read;
+mod share;
 
 pub(crate) use read::ConfigError;
+pub(crate) use share::Shares;
 
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -19,6 +21,7 @@ pub(crate) struct Config {
     pub(crate) control: Control,
     pub(crate) state: State,
     pub(crate) memory: Memory,
+    pub(crate) disk: Disk,
     pub(crate) collapse: Collapse,
     pub(crate) origins: Origins,
     pub(crate) access_log: AccessLog,
@@ -61,15 +64,35 @@ pub(crate) struct State {
     pub(crate) directory: PathBuf,
 }
 
-/// The memory tier.
+/// What the store takes of memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Memory {
     pub(crate) capacity_bytes: u64,
     pub(crate) response_max_bytes: u64,
-    pub(crate) filling_max_bytes: u64,
+    pub(crate) filling_max_bytes: Option<u64>,
     pub(crate) slice_bytes: u64,
     pub(crate) variants_max: usize,
+}
+
+/// The disk tier.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Disk {
+    pub(crate) index_max_bytes: Option<u64>,
+    pub(crate) queue_max_bytes: Option<u64>,
+    pub(crate) reading_max_bytes: Option<u64>,
+    pub(crate) read_timeout_seconds: u64,
+    pub(crate) retry_seconds: u64,
+    pub(crate) directories: Vec<Directory>,
+}
+
+/// One directory of the disk tier.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Directory {
+    pub(crate) path: PathBuf,
+    pub(crate) capacity_bytes: u64,
 }
 
 /// Requests that wait for another's fetch.
@@ -142,9 +165,22 @@ impl Default for Memory {
         Self {
             capacity_bytes: 256 << 20,
             response_max_bytes: 64 << 20,
-            filling_max_bytes: 128 << 20,
+            filling_max_bytes: None,
             slice_bytes: 1 << 20,
             variants_max: 64,
+        }
+    }
+}
+
+impl Default for Disk {
+    fn default() -> Self {
+        Self {
+            index_max_bytes: None,
+            queue_max_bytes: None,
+            reading_max_bytes: None,
+            read_timeout_seconds: 5,
+            retry_seconds: 10,
+            directories: Vec::new(),
         }
     }
 }
@@ -182,15 +218,26 @@ mod tests {
         let control = Control { token_file: Some("t".into()), ..Control::default() };
         let access_log = AccessLog { path: Some("p".into()), ..AccessLog::default() };
         let geo = Geo { database: Some("d".into()) };
-        let config = Config { http: threads, control, access_log, geo, ..Config::default() };
+        let memory = Memory { filling_max_bytes: Some(1), ..Memory::default() };
+        let disk = Disk {
+            index_max_bytes: Some(1),
+            queue_max_bytes: Some(1),
+            reading_max_bytes: Some(1),
+            directories: vec![Directory { path: "p".into(), capacity_bytes: 1 }],
+            ..Disk::default()
+        };
+        let config =
+            Config { http: threads, control, access_log, geo, memory, disk, ..Config::default() };
         let full = toml::Value::try_from(config).unwrap();
         for (section, keys) in full.as_table().unwrap() {
             assert!(DEFAULTS.contains(&format!("[{section}]")), "{section}");
-            for key in keys.as_table().unwrap().keys() {
-                let named = DEFAULTS
-                    .lines()
-                    .any(|line| line.trim_start_matches("# ").starts_with(&format!("{key} =")));
-                assert!(named, "{section}.{key}");
+            for (key, value) in keys.as_table().unwrap() {
+                let line = match value {
+                    toml::Value::Array(_) => format!("[[{section}.{key}]]"),
+                    _ => format!("{key} ="),
+                };
+                let mut lines = DEFAULTS.lines().map(|line| line.trim_start_matches("# "));
+                assert!(lines.any(|named| named.starts_with(&line)), "{section}.{key}");
             }
         }
     }

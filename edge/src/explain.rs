@@ -51,7 +51,7 @@ struct Question<'q> {
 ///
 /// # Errors
 /// Every problem of what was asked.
-pub(crate) fn explain(
+pub(crate) async fn explain(
     request: &ExplainRequest,
     known: &Known<'_>,
 ) -> Result<Explanation, Vec<FieldProblem>> {
@@ -62,7 +62,10 @@ pub(crate) fn explain(
     Ok(match decided.and_then(|route| expected.map(|()| route)) {
         Ok(Route::Serve(routed)) => {
             asked.describe_client(request.client, &routed.rule.caching.key, known.telemetry);
-            Explanation { site: Some(site(&routed, &asked)), ..known.looked_up(&asked, &routed) }
+            Explanation {
+                site: Some(site(&routed, &asked)),
+                ..known.looked_up(&asked, &routed).await
+            }
         }
         Ok(Route::Redirect { status, location, routed }) => Explanation {
             site: Some(site(&routed, &asked)),
@@ -100,7 +103,7 @@ impl Known<'_> {
         }
     }
 
-    fn looked_up(&self, asked: &Asked, routed: &Routed) -> Explanation {
+    async fn looked_up(&self, asked: &Asked, routed: &Routed) -> Explanation {
         let Asked { method, uri, fields, identity } = asked;
         let epoch = self.snapshot.epoch;
         let name = match lookup::decide(method, uri, fields, identity, routed, epoch) {
@@ -112,18 +115,21 @@ impl Known<'_> {
         let directives = RequestDirectives::read(fields, &routed.rule.caching.policy);
         let hash = cache::hash(&name);
         let question = Question { asked, routed, directives, name, hash };
-        let found = self.sliced(&question).unwrap_or_else(|| self.found(&question));
+        let found = match self.sliced(&question).await {
+            Some(sliced) => sliced,
+            None => self.found(&question).await,
+        };
         let (hash, parts) = (KeyText::of(&hash).as_str().to_owned(), lookup::parts(&question.name));
         Explanation { key: Some(KeyFound { hash, parts }), ..found }
     }
 
-    fn found(&self, question: &Question<'_>) -> Explanation {
+    async fn found(&self, question: &Question<'_>) -> Explanation {
         let Question { asked, routed, name, .. } = question;
-        let selected = self.cache.select(name, &asked.fields, Some(&routed.rule.caching.key));
+        let selected = self.cache.select(name, &asked.fields, Some(&routed.rule.caching.key)).await;
         if let Some((_, found)) = selected.response {
             return self.stored(question, &found);
         }
-        let Some(first) = self.cache.store.find(&cache::first_variant(name), name) else {
+        let Some(first) = self.cache.store.find(&cache::first_variant(name), name).await else {
             return self.nothing(question, "nothing is stored under this name");
         };
         let stored = found::describe(asked, routed, &first, self.now);

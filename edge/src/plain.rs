@@ -114,7 +114,7 @@ impl PlainHits {
         let query = query.as_deref();
         let name = lookup::name_of(path, query, Scheme::Http, &host, site, snapshot.epoch);
         let key = cache::first_variant(&name);
-        let found = self.cache.store.find(&key, &name)?;
+        let found = self.cache.store.find_now(&key, &name)?;
         let body = found.reader.whole()?;
         if !is_usable(&found.head, served, now) || !is_selected(&found.head, request) {
             return None;

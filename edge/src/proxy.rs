@@ -79,7 +79,7 @@ impl ProxyHttp for Edge {
         let expected = interim::take_expectation(session, ctx);
         match route.and_then(|route| expected.map(|()| route)) {
             Ok(route::Route::Serve(routed)) => {
-                self.look_up(session, ctx, routed);
+                self.look_up(session, ctx, routed).await;
                 self.serve_slices(session, ctx).await
             }
             Ok(route::Route::Redirect { status, location, routed }) => {
@@ -260,7 +260,7 @@ impl ProxyHttp for Edge {
         }
         self.carry_out_unsafe(session, response, ctx);
         head::check(response, ctx)?;
-        self.renew_by_head(session, response, ctx)
+        self.renew_by_head(session, response, ctx).await
     }
 
     fn response_cache_filter(

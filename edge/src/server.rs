@@ -3,9 +3,9 @@
 mod bind;
 
 use crate::admin::{self, Admin};
-use crate::cache::Cache;
+use crate::cache::{Cache, Head};
 use crate::collapse::Collapse;
-use crate::config::Config;
+use crate::config::{Config, Directory, Shares};
 use crate::feed::{Feed, Link, StateDirectory, Token};
 use crate::listen::{Front, Limits};
 use crate::origin::Addresses;
@@ -27,14 +27,12 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
-use store::{Limits as StoreLimits, Store};
+use store::{DirectoryOptions, DiskOptions, Limits as StoreLimits, Store};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
 
-/// The part of the store's memory that each kind of what is remembered of slices may take beside it.
-const REMEMBERED_SHARE: u64 = 32;
 const DRAIN_STEP: Duration = Duration::from_millis(20);
 const ADMIN_DRAIN: Duration = Duration::from_secs(2);
 
@@ -78,6 +76,7 @@ pub(crate) fn run(
         timeout(ADMIN_DRAIN, admin).await.ok();
         anyhow::Ok(())
     })?;
+    shared.cache.store.close();
     if let Some(log) = &shared.telemetry.log {
         log.close();
     }
@@ -95,12 +94,11 @@ struct Shared {
 
 impl Shared {
     fn new(config: &Config) -> anyhow::Result<Self> {
-        let cache: &'static Cache =
-            Box::leak(Box::new(Cache::new(Store::new(store_limits(config)))));
+        let shares = config.shares();
+        let cache: &'static Cache = Box::leak(Box::new(Cache::new(store(config, shares))));
         let lifetime = Duration::from_secs(config.collapse.uncacheable_seconds);
         let uncacheable = Uncacheable::new(config.collapse.uncacheable_entries, lifetime);
-        let memory = &config.memory;
-        let slices = Slices::new(memory.slice_bytes, memory.capacity_bytes / REMEMBERED_SHARE);
+        let slices = Slices::new(config.memory.slice_bytes, shares.slices_bytes);
         Ok(Self {
             telemetry: Arc::new(telemetry(config)?),
             current: Current::default(),
@@ -156,13 +154,29 @@ fn new_edge_id() -> EdgeId {
     EdgeId::from_ulid(&ulid.to_string()).expect("a ULID is 26 letters and digits")
 }
 
-fn store_limits(config: &Config) -> StoreLimits {
-    StoreLimits {
-        capacity_bytes: config.memory.capacity_bytes,
+fn store(config: &Config, shares: Shares) -> Store<Head> {
+    let limits = StoreLimits {
+        memory_bytes: shares.memory_bytes,
         response_max_bytes: config.memory.response_max_bytes,
-        filling_max_bytes: config.memory.filling_max_bytes,
+        filling_max_bytes: shares.filling_bytes,
         variants_max: config.memory.variants_max,
+    };
+    let disk = &config.disk;
+    if disk.directories.is_empty() {
+        return Store::new(limits);
     }
+    let directories = disk.directories.iter().map(|Directory { path, capacity_bytes }| {
+        DirectoryOptions { path: path.clone(), capacity_bytes: *capacity_bytes }
+    });
+    let options = DiskOptions {
+        directories: directories.collect(),
+        index_max_bytes: shares.index_bytes,
+        queue_max_bytes: shares.queue_bytes,
+        reading_max_bytes: shares.reading_bytes,
+        read_timeout: Duration::from_secs(disk.read_timeout_seconds),
+        retry: Duration::from_secs(disk.retry_seconds),
+    };
+    Store::with_disk(limits, &options)
 }
 
 fn telemetry(config: &Config) -> anyhow::Result<Telemetry> {

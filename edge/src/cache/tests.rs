@@ -29,7 +29,7 @@ fn received(cache: &Cache, now: SystemTime) -> CacheMeta {
 #[test]
 fn responses_stay_in_order_when_the_clock_is_set_back() {
     let limits = store::Limits {
-        capacity_bytes: 1,
+        memory_bytes: 1,
         response_max_bytes: 1,
         filling_max_bytes: 1,
         variants_max: 1,

@@ -44,12 +44,12 @@ impl Config {
         resolve(document).map_err(ConfigError::Values)
     }
 
-    fn numbers(&self) -> [Number; 18] {
-        let Self { http, memory, collapse, origins, access_log, .. } = self;
+    fn numbers(&self) -> Vec<Number> {
+        let Self { http, memory, disk, collapse, origins, access_log, .. } = self;
         let seconds = |key, value, range| (key, value, range, "seconds");
         let bytes = |key, value, range| (key, value, range, "bytes");
         let count = |key, value: usize, range, of| (key, value as u64, range, of);
-        [
+        vec![
             count("http.threads", http.threads.unwrap_or(1), 1..=1_024, "threads"),
             count("http.connections_max", http.connections_max, 1..=10_000_000, "connections"),
             seconds("http.head_timeout_seconds", http.head_timeout_seconds, 1..=3_600),
@@ -59,9 +59,18 @@ impl Config {
             seconds("http.drain_timeout_seconds", http.drain_timeout_seconds, 0..=3_600),
             bytes("memory.capacity_bytes", memory.capacity_bytes, 1 << 20..=1 << 50),
             bytes("memory.response_max_bytes", memory.response_max_bytes, 1_024..=4_000_000_000),
-            bytes("memory.filling_max_bytes", memory.filling_max_bytes, 1_024..=1 << 50),
+            bytes(
+                "memory.filling_max_bytes",
+                memory.filling_max_bytes.unwrap_or(1_024),
+                1_024..=1 << 50,
+            ),
             bytes("memory.slice_bytes", memory.slice_bytes, 65_536..=8 << 20),
             count("memory.variants_max", memory.variants_max, 1..=4_096, "variants"),
+            bytes("disk.index_max_bytes", disk.index_max_bytes.unwrap_or(0), 0..=1 << 50),
+            bytes("disk.queue_max_bytes", disk.queue_max_bytes.unwrap_or(0), 0..=1 << 50),
+            bytes("disk.reading_max_bytes", disk.reading_max_bytes.unwrap_or(0), 0..=1 << 50),
+            seconds("disk.read_timeout_seconds", disk.read_timeout_seconds, 1..=3_600),
+            seconds("disk.retry_seconds", disk.retry_seconds, 1..=86_400),
             seconds("collapse.wait_timeout_seconds", collapse.wait_timeout_seconds, 1..=3_600),
             seconds("collapse.uncacheable_seconds", collapse.uncacheable_seconds, 1..=86_400),
             count(
@@ -96,6 +105,8 @@ impl Check for Config {
         for (key, value, range, unit) in self.numbers() {
             problems.at(key, |problems| problems.within(value, range, unit));
         }
+        self.check_shares(problems);
+        self.check_directories(problems);
         for (key, address) in
             [("http.listen", &self.http.listen), ("admin.listen", &self.admin.listen)]
         {
@@ -156,14 +167,16 @@ fn has_host_and_port(text: &str) -> bool {
     is_address || named
 }
 
+/// What is wrong with a configuration.
+#[cfg(test)]
+pub(super) fn problems(text: &str) -> Vec<String> {
+    let found = resolve(toml::from_str(text).unwrap()).err().unwrap_or_default();
+    found.iter().map(ToString::to_string).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn problems(text: &str) -> Vec<String> {
-        let found = resolve(toml::from_str(text).unwrap()).err().unwrap_or_default();
-        found.iter().map(ToString::to_string).collect()
-    }
 
     #[test]
     fn everything_wrong_is_told_with_its_key_value_and_limits() {

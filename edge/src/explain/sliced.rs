@@ -27,8 +27,8 @@ struct Count {
 
 impl Known<'_> {
     /// What becomes of a request that is answered from slices. None for one that isn't.
-    pub(super) fn sliced(&self, question: &Question<'_>) -> Option<Explanation> {
-        let spec = self.asks_slices(question)?;
+    pub(super) async fn sliced(&self, question: &Question<'_>) -> Option<Explanation> {
+        let spec = self.asks_slices(question).await?;
         let fields = &question.asked.fields;
         let is_part = fields.contains_key(header::RANGE);
         let begun =
@@ -42,7 +42,7 @@ impl Known<'_> {
         let bytes = self.slices.bytes;
         let index = slice::first_index(spec, bytes, Some(facts.complete_length));
         let first = Slice { index, bytes, group: group.number };
-        match self.slice(question, first) {
+        match self.slice(question, first).await {
             None if self.is_in_vain(question) => return None,
             None => {}
             Some(found) => match slice::decide(fields, found.head.fields(), facts, self.now) {
@@ -55,21 +55,23 @@ impl Known<'_> {
             },
         }
         match range::wanted(fields, facts.complete_length) {
-            Wanted::One(range) => Some(self.counted(question, first, range.last(), 206)),
-            Wanted::Whole => Some(self.counted(question, first, facts.complete_length - 1, 200)),
+            Wanted::One(range) => Some(self.counted(question, first, range.last(), 206).await),
+            Wanted::Whole => {
+                Some(self.counted(question, first, facts.complete_length - 1, 200).await)
+            }
             Wanted::Unsatisfiable | Wanted::Many(_) => Some(begun()),
         }
     }
 
     /// The range that slices are asked for. None where nothing is, or may be, answered from slices.
-    fn asks_slices(&self, question: &Question<'_>) -> Option<Spec> {
+    async fn asks_slices(&self, question: &Question<'_>) -> Option<Spec> {
         let Question { asked, routed, directives, .. } = question;
         if !routed.rule.caching.slices || directives.no_store() || directives.only_if_cached() {
             return None;
         }
         let spec = slice::asked(&asked.method, &asked.fields)?;
         let first = cache::first_variant_of(question.hash);
-        let whole = self.cache.store.find(&first, &question.name);
+        let whole = self.cache.store.find(&first, &question.name).await;
         (!self.slices.are_needless(whole, spec, routed.served.horizon)).then_some(spec)
     }
 
@@ -83,22 +85,23 @@ impl Known<'_> {
         group.facts().filter(|_| group.is_selected(&question.asked.fields, Some(key)))
     }
 
-    fn slice(&self, question: &Question<'_>, slice: Slice) -> Option<Found<Head>> {
+    async fn slice(&self, question: &Question<'_>, slice: Slice) -> Option<Found<Head>> {
         let mut name = question.name.clone();
         slice.append_to(&mut name);
         let key = &question.routed.rule.caching.key;
-        let found = self.cache.select(&name, &question.asked.fields, Some(key));
+        let found = self.cache.select(&name, &question.asked.fields, Some(key)).await;
         found.response.map(|(_, found)| found)
     }
 
     /// Counts the slices from `first` to the one with the byte `last`.
-    fn count(&self, question: &Question<'_>, first: Slice, last: u64) -> Count {
+    async fn count(&self, question: &Question<'_>, first: Slice, last: u64) -> Count {
         let wanted = (last / first.bytes).saturating_sub(first.index) + 1;
         let looked_for = wanted.min(LOOKED_FOR_MAX);
         let mut count = Count { wanted, looked_for, ..Count::default() };
         let horizon = question.routed.served.horizon;
         for index in first.index..first.index + looked_for {
-            let Some(found) = self.slice(question, Slice { index, ..first }) else { continue };
+            let found = self.slice(question, Slice { index, ..first }).await;
+            let Some(found) = found else { continue };
             match reuse::decide(found.head.kept(), &question.directives, horizon, self.now) {
                 Reusable::Nothing | Reusable::Purged => {}
                 Reusable::Stored { reuse: Reuse::Fresh | Reuse::Stale, .. } => count.stored += 1,
@@ -112,14 +115,15 @@ impl Known<'_> {
     }
 
     /// What becomes of a request for the slices from `first` to the one with the byte `last`. `status` is its answer's.
-    fn counted(
+    async fn counted(
         &self,
         question: &Question<'_>,
         first: Slice,
         last: u64,
         status: u16,
     ) -> Explanation {
-        let Count { wanted, looked_for, stored, to_validate } = self.count(question, first, last);
+        let Count { wanted, looked_for, stored, to_validate } =
+            self.count(question, first, last).await;
         let is_long = looked_for < wanted;
         let of = if is_long {
             format!("the first {looked_for} of {wanted}")

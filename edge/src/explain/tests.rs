@@ -9,7 +9,7 @@ use store::{Limits, Store};
 fn explained(request: &ExplainRequest) -> Result<Explanation, Vec<FieldProblem>> {
     let served: Arc<Served> = testing::routed().served;
     let limits = Limits {
-        capacity_bytes: 1 << 20,
+        memory_bytes: 1 << 20,
         response_max_bytes: 1 << 16,
         filling_max_bytes: 1 << 16,
         variants_max: 4,
@@ -22,7 +22,10 @@ fn explained(request: &ExplainRequest) -> Result<Explanation, Vec<FieldProblem>>
         telemetry: &Telemetry { metrics: Metrics::new().unwrap(), log: None, geo: None },
         now: SystemTime::UNIX_EPOCH,
     };
-    explain(request, &known)
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+        .block_on(explain(request, &known))
 }
 
 fn request(method: &str, url: &str, fields: &[(&str, &str)]) -> ExplainRequest {

@@ -77,7 +77,12 @@ impl Edge {
         decided
     }
 
-    pub(super) fn look_up(&self, session: &mut Session, ctx: &mut Context, mut routed: Routed) {
+    pub(super) async fn look_up(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+        mut routed: Routed,
+    ) {
         let caching = &routed.rule.caching;
         let client =
             client_fields(&session.req_header().headers, ctx.client, &caching.key, &self.telemetry);
@@ -113,7 +118,7 @@ impl Edge {
             }
         }
         ctx.route = Some(routed);
-        self.look_up_head(session, ctx);
+        self.look_up_head(session, ctx).await;
     }
 
     /// What the lookup of `key` has to know of the request.
@@ -124,7 +129,7 @@ impl Edge {
             self.telemetry.metrics.uncollapsed_request();
         }
         let first = cache::store_key(key).first();
-        let is_stored = || self.cache.store.find(&first, key.primary_key()).is_some();
+        let is_stored = || self.cache.store.holds(&first);
         // what won't be stored is asked for as the client asks
         let own = ctx.asked.no_store().then_some(Reason::RequestNoStore.token());
         let passed = ctx.remembered.or(own).filter(|_| !is_stored());

@@ -21,13 +21,13 @@ use store::{Found, Key};
 
 impl Edge {
     /// Decides whether a HEAD is forwarded as it is. Then it is neither collapsed nor stored.
-    pub(super) fn look_up_head(&self, session: &Session, ctx: &mut Context) {
+    pub(super) async fn look_up_head(&self, session: &Session, ctx: &mut Context) {
         let request = session.req_header();
         let (Lookup::Named(name), Some(routed)) = (&ctx.lookup, &ctx.route) else { return };
         if request.method != Method::HEAD {
             return;
         }
-        let selected = self.cache.select(name, &request.headers, ctx.key());
+        let selected = self.cache.select(name, &request.headers, ctx.key()).await;
         let outcome = selected.response.map_or(Outcome::Nothing, |(_, found)| {
             reuse::decide(found.head.kept(), &ctx.asked, routed.served.horizon, ctx.received)
         });
@@ -38,7 +38,7 @@ impl Edge {
 
     /// Has a 200 to a forwarded HEAD freshen the stored response to GET that it is about, or remove one that has changed.
     /// What it freshens lends it the fields it lacks: it tells what GET gets from now on.
-    pub(super) fn renew_by_head(
+    pub(super) async fn renew_by_head(
         &self,
         session: &Session,
         response: &mut ResponseHeader,
@@ -51,7 +51,9 @@ impl Edge {
         if !ctx.forwards_head || !is_for_all {
             return Ok(());
         }
-        let Some((key, found)) = self.outdated(&request.headers, ctx) else { return Ok(()) };
+        let Some((key, found)) = self.outdated(&request.headers, ctx).await else {
+            return Ok(());
+        };
         // what was received since the HEAD was sent is newer than its answer
         let sent = ctx.forward.request_time;
         if sent.is_none_or(|sent| found.head.kept().response_time > sent) {
@@ -90,7 +92,8 @@ impl Edge {
                 let renewed = Some((found.head.variance(), found.head.fields()));
                 let (request, kept) = (&request.headers, (to_keep.kept, to_keep.header));
                 let meta = self.cache.meta_to(request, kept, renewed, ctx.key(), began);
-                if self.cache.freshen(key, &found.head, &meta) {
+                let Lookup::Named(name) = &ctx.lookup else { return Ok(()) };
+                if self.cache.freshen(&found.was(key), name, &meta) {
                     ctx.kept = Some(to_keep.kept);
                     lend(meta.headers(), response)?;
                 }
@@ -111,7 +114,7 @@ impl Edge {
         ctx: &mut Context,
     ) -> Option<FailToProxy> {
         let request = session.req_header();
-        let (_, found) = self.outdated(&request.headers, ctx)?;
+        let (_, found) = self.outdated(&request.headers, ctx).await?;
         let mut header = stored_head(&found.head, found.length).ok()?;
         let stored = end::representation(&header, ctx);
         match preconditions::evaluate(&request.method, &request.headers, &stored) {
@@ -134,9 +137,9 @@ impl Edge {
     }
 
     /// What is stored whole for a forwarded HEAD. What was purged is to be fetched anew, whatever a HEAD tells of it.
-    fn outdated(&self, request: &HeaderMap, ctx: &Context) -> Option<(Key, Found<Head>)> {
+    async fn outdated(&self, request: &HeaderMap, ctx: &Context) -> Option<(Key, Found<Head>)> {
         let (Lookup::Named(name), Some(routed)) = (&ctx.lookup, &ctx.route) else { return None };
-        let selected = self.cache.select(name, request, ctx.key()).response;
+        let selected = self.cache.select(name, request, ctx.key()).await.response;
         selected.filter(|(_, found)| {
             found.length.is_some() && !routed.served.horizon.purges(found.head.kept().applied)
         })

@@ -74,7 +74,7 @@ impl Edge {
         session: &mut Session,
         ctx: &mut Context,
     ) -> Result<bool> {
-        let Some(plan) = self.plan(session, ctx) else { return Ok(false) };
+        let Some(plan) = self.plan(session, ctx).await else { return Ok(false) };
         for _ in 0..ATTEMPTS {
             let group = self.slices.group(plan.hash);
             let slice = self.first_slice(&plan, &group);
@@ -113,7 +113,7 @@ impl Edge {
     }
 
     /// Decides whether to look for slices, before any is asked for.
-    fn plan(&self, session: &Session, ctx: &Context) -> Option<Plan> {
+    async fn plan(&self, session: &Session, ctx: &Context) -> Option<Plan> {
         let request = session.req_header();
         let Lookup::Named(name) = &ctx.lookup else { return None };
         let routed = ctx.route.as_ref().filter(|routed| routed.rule.caching.slices)?;
@@ -138,7 +138,7 @@ impl Edge {
         let is_stored =
             || group.is_some_and(|group| self.holds(&plan, self.first_slice(&plan, &group)));
         let is_in_vain = self.slices.are_in_vain(hash, remembered) && !is_stored();
-        let whole = self.cache.store.find(&cache::first_variant_of(hash), name);
+        let whole = self.cache.store.find(&cache::first_variant_of(hash), name).await;
         let is_needless = self.slices.are_needless(whole, asked, routed.served.horizon);
         (!is_in_vain && !is_needless).then_some(plan)
     }
@@ -222,7 +222,7 @@ impl Edge {
     fn holds(&self, plan: &Plan, slice: Slice) -> bool {
         let mut name = plan.name.clone();
         slice.append_to(&mut name);
-        self.cache.store.find(&cache::first_variant(&name), &name).is_some()
+        self.cache.store.holds(&cache::first_variant(&name))
     }
 }
 

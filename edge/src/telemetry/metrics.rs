@@ -150,6 +150,7 @@ mod tests {
             replaced_total: 0,
             removed_total: 0,
             crowded_out_total: 0,
+            disk: None,
         };
         let text = String::from_utf8(metrics.text(statistics, 5).unwrap()).unwrap();
         for line in text.lines().filter(|line| line.starts_with("# TYPE ")) {

@@ -1,7 +1,7 @@
 //! A response being filled: one writer, any number of readers, bounded memory.
 
 use crate::reader::Reader;
-use crate::store::Inner;
+use crate::tiers::Inner;
 use crate::{Head, Key, Moment};
 use bytes::{Bytes, BytesMut};
 use std::collections::VecDeque;

@@ -1,17 +1,22 @@
-//! The store: complete responses in memory, and responses being filled, which readers can follow as they arrive.
+//! The store: complete responses in memory and on disk, and responses being filled, which readers can follow as they
+//! arrive.
 //!
 //! [`Store`] finds a response by its [`Key`] and verifies the whole name it was stored under. A [`Fill`] takes a body
 //! in; each [`Reader`] gives one out, at its own pace. What a head is, is the caller's choice ([`Head`]): this crate
 //! knows bytes, names and bounds, and nothing of HTTP or of Pingora.
 
+mod changes;
 mod complete;
-#[expect(dead_code, reason = "the tiers that use it come next")]
 mod disk;
 mod fill;
 mod key;
+mod memory;
 mod reader;
-mod removals;
+mod seen;
+mod statistics;
 mod store;
+mod tiers;
+mod under_way;
 mod variants;
 
 pub use disk::{
@@ -20,7 +25,10 @@ pub use disk::{
 pub use fill::{Fill, FillError};
 pub use key::Key;
 pub use reader::{ReadError, Reader};
-pub use store::{Found, Limits, Moment, Statistics, Store};
+pub use statistics::Statistics;
+pub use store::{Found, Limits, Moment, Store, Tier, Was};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// What is stored beside a body.
 pub trait Head: Send + Sync + 'static {
@@ -34,4 +42,9 @@ pub trait Head: Send + Sync + 'static {
     fn decode(bytes: &[u8]) -> Option<Self>
     where
         Self: Sized;
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // a panic elsewhere leaves what is locked whole: every change is complete when its guard is dropped
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,6 @@
 //! Gives a body out: a complete one in one piece, one being filled as it arrives.
 
+use crate::disk::DiskBody;
 use crate::fill::{Body, Progress};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -11,6 +12,9 @@ pub enum ReadError {
     /// The fetch it came from broke off. What was read so far is not the whole.
     #[error("the response broke off while it was being filled")]
     BrokenOff,
+    /// It could not be read from disk any more.
+    #[error("the response could not be read from disk")]
+    Unreadable,
 }
 
 /// Reads one body once, whole or a range of it.
@@ -24,12 +28,22 @@ pub struct Reader {
 
 enum Source {
     Complete(Bytes),
-    Filling { body: Arc<Body>, place: usize, changed: watch::Receiver<()> },
+    /// And the position of the next byte.
+    Disk(DiskBody, u64),
+    Filling {
+        body: Arc<Body>,
+        place: usize,
+        changed: watch::Receiver<()>,
+    },
 }
 
 impl Reader {
     pub(crate) fn of(body: Bytes) -> Self {
         Self { source: Source::Complete(body), skip: 0, left: u64::MAX }
+    }
+
+    pub(crate) fn streaming(body: DiskBody) -> Self {
+        Self { source: Source::Disk(body, 0), skip: 0, left: u64::MAX }
     }
 
     pub(crate) fn following(body: &Arc<Body>) -> Option<Self> {
@@ -43,13 +57,16 @@ impl Reader {
     /// Before the first read only, for a body being filled; of a complete one, any time.
     pub fn seek(&mut self, start: u64, end: Option<u64>) {
         self.skip = start;
+        if let Source::Disk(_, position) = &mut self.source {
+            (*position, self.skip) = (start, 0);
+        }
         self.left = end.map_or(u64::MAX, |end| end.saturating_sub(start));
     }
 
     /// Whether a range can be sought again after reading.
     #[must_use]
     pub const fn rewinds(&self) -> bool {
-        matches!(self.source, Source::Complete(_))
+        matches!(self.source, Source::Complete(_) | Source::Disk(..))
     }
 
     /// The whole body at once, where it is complete.
@@ -57,7 +74,7 @@ impl Reader {
     pub fn whole(&self) -> Option<Bytes> {
         match &self.source {
             Source::Complete(body) => Some(body.clone()),
-            Source::Filling { .. } => None,
+            Source::Disk(..) | Source::Filling { .. } => None,
         }
     }
 
@@ -76,6 +93,14 @@ impl Reader {
                     let piece = self.cut(body);
                     self.left = 0;
                     return Ok(piece);
+                }
+                Source::Disk(body, position) => {
+                    let bytes = body.read(*position).await.map_err(|_| ReadError::Unreadable)?;
+                    if bytes.is_empty() {
+                        return Ok(None);
+                    }
+                    *position += bytes.len() as u64;
+                    bytes
                 }
                 Source::Filling { body, place, changed } => {
                     changed.mark_unchanged();

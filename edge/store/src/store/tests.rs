@@ -1,5 +1,6 @@
 use super::*;
 use crate::{FillError, ReadError};
+use bytes::Bytes;
 
 struct Name(&'static str);
 
@@ -13,12 +14,12 @@ impl Head for Name {
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
-        Some(Self(String::from_utf8(bytes.to_vec()).ok()?.leak()))
+        ["head", "new", "old"].into_iter().find(|name| name.as_bytes() == bytes).map(Name)
     }
 }
 
 const LIMITS: Limits = Limits {
-    capacity_bytes: 100_000,
+    memory_bytes: 100_000,
     response_max_bytes: 1_000,
     filling_max_bytes: 3_000,
     variants_max: 4,
@@ -34,7 +35,7 @@ fn fill(store: &Store<Name>) -> Fill<Name> {
 }
 
 fn find(store: &Store<Name>) -> Option<Found<Name>> {
-    store.find(&KEY, b"/a")
+    store.find_now(&KEY, b"/a")
 }
 
 async fn rest(reader: &mut Reader) -> Result<Vec<u8>, ReadError> {
@@ -119,9 +120,9 @@ async fn two_fills_of_one_key_are_told_apart() {
 fn a_name_with_the_same_key_is_not_found() {
     let store = store();
     let filling = fill(&store);
-    assert!(store.find(&KEY, b"/b").is_none());
+    assert!(store.find_now(&KEY, b"/b").is_none());
     filling.complete();
-    assert!(store.find(&KEY, b"/b").is_none() && find(&store).is_some());
+    assert!(store.find_now(&KEY, b"/b").is_none() && find(&store).is_some());
 }
 
 #[tokio::test]
@@ -195,7 +196,7 @@ fn capacity_holds_with_metadata_counted() {
         fill.complete();
     }
     let statistics = store.statistics();
-    assert!(statistics.bytes <= LIMITS.capacity_bytes, "{statistics:?}");
+    assert!(statistics.bytes <= LIMITS.memory_bytes, "{statistics:?}");
     assert!(statistics.responses > 50 && statistics.evicted_total > 1_000, "{statistics:?}");
 }
 
@@ -208,13 +209,13 @@ async fn a_removal_reaches_fills_of_every_variant() {
     fills.iter_mut().for_each(|fill| fill.write(Bytes::from_static(b"old")).unwrap());
     let mut early = find(&store).unwrap().reader;
     assert!(!store.remove(&KEY));
-    assert!(find(&store).is_none() && store.find(&variant, b"/a").is_none());
+    assert!(find(&store).is_none() && store.find_now(&variant, b"/a").is_none());
     for fill in &mut fills {
         fill.write(Bytes::from_static(b" news")).or_else(abandoned).unwrap();
     }
     assert!(fills.into_iter().all(|fill| fill.complete().is_none()));
     assert_eq!(rest(&mut early).await.unwrap(), b"old news");
-    assert!(find(&store).is_none() && store.find(&variant, b"/a").is_none());
+    assert!(find(&store).is_none() && store.find_now(&variant, b"/a").is_none());
     assert_eq!(store.statistics().filling_bytes, 0);
 }
 
@@ -237,9 +238,9 @@ async fn a_fetch_that_began_before_a_removal_fills_for_its_own_reader_only() {
     let mut anew = fill(&store);
     anew.write(Bytes::from_static(b"new")).unwrap();
     assert_eq!(anew.complete(), Some(3));
-    let was = find(&store).unwrap().head;
-    assert!(!store.update(&KEY, KEY, &was, Name("older"), before));
-    assert!(store.update(&KEY, KEY, &was, Name("newer"), store.moment()));
+    let was = find(&store).unwrap().was(KEY);
+    assert!(!store.update(&was, KEY, b"/a", Name("older"), before));
+    assert!(store.update(&was, KEY, b"/a", Name("newer"), store.moment()));
 }
 
 fn variant(number: u8) -> Key {
@@ -253,7 +254,7 @@ fn put(store: &Store<Name>, key: Key, body: &'static str) {
 }
 
 fn stored(store: &Store<Name>) -> Vec<u8> {
-    (0..=u8::MAX).filter(|number| store.find(&variant(*number), b"/a").is_some()).collect()
+    (0..=u8::MAX).filter(|number| store.find_now(&variant(*number), b"/a").is_some()).collect()
 }
 
 #[test]
@@ -274,7 +275,7 @@ fn a_name_has_a_bounded_number_of_variants_and_keeps_its_first() {
 
 #[test]
 fn ten_thousand_variants_take_no_more_room_than_a_few() {
-    let store = Store::new(Limits { variants_max: 64, capacity_bytes: 1 << 30, ..LIMITS });
+    let store = Store::new(Limits { variants_max: 64, memory_bytes: 1 << 30, ..LIMITS });
     put(&store, KEY, "first");
     for number in 0..10_000_u128 {
         let variant = (number + 1).to_le_bytes();
@@ -288,12 +289,12 @@ fn ten_thousand_variants_take_no_more_room_than_a_few() {
 
 #[test]
 fn what_makes_room_is_no_longer_counted_as_a_variant() {
-    let store = Store::new(Limits { capacity_bytes: 5_000, variants_max: 100, ..LIMITS });
+    let store = Store::new(Limits { memory_bytes: 5_000, variants_max: 100, ..LIMITS });
     for number in 1..=200 {
         put(&store, variant(number), "other");
     }
     let statistics = store.statistics();
-    let known = locked(&store.inner.variants).of(KEY.name);
+    let known = store.inner.memory.variants_of(KEY.name);
     assert_eq!(known.len() as u64, statistics.responses);
     assert!(statistics.bytes <= 5_000 && statistics.crowded_out_total == 0, "{statistics:?}");
 }
@@ -314,8 +315,8 @@ async fn an_update_can_make_another_variant_the_first() {
     let store = store();
     [0, 1, 2].into_iter().for_each(|number| put(&store, variant(number), "old"));
     put(&store, variant(1), "moved");
-    let was = store.find(&variant(1), b"/a").unwrap().head;
-    assert!(store.update(&variant(1), KEY, &was, Name("new"), store.moment()));
+    let was = store.find_now(&variant(1), b"/a").unwrap().was(variant(1));
+    assert!(store.update(&was, KEY, b"/a", Name("new"), store.moment()));
     assert_eq!(stored(&store), [0, 2]);
     let mut found = find(&store).unwrap();
     assert_eq!((found.head.0, rest(&mut found.reader).await.unwrap()), ("new", b"moved".to_vec()));
@@ -325,14 +326,14 @@ async fn an_update_can_make_another_variant_the_first() {
 fn an_update_leaves_what_has_taken_the_place_of_what_it_is_about() {
     let store = store();
     put(&store, KEY, "old");
-    let (was, before) = (find(&store).unwrap().head, store.moment());
+    let (was, before) = (find(&store).unwrap().was(KEY), store.moment());
     put(&store, KEY, "newer");
-    assert!(!store.update(&KEY, KEY, &was, Name("late"), before));
+    assert!(!store.update(&was, KEY, b"/a", Name("late"), before));
     assert_eq!(find(&store).unwrap().head.0, "head");
     // nor once more what it has renewed already
-    let was = find(&store).unwrap().head;
-    assert!(store.update(&KEY, KEY, &was, Name("new"), before));
-    assert!(!store.update(&KEY, KEY, &was, Name("late"), before));
+    let was = find(&store).unwrap().was(KEY);
+    assert!(store.update(&was, KEY, b"/a", Name("new"), before));
+    assert!(!store.update(&was, KEY, b"/a", Name("late"), before));
     assert_eq!(find(&store).unwrap().head.0, "new");
 }
 
@@ -340,9 +341,10 @@ fn an_update_leaves_what_has_taken_the_place_of_what_it_is_about() {
 async fn an_update_replaces_no_newer_first_variant() {
     let store = store();
     [0, 1].into_iter().for_each(|number| put(&store, variant(number), "old"));
-    let (was, before) = (store.find(&variant(1), b"/a").unwrap().head, store.moment());
+    let (was, before) =
+        (store.find_now(&variant(1), b"/a").unwrap().was(variant(1)), store.moment());
     put(&store, KEY, "newer");
-    assert!(!store.update(&variant(1), KEY, &was, Name("late"), before));
+    assert!(!store.update(&was, KEY, b"/a", Name("late"), before));
     assert_eq!(rest(&mut find(&store).unwrap().reader).await.unwrap(), b"newer");
     assert_eq!(stored(&store), [0, 1]);
 }
@@ -352,19 +354,20 @@ proptest::proptest! {
     fn the_index_of_variants_is_what_is_stored(
         steps in proptest::collection::vec((0_u8..4, 0_u8..8), 0..60),
     ) {
-        let store = Store::new(Limits { capacity_bytes: 9_000, ..LIMITS });
+        let store = Store::new(Limits { memory_bytes: 9_000, ..LIMITS });
         for (step, number) in steps {
             match step {
                 0 => drop(store.remove(&variant(number))),
                 1 => {
-                    if let Some(Found { head, .. }) = store.find(&variant(number), b"/a") {
-                        store.update(&variant(number), KEY, &head, Name("x"), store.moment());
+                    if let Some(found) = store.find_now(&variant(number), b"/a") {
+                        let was = found.was(variant(number));
+                        store.update(&was, KEY, b"/a", Name("x"), store.moment());
                     }
                 }
                 _ => put(&store, variant(number), "x"),
             }
-            store.inner.complete.run_pending_tasks();
-            let mut known = locked(&store.inner.variants).of(KEY.name);
+            store.inner.memory.size();
+            let mut known = store.inner.memory.variants_of(KEY.name);
             known.sort_by_key(|key| key.variant);
             let others: Vec<_> = stored(&store).into_iter().filter(|number| *number > 0).collect();
             proptest::prop_assert!(others.len() < 4);

@@ -33,13 +33,19 @@ fn shipped() -> String {
     std::fs::read_to_string(markdown::root().join("config/edge.toml")).unwrap()
 }
 
-/// `section.key` and value of everything in a table of tables.
+/// `section.key` and value of everything in a table of tables, and `section.key[].key` of lists of tables.
 fn flat(table: &toml::Table) -> BTreeMap<String, toml::Value> {
     let sections = table.iter().flat_map(|(section, keys)| {
         let keys = keys.as_table().unwrap().iter();
         keys.map(move |(key, value)| (format!("{section}.{key}"), value.clone()))
     });
-    sections.collect()
+    let mut found: BTreeMap<_, _> = sections.collect();
+    for (key, value) in found.clone() {
+        for item in value.as_array().into_iter().flatten().filter_map(toml::Value::as_table) {
+            found.extend(item.iter().map(|(own, value)| (format!("{key}[].{own}"), value.clone())));
+        }
+    }
+    found
 }
 
 /// The shipped file with every key that stands in a comment.
@@ -47,6 +53,7 @@ fn every_edge_key() -> BTreeMap<String, toml::Value> {
     let shipped = shipped();
     let uncommented = shipped.lines().map(|line| match line.strip_prefix("# ") {
         Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| is_key(key)) => rest.to_owned(),
+        Some(rest) if rest.starts_with("[[") => rest.to_owned(),
         _ => line.to_owned(),
     });
     flat(&uncommented.collect::<Vec<_>>().join("\n").parse().unwrap())
@@ -85,8 +92,18 @@ fn every_key_of_an_edge_is_described_with_its_default() {
 
 /// Whether a key stands in a section that no site document has.
 fn is_edge_key(key: &str) -> bool {
-    const SECTIONS: [&str; 9] =
-        ["http", "admin", "control", "state", "memory", "collapse", "origins", "access_log", "geo"];
+    const SECTIONS: [&str; 10] = [
+        "http",
+        "admin",
+        "control",
+        "state",
+        "memory",
+        "disk",
+        "collapse",
+        "origins",
+        "access_log",
+        "geo",
+    ];
     key.split_once('.').is_some_and(|(section, _)| SECTIONS.contains(&section))
 }
 
@@ -96,7 +113,10 @@ fn ranges_of_an_edge_are_the_ones_it_enforces() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("edge.toml");
     let numbers = every_edge_key().into_iter().filter(|(_, value)| value.is_integer());
-    let lines = numbers.map(|(key, _)| format!("{key} = {}\n", i64::MAX));
+    let lines = numbers.map(|(key, _)| match key.split_once("[].") {
+        Some((list, own)) => format!("{list} = [{{ path = \"p\", {own} = {} }}]\n", i64::MAX),
+        None => format!("{key} = {}\n", i64::MAX),
+    });
     std::fs::write(&file, lines.collect::<String>()).unwrap();
     let run =
         Command::new(testkit::program_path("longshore-edge")).arg("--config").arg(&file).output();
@@ -106,7 +126,8 @@ fn ranges_of_an_edge_are_the_ones_it_enforces() {
     let described = described(|key| every_edge_key().get(key).is_some_and(toml::Value::is_integer));
     for (key, own) in described {
         let (least, most) = own.range.split_once(" to ").unwrap_or_else(|| panic!("{key}"));
-        let enforced = format!("longshore-edge: {key}: must be {least} to {most} ");
+        let named = key.replace("[]", "[0]");
+        let enforced = format!("longshore-edge: {named}: must be {least} to {most} ");
         let line = log.lines().find(|line| line.starts_with(&enforced));
         let value = format!("(got {})", i64::MAX);
         assert!(line.is_some_and(|line| line.ends_with(&value)), "{enforced} is not in {log}");

@@ -1,0 +1,245 @@
+//! What is in which tier, and how a response gets from one into another.
+
+use crate::complete::Complete;
+use crate::disk::{Disk, Renewed, Stored, StoredBody};
+use crate::fill::Filling;
+use crate::memory::Memory;
+use crate::reader::Reader;
+use crate::seen::Seen;
+use crate::under_way::UnderWay;
+use crate::{Found, Head, Key, Limits, Moment, Tier, Was, locked};
+use bytes::Bytes;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// What all clones of a store share.
+pub(crate) struct Inner<H: Head> {
+    pub(crate) limits: Limits,
+    pub(crate) memory: Arc<Memory<H>>,
+    pub(crate) disk: Option<Arc<Disk<H>>>,
+    /// What was read from the disk tier lately.
+    seen: Seen,
+    under_way: Mutex<UnderWay<H>>,
+    pub(crate) fills_begun: AtomicU64,
+    /// Invariant: the number of keys being filled, so that a lookup need not lock `under_way` while there is none.
+    pub(crate) filling_count: AtomicUsize,
+    pub(crate) filling_bytes: AtomicU64,
+    pub(crate) passed: AtomicU64,
+    /// The number of the first response of this run.
+    pub(crate) first_number: u64,
+}
+
+impl<H: Head> Inner<H> {
+    pub(crate) fn new(limits: Limits, memory: Arc<Memory<H>>, disk: Option<Arc<Disk<H>>>) -> Self {
+        // 0 is no response's
+        let first_number = disk.as_ref().map_or(1, |disk| disk.first_number());
+        Self {
+            limits,
+            memory,
+            disk,
+            seen: Seen::default(),
+            under_way: Mutex::default(),
+            fills_begun: AtomicU64::new(0),
+            filling_count: AtomicUsize::new(0),
+            filling_bytes: AtomicU64::new(0),
+            passed: AtomicU64::new(0),
+            first_number,
+        }
+    }
+
+    pub(crate) fn under_way(&self) -> MutexGuard<'_, UnderWay<H>> {
+        locked(&self.under_way)
+    }
+
+    /// What is being filled, or is in memory.
+    pub(crate) fn find_in_memory(&self, key: &Key, name: &[u8]) -> Option<Found<H>> {
+        if let Some(found) = self.find_filling(key, name, None) {
+            return Some(found);
+        }
+        let complete = self.memory.get(key)?;
+        (*complete.name == *name).then(|| found(&complete))
+    }
+
+    pub(crate) fn holds(&self, key: &Key) -> bool {
+        let is_filling = || {
+            self.filling_count.load(Ordering::Acquire) > 0
+                && self.under_way().fills.contains_key(key)
+        };
+        let is_on_disk = || self.disk.as_ref().is_some_and(|disk| disk.contains(key));
+        self.memory.contains(key) || is_filling() || is_on_disk()
+    }
+
+    pub(crate) fn find_filling(
+        &self,
+        key: &Key,
+        name: &[u8],
+        number: Option<u64>,
+    ) -> Option<Found<H>> {
+        if self.filling_count.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        let wanted = |filling: &&Arc<Filling<H>>| match number {
+            Some(number) => filling.number == number,
+            None => !filling.is_forgotten(),
+        };
+        let filling = Arc::clone(self.under_way().fills.get(key)?.iter().rev().find(wanted)?);
+        if *filling.name != *name {
+            return None;
+        }
+        let reader = Reader::following(&filling.body)?;
+        let head = Arc::clone(&filling.head);
+        Some(Found { head, number: 0, reader, length: None, tier: Tier::Filling })
+    }
+
+    /// What came from the disk tier, for a read that began at `since`. What is read again soon is taken into memory.
+    pub(crate) fn take_in(
+        &self,
+        key: &Key,
+        name: &[u8],
+        stored: Stored<H>,
+        since: Moment,
+    ) -> Found<H> {
+        let (number, head, body) = match stored {
+            Stored::Queued(complete) => return found(&complete),
+            Stored::Read { number, head, body } => (number, head, body),
+        };
+        let (length, reader) = match body {
+            StoredBody::Whole(body) => {
+                if self.seen.is_again(number) {
+                    let (key, name, head) = (*key, name.into(), Arc::clone(&head));
+                    // the buffer it was read into is larger than the body
+                    let body = Bytes::copy_from_slice(&body);
+                    self.promote(Complete { number, key, name, head, body }, since);
+                }
+                (body.len() as u64, Reader::of(body))
+            }
+            StoredBody::Streamed(body) => (body.length(), Reader::streaming(body)),
+        };
+        Found { head, number, reader, length: Some(length), tier: Tier::Disk }
+    }
+
+    /// Takes a response into memory, unless its name was stored or removed since its read began at `since`.
+    fn promote(&self, complete: Complete<H>, since: Moment) {
+        let (under_way, name) = (self.under_way(), complete.key.name);
+        if !under_way.is_stored(&name, since) && !under_way.is_removed(&name, since) {
+            self.memory.insert(Arc::new(complete));
+        }
+    }
+
+    /// Shows a fill to lookups, before older ones of the same key; to those by number only where a removal has
+    /// overtaken it.
+    pub(crate) fn show(&self, filling: &Arc<Filling<H>>, since: Moment) {
+        let mut under_way = self.under_way();
+        if under_way.is_removed(&filling.key.name, since) {
+            filling.forget();
+        }
+        under_way.fills.entry(filling.key).or_default().push(Arc::clone(filling));
+        self.filling_count.store(under_way.fills.len(), Ordering::Release);
+    }
+
+    pub(crate) fn hide(&self, filling: &Arc<Filling<H>>) {
+        let mut under_way = self.under_way();
+        if let Some(fills) = under_way.fills.get_mut(&filling.key) {
+            fills.retain(|shown| !Arc::ptr_eq(shown, filling));
+            if fills.is_empty() {
+                under_way.fills.remove(&filling.key);
+            }
+        }
+        self.filling_count.store(under_way.fills.len(), Ordering::Release);
+    }
+
+    /// Stores what was filled, unless it was forgotten. Returns whether it did.
+    pub(crate) fn keep_filled(&self, filling: &Filling<H>, body: Bytes) -> bool {
+        // a removal waits for the lock, and so finds what is stored here
+        let mut under_way = self.under_way();
+        let keeps = !filling.is_forgotten();
+        if keeps {
+            let number = self.next_number(&mut under_way, filling.key.name);
+            let head = Arc::clone(&filling.head);
+            self.keep(Complete {
+                number,
+                key: filling.key,
+                name: filling.name.clone(),
+                head,
+                body,
+            });
+        }
+        keeps
+    }
+
+    /// Gives the response `was` another head, learnt by a fetch that began at `since`, and stores it under `to`.
+    pub(crate) fn update(
+        &self,
+        was: &Was<H>,
+        to: Key,
+        name: &[u8],
+        head: Arc<H>,
+        since: Moment,
+    ) -> bool {
+        let mut under_way = self.under_way();
+        if under_way.is_removed(&to.name, since)
+            || (to != was.key && under_way.is_stored(&to.name, since))
+        {
+            return false;
+        }
+        let stored = self.memory.get(&was.key);
+        // what has taken its place has a body of its own
+        if stored.as_ref().is_some_and(|stored| !was.is(stored)) {
+            return false;
+        }
+        let on_disk = self.disk.as_ref().filter(|disk| disk.contains(&was.key));
+        if stored.is_none() && on_disk.is_none() {
+            return false;
+        }
+        let number = self.next_number(&mut under_way, to.name);
+        if let Some(disk) = on_disk {
+            let was_number = stored.as_ref().map_or(was.number, |stored| stored.number);
+            let (name, head, from) = (name.into(), Arc::clone(&head), was.key);
+            disk.put_head(Renewed { number, key: to, name, head, from, was: was_number });
+        }
+        if let Some(stored) = stored {
+            let (name, body) = (stored.name.clone(), stored.body.clone());
+            if to != was.key {
+                self.memory.forget(&was.key);
+            }
+            self.memory.insert(Arc::new(Complete { number, key: to, name, head, body }));
+        }
+        true
+    }
+
+    fn next_number(&self, under_way: &mut UnderWay<H>, name: [u8; 16]) -> u64 {
+        let number = self.first_number + under_way.moment().stored;
+        under_way.store(name);
+        number
+    }
+
+    /// With the lock of `under_way` held, so that one response is stored at a time.
+    fn keep(&self, complete: Complete<H>) {
+        let complete = Arc::new(complete);
+        if let Some(disk) = &self.disk {
+            disk.put(Arc::clone(&complete));
+            if !complete.key.is_first() {
+                disk.crowd_out(complete.key.name, self.limits.variants_max);
+            }
+        }
+        self.memory.insert(complete);
+    }
+
+    /// Removes what is stored under `key`, and with the first variant of a name all others. False when nothing was
+    /// stored under `key`.
+    pub(crate) fn discard(&self, key: &Key) -> bool {
+        let in_memory = self.memory.remove(key);
+        let on_disk = self.disk.as_ref().is_some_and(|disk| {
+            let is_there = disk.contains(key);
+            disk.remove(key);
+            is_there
+        });
+        in_memory || on_disk
+    }
+}
+
+fn found<H: Head>(complete: &Complete<H>) -> Found<H> {
+    let Complete { number, head, body, .. } = complete;
+    let (reader, length) = (Reader::of(body.clone()), Some(body.len() as u64));
+    Found { head: Arc::clone(head), number: *number, reader, length, tier: Tier::Memory }
+}
