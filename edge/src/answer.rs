@@ -45,7 +45,7 @@ pub(crate) async fn options(session: &mut Session) -> Result<()> {
     let mut head = ResponseHeader::build_no_case(StatusCode::NO_CONTENT, Some(3))?;
     head.insert_header(header::ALLOW, METHODS)?;
     head.insert_header(CACHE_STATUS, deliver::value_of(&Outcome::Local.into()))?;
-    head.insert_header(header::DATE, httpdate::fmt_http_date(crate::clock::now()))?;
+    head.insert_header(header::DATE, httpdate::fmt_http_date(crate::clock::wall()))?;
     session.write_response_header(Box::new(head), true).await
 }
 
@@ -71,7 +71,7 @@ async fn send(
 ) -> Result<()> {
     head.insert_header(header::CONTENT_TYPE, "text/html; charset=utf-8")?;
     head.insert_header(header::CONTENT_LENGTH, body.len())?;
-    head.insert_header(header::DATE, httpdate::fmt_http_date(crate::clock::now()))?;
+    head.insert_header(header::DATE, httpdate::fmt_http_date(crate::clock::wall()))?;
     for name in changes.into_iter().flat_map(|changes| &changes.remove) {
         head.remove_header(name);
     }

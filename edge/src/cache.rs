@@ -4,6 +4,7 @@ mod head;
 
 pub(crate) use head::{Head, has_body};
 
+use crate::clock;
 use crate::stage::reuse::Kept;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -136,7 +137,7 @@ impl Cache {
         header: ResponseHeader,
         variance: Option<HashBinary>,
     ) -> CacheMeta {
-        let mut meta = meta(kept, self.next_place(), header);
+        let mut meta = meta(kept, self.next_place(), header, kept.received);
         meta.extensions_mut().insert(began);
         meta.extensions_mut().insert(Selected(variance));
         meta
@@ -295,7 +296,7 @@ impl Storage for Cache {
 }
 
 fn hit(found: Found<Head>, key: Key) -> Result<Option<(CacheMeta, HitHandler)>> {
-    let mut meta = found.head.meta(found.length)?;
+    let mut meta = found.head.meta(found.length, clock::now())?;
     // which response a 304 renews
     meta.extensions_mut().insert(found.was(key));
     let Found { head, reader, tier, .. } = found;

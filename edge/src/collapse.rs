@@ -4,12 +4,13 @@
 //! stored, they have waited in vain: so it is remembered for the name, and the next requests don't wait.
 
 use crate::cache::{self, Cache};
+use crate::clock::Steady;
 use crate::uncacheable::Uncacheable;
 use pingora_cache::key::{CacheHashKey, CacheKey};
 use pingora_cache::lock::{CacheKeyLock, CacheLock, LockStatus, Locked, WritePermit};
 use pingora_cache::{NoCacheReason, predictor::CacheablePredictor};
 use semantics::storing::Reason;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// How long another request's fetch is waited for before one of the waiting becomes the fetcher.
 const FETCH_MAX: Duration = Duration::from_secs(60);
@@ -24,7 +25,7 @@ pub(crate) struct Asker {
     /// Nothing is stored, and nothing will be, for this reason: it is forwarded as it came, without a lookup.
     pub(crate) passed: Option<&'static str>,
     /// When it was received; unknown for what isn't a request's.
-    pub(crate) received: Option<SystemTime>,
+    pub(crate) received: Option<Steady>,
 }
 
 impl Asker {
@@ -55,7 +56,7 @@ impl Collapse {
     fn has_come(&self, key: &CacheKey) -> bool {
         let Some(received) = Asker::of(key).received else { return false };
         let found = self.cache.store.find_now(&cache::store_key(key), key.primary_key());
-        found.is_some_and(|found| found.head.kept().response_time > received)
+        found.is_some_and(|found| found.head.kept().received.steady > received)
     }
 
     /// Remembers that the response of a name was not to be stored.

@@ -1,6 +1,7 @@
 //! What is known and decided of one request, in the order it becomes known.
 
 use crate::cache::Head;
+use crate::clock::{self, Now};
 use crate::proxy::SliceRequest;
 use crate::proxy::interim::Interim;
 use crate::request_id::RequestId;
@@ -16,14 +17,12 @@ use semantics::directives::RequestDirectives;
 use semantics::policy::CachePolicy;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
 
 /// One request's context. Each field is written by one stage.
 pub(crate) struct Context {
     pub(crate) request_id: RequestId,
     /// When the request's head was there.
-    pub(crate) received: SystemTime,
-    pub(crate) started: Instant,
+    pub(crate) received: Now,
     /// The generation this request is served from, from start to end.
     pub(crate) snapshot: Arc<Snapshot>,
     /// Whose request it is; of a fetch in the background, whose request had it made.
@@ -92,8 +91,8 @@ pub(crate) struct Forward {
     pub(crate) began: Option<store::Moment>,
     /// The origin's 304 was about another response, so it is asked again without conditions.
     pub(crate) anew: bool,
-    pub(crate) request_time: Option<SystemTime>,
-    pub(crate) response_time: Option<SystemTime>,
+    pub(crate) request_time: Option<Now>,
+    pub(crate) response_time: Option<Now>,
     pub(crate) status: Option<u16>,
     pub(crate) reused_connection: bool,
     /// Bytes of the response's body received.
@@ -106,8 +105,7 @@ impl Context {
     pub(crate) fn new(snapshot: Arc<Snapshot>) -> Self {
         Self {
             request_id: RequestId::next(),
-            received: crate::clock::now(),
-            started: Instant::now(),
+            received: clock::now(),
             snapshot,
             client: None,
             identity: None,

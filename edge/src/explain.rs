@@ -5,6 +5,7 @@ mod found;
 mod sliced;
 
 use crate::cache::{self, Cache, Head};
+use crate::clock::Now;
 use crate::context::Routed;
 use crate::slices::Slices;
 use crate::snapshot::Snapshot;
@@ -25,7 +26,6 @@ use semantics::directives::RequestDirectives;
 use semantics::preconditions::{self, Representation, Verdict};
 use semantics::range::Wanted;
 use semantics::reuse::Reuse;
-use std::time::SystemTime;
 use store::Found;
 
 /// What an explanation is made from.
@@ -35,7 +35,7 @@ pub(crate) struct Known<'e> {
     pub(crate) slices: &'e Slices,
     pub(crate) uncacheable: &'e Uncacheable,
     pub(crate) telemetry: &'e Telemetry,
-    pub(crate) now: SystemTime,
+    pub(crate) now: Now,
 }
 
 /// A request that is looked up.
@@ -93,7 +93,7 @@ fn site(routed: &Routed, asked: &Asked) -> SiteFound {
 impl Known<'_> {
     fn says(&self, outcome: Outcome, why: impl Into<String>) -> Explanation {
         Explanation {
-            now: humantime::format_rfc3339_millis(self.now).to_string(),
+            now: humantime::format_rfc3339_millis(self.now.wall).to_string(),
             outcome,
             why: why.into(),
             status: None,
@@ -132,7 +132,7 @@ impl Known<'_> {
         let Some(first) = self.cache.store.find(&cache::first_variant(name), name).await else {
             return self.nothing(question, "nothing is stored under this name");
         };
-        let stored = found::describe(asked, routed, &first, self.now);
+        let stored = found::describe(asked, routed, &first, self.now.steady);
         let stored = Some(StoredFound { selected: false, ..stored });
         Explanation { stored, ..self.nothing(question, "no stored variant matches the request") }
     }
@@ -167,8 +167,8 @@ impl Known<'_> {
     fn stored(&self, question: &Question<'_>, found: &Found<Head>) -> Explanation {
         let Question { asked, routed, directives, .. } = question;
         let kept = found.head.kept();
-        let stored = Some(found::describe(asked, routed, found, self.now));
-        let decided = reuse::decide(kept, directives, routed.served.horizon, self.now);
+        let stored = Some(found::describe(asked, routed, found, self.now.steady));
+        let decided = reuse::decide(kept, directives, routed.served.horizon, self.now.steady);
         let said = match decided {
             Reusable::Nothing | Reusable::Purged => {
                 self.nothing(question, "what is stored was purged")
@@ -200,7 +200,7 @@ impl Known<'_> {
 
     /// Why the origin is asked where something is stored, and what. A HEAD that is forwarded asks nothing of its own.
     fn why_asked(&self, question: &Question<'_>, found: &Found<Head>) -> String {
-        let why = found::why_not_used(found, &question.directives, self.now);
+        let why = found::why_not_used(found, &question.directives, self.now.steady);
         if question.asked.method == Method::HEAD {
             return why.to_owned();
         }
@@ -217,7 +217,7 @@ impl Known<'_> {
         if let Some(length) = found.length.filter(|_| !head.contains_key(header::CONTENT_LENGTH)) {
             head.insert(header::CONTENT_LENGTH, length.into());
         }
-        let stored = Representation { status, head: &head, response_time: self.now };
+        let stored = Representation { status, head: &head, response_time: self.now.wall };
         Some(match preconditions::evaluate(&asked.method, &asked.fields, &stored) {
             Verdict::Proceed => match range::decide(&asked.method, &asked.fields, &stored) {
                 Some((Wanted::One(_) | Wanted::Many(_), _)) => 206,

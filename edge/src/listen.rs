@@ -194,7 +194,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
         let (status, word) = refusal.reply();
         self.telemetry.refused(client, status, word);
         let answer =
-            crate::stage::fail::raw_page(status, &refusal.to_string(), crate::clock::now());
+            crate::stage::fail::raw_page(status, &refusal.to_string(), crate::clock::wall());
         let answered = async {
             stream.write_all(&answer).await?;
             stream.shutdown().await?;

@@ -5,7 +5,7 @@
 //! either gives the whole answer or none.
 
 use crate::cache::{self, Cache, Head};
-use crate::clock;
+use crate::clock::{self, Steady};
 use crate::listen::{self, Plain};
 use crate::record::shorten;
 use crate::request_id::RequestId;
@@ -27,7 +27,7 @@ use std::borrow::Cow;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
@@ -60,13 +60,13 @@ impl PlainHits {
         plain: Plain,
         request: &[u8],
     ) -> Option<io::Result<()>> {
-        let (received, started) = (clock::now(), Instant::now());
-        let answer = self.find(plain, request, received)?;
+        let received = clock::now();
+        let answer = self.find(plain, request, received.steady)?;
         let length = answer.body.len() as u64;
         let sent = self.send(stream, &answer.head, answer.body).await;
         let cache_status = answer.head.get(answer.cache_status).unwrap_or_default();
         self.telemetry.over(Over {
-            received,
+            received: received.wall,
             request_id: Some(RequestId::next()),
             client: Some(client),
             client_country: None,
@@ -77,7 +77,7 @@ impl PlainHits {
             protocol: "HTTP/1.1",
             status: answer.status.as_u16(),
             body_bytes: if sent.is_ok() { length } else { 0 },
-            duration: started.elapsed(),
+            duration: clock::steady().since(received.steady),
             site: Some(&answer.served.site.name),
             handling: Handling::Hit,
             reason: None,
@@ -92,7 +92,7 @@ impl PlainHits {
     }
 
     /// Passes the request through the stages, as far as a hit goes.
-    fn find(&self, plain: Plain, request: &[u8], now: SystemTime) -> Option<Answer> {
+    fn find(&self, plain: Plain, request: &[u8], now: Steady) -> Option<Answer> {
         let snapshot = self.current.load();
         let host = Host::parse(plain.host(request), Scheme::Http.default_port()).ok()?;
         let served = snapshot.site(host.name())?;
@@ -139,7 +139,7 @@ impl PlainHits {
 }
 
 /// Whether a stored response is fresh, not purged, and of a status that has a body.
-fn is_usable(head: &Head, served: &Served, now: SystemTime) -> bool {
+fn is_usable(head: &Head, served: &Served, now: Steady) -> bool {
     let outcome = reuse::decide(head.kept(), &RequestDirectives::default(), served.horizon, now);
     let fresh = matches!(outcome, Outcome::Stored { reuse: Reuse::Fresh, .. });
     fresh && cache::has_body(head.status())

@@ -162,7 +162,7 @@ impl ProxyHttp for Edge {
         if ctx.slice.is_some() && error.is_none() {
             return false;
         }
-        let serves = reuse::serves_stale(ctx.outcome, &ctx.asked, error, clock::now());
+        let serves = reuse::serves_stale(ctx.outcome, &ctx.asked, error, clock::steady());
         if serves && error.is_some_and(fail::ends_connection) {
             session.as_downstream_mut().set_keepalive(None);
         }

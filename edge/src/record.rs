@@ -1,5 +1,6 @@
 //! Counts and logs requests that are over.
 
+use crate::clock;
 use crate::context::Context;
 use crate::stage::deliver::CACHE_STATUS;
 use crate::stage::record::{Over, origin_part, reason};
@@ -22,7 +23,7 @@ pub(crate) fn request(telemetry: &Telemetry, session: &Session, context: &Contex
     let request = session.req_header();
     let written = session.response_written();
     telemetry.over(Over {
-        received: context.received,
+        received: context.received.wall,
         request_id: Some(context.request_id),
         client: context.client,
         client_country: None,
@@ -33,7 +34,7 @@ pub(crate) fn request(telemetry: &Telemetry, session: &Session, context: &Contex
         protocol: if request.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" },
         status: written.map_or(0, |head| head.status.as_u16()),
         body_bytes: session.body_bytes_sent() as u64,
-        duration: context.started.elapsed(),
+        duration: clock::steady().since(context.received.steady),
         site: context.route.as_ref().map(|routed| &*routed.served.site.name),
         handling: context.handling,
         reason: reason(context.told.as_ref()),

@@ -149,7 +149,7 @@ fn pseudonym(id: &EdgeId) -> Box<str> {
 }
 
 fn new_edge_id() -> EdgeId {
-    let ulid = ulid::Ulid::from_datetime(crate::clock::now());
+    let ulid = ulid::Ulid::from_datetime(crate::clock::wall());
     #[expect(clippy::expect_used, reason = "a ULID is 26 letters and digits")]
     EdgeId::from_ulid(&ulid.to_string()).expect("a ULID is 26 letters and digits")
 }

@@ -1,12 +1,13 @@
 //! What is stored beside a body, and what Pingora knows of it.
 
+use crate::clock::Now;
 use crate::stage::reuse::Kept;
 use http::HeaderName;
 use pingora_cache::CacheMeta;
 use pingora_cache::key::HashBinary;
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 /// The windows in which Pingora asks whether a stale response may be used: always. `stage::reuse` decides.
 const ASK_ALWAYS_SECONDS: u32 = u32::MAX;
@@ -102,9 +103,9 @@ impl Head {
         Ok(header)
     }
 
-    /// As Pingora wants it. `length` is the body's, where it is known.
-    pub(super) fn meta(&self, length: Option<u64>) -> Result<CacheMeta> {
-        let mut meta = meta(self.kept, self.since, self.header_with(length)?);
+    /// As Pingora wants it at `now`. `length` is the body's, where it is known.
+    pub(super) fn meta(&self, length: Option<u64>, now: Now) -> Result<CacheMeta> {
+        let mut meta = meta(self.kept, self.since, self.header_with(length)?, now);
         if let Some(variance) = self.variance {
             meta.set_variance_key(variance);
         }
@@ -134,11 +135,11 @@ fn wire(header: &ResponseHeader, consumed: &[HeaderName]) -> Box<[u8]> {
 #[derive(Clone, Copy)]
 pub(super) struct Selected(pub(super) Option<HashBinary>);
 
-/// A response as Pingora wants it, whose place in the order of all is `since`. Age counts from when the response would
-/// have been made, had its age been zero when it was received.
-pub(super) fn meta(kept: Kept, since: SystemTime, header: ResponseHeader) -> CacheMeta {
-    let age = kept.freshness.age(Duration::ZERO);
-    let made = kept.response_time.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
+/// A response as Pingora wants it, whose place in the order of all is `since`. Pingora counts its age on the wall clock,
+/// from when the response would have been made by its age `now`.
+pub(super) fn meta(kept: Kept, since: SystemTime, header: ResponseHeader, now: Now) -> CacheMeta {
+    let age = kept.freshness.age(kept.resident(now.steady));
+    let made = now.wall.checked_sub(age).unwrap_or(SystemTime::UNIX_EPOCH);
     let fresh_until = made.checked_add(kept.freshness.lifetime()).unwrap_or(made);
     let mut meta =
         CacheMeta::new(fresh_until, since, ASK_ALWAYS_SECONDS, ASK_ALWAYS_SECONDS, header);

@@ -2,20 +2,21 @@
 
 use super::ask::Asked;
 use crate::cache::Head;
+use crate::clock::Steady;
 use crate::context::Routed;
 use api::explain::{FieldLine, FreshnessFound, StoredFound};
 use http::{HeaderMap, header};
 use route::Rule;
 use semantics::directives::RequestDirectives;
 use semantics::freshness::{Basis, basis};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 use store::Found;
 
 pub(super) fn describe(
     asked: &Asked,
     routed: &Routed,
     found: &Found<Head>,
-    now: SystemTime,
+    now: Steady,
 ) -> StoredFound {
     let head = &found.head;
     let lines = head.fields().iter();
@@ -23,7 +24,7 @@ pub(super) fn describe(
         status: head.status().as_u16(),
         fields: lines.map(|(name, value)| line(name.as_str(), value.as_bytes())).collect(),
         body_bytes: found.length,
-        received: humantime::format_rfc3339_millis(head.kept().response_time).to_string(),
+        received: humantime::format_rfc3339_millis(head.kept().received.wall).to_string(),
         selected_by: selected_by(head.fields(), &asked.fields),
         selected: true,
         purged: routed.served.horizon.purges(head.kept().applied),
@@ -52,7 +53,7 @@ fn selected_by(stored: &HeaderMap, request: &HeaderMap) -> Vec<(String, Option<S
     names.map(|name| (name.to_owned(), value(name))).collect()
 }
 
-fn freshness(head: &Head, rule: &Rule, now: SystemTime) -> FreshnessFound {
+fn freshness(head: &Head, rule: &Rule, now: Steady) -> FreshnessFound {
     let kept = head.kept();
     let (freshness, resident) = (kept.freshness, kept.resident(now));
     FreshnessFound {
@@ -71,7 +72,7 @@ fn freshness(head: &Head, rule: &Rule, now: SystemTime) -> FreshnessFound {
 
 /// By the rule as it is now, which may have been another when the response was stored.
 fn lifetime_from(head: &Head, rule: &Rule) -> String {
-    let time = head.kept().response_time;
+    let time = head.kept().received.wall;
     let (basis, field) = basis(head.status(), head.fields(), &rule.caching.policy, time);
     match basis {
         None => "nothing: the response says nothing of it, nor does the rule".to_owned(),
@@ -89,7 +90,7 @@ fn lifetime_from(head: &Head, rule: &Rule) -> String {
 pub(super) fn why_not_used(
     found: &Found<Head>,
     directives: &RequestDirectives,
-    now: SystemTime,
+    now: Steady,
 ) -> &'static str {
     let kept = found.head.kept();
     if kept.freshness.validates_always() {

@@ -45,7 +45,7 @@ impl Known<'_> {
         match self.slice(question, first).await {
             None if self.is_in_vain(question) => return None,
             None => {}
-            Some(found) => match slice::decide(fields, found.head.fields(), facts, self.now) {
+            Some(found) => match slice::decide(fields, found.head.fields(), facts, self.now.wall) {
                 Answer::Bytes { .. } => {}
                 Answer::Other => return None,
                 Answer::Unsatisfiable => {
@@ -102,7 +102,7 @@ impl Known<'_> {
         for index in first.index..first.index + looked_for {
             let found = self.slice(question, Slice { index, ..first }).await;
             let Some(found) = found else { continue };
-            match reuse::decide(found.head.kept(), &question.directives, horizon, self.now) {
+            match reuse::decide(found.head.kept(), &question.directives, horizon, self.now.steady) {
                 Reusable::Nothing | Reusable::Purged => {}
                 Reusable::Stored { reuse: Reuse::Fresh | Reuse::Stale, .. } => count.stored += 1,
                 Reusable::Stored { .. } => {

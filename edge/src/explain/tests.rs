@@ -20,7 +20,7 @@ fn explained(request: &ExplainRequest) -> Result<Explanation, Vec<FieldProblem>>
         slices: &Slices::new(1 << 16, 1 << 16),
         uncacheable: &Uncacheable::new(10, std::time::Duration::from_secs(60)),
         telemetry: &Telemetry { metrics: Metrics::new().unwrap(), log: None, geo: None },
-        now: SystemTime::UNIX_EPOCH,
+        now: Now::ZERO,
     };
     tokio::runtime::Builder::new_current_thread()
         .build()

@@ -133,7 +133,7 @@ impl Edge {
         // what won't be stored is asked for as the client asks
         let own = ctx.asked.no_store().then_some(Reason::RequestNoStore.token());
         let passed = ctx.remembered.or(own).filter(|_| !is_stored());
-        let received = Some(ctx.received);
+        let received = Some(ctx.received.steady);
         Asker { authorized, alone: ctx.asked.no_store(), passed, received }
     }
 

@@ -31,7 +31,7 @@ pub(super) fn representation<'r>(
     Representation {
         status: response.status,
         head: &response.headers,
-        response_time: ctx.forward.response_time.unwrap_or(ctx.received),
+        response_time: ctx.forward.response_time.unwrap_or(ctx.received).wall,
     }
 }
 
@@ -46,12 +46,12 @@ pub(super) fn respond(
     }
     let now = ctx.forward.response_time.unwrap_or(ctx.received);
     let part = part(session, ctx);
-    let (handling, status) = deliver::decide(part, ctx, now);
+    let (handling, status) = deliver::decide(part, ctx, now.steady);
     if part.is_fetched() {
         deliver::add_withheld(response, &ctx.withheld)?;
     }
     if let Some(request) = &ctx.slice {
-        request.tell(Told::Answered { handling, status, response_time: now });
+        request.tell(Told::Answered { handling, status, response_time: now.wall });
         return Ok(());
     }
     let changes = ctx.route.as_ref().map(|routed| &routed.rule.response_headers);

@@ -27,9 +27,10 @@ impl Edge {
         if request.method != Method::HEAD {
             return;
         }
+        let received = ctx.received.steady;
         let selected = self.cache.select(name, &request.headers, ctx.key()).await;
         let outcome = selected.response.map_or(Outcome::Nothing, |(_, found)| {
-            reuse::decide(found.head.kept(), &ctx.asked, routed.served.horizon, ctx.received)
+            reuse::decide(found.head.kept(), &ctx.asked, routed.served.horizon, received)
         });
         if reuse::forwards_head(outcome) {
             (ctx.forwards_head, ctx.outcome, ctx.varied) = (true, outcome, selected.varied);
@@ -56,7 +57,7 @@ impl Edge {
         };
         // what was received since the HEAD was sent is newer than its answer
         let sent = ctx.forward.request_time;
-        if sent.is_none_or(|sent| found.head.kept().response_time > sent) {
+        if sent.is_none_or(|sent| found.head.kept().received.steady > sent.steady) {
             return Ok(());
         }
         let length = found.length.unwrap_or_default();
@@ -123,7 +124,7 @@ impl Edge {
             Verdict::NotModified => to_304(&mut header),
         }
         let part = deliver::Part { phase: CachePhase::Stale, ..end::part(session, ctx) };
-        let (handling, status) = deliver::decide(part, ctx, clock::now());
+        let (handling, status) = deliver::decide(part, ctx, clock::steady());
         let changes = ctx.route.as_ref().map(|routed| &routed.rule.response_headers);
         deliver::write(&mut header, &status, ctx.hash.as_ref(), changes, ctx.consumed).ok()?;
         (ctx.handling, ctx.told) = (handling, Some(status));
@@ -149,7 +150,8 @@ impl Edge {
 /// Makes a failure of the origin's answer to a forwarded HEAD, where stale may be used instead (RFC 5861 §4).
 pub(super) fn check(response: &ResponseHeader, ctx: &Context) -> Result<()> {
     let error = Error::new_up(ErrorType::HTTPStatus(response.status.as_u16()));
-    if ctx.forwards_head && reuse::serves_stale(ctx.outcome, &ctx.asked, Some(&error), clock::now())
+    if ctx.forwards_head
+        && reuse::serves_stale(ctx.outcome, &ctx.asked, Some(&error), clock::steady())
     {
         return Err(error);
     }
@@ -160,14 +162,14 @@ pub(super) fn check(response: &ResponseHeader, ctx: &Context) -> Result<()> {
 pub(super) fn may_be_stale(session: &Session, error: &Error, ctx: &Context) -> bool {
     ctx.forwards_head
         && session.response_written().is_none()
-        && reuse::serves_stale(ctx.outcome, &ctx.asked, Some(error), clock::now())
+        && reuse::serves_stale(ctx.outcome, &ctx.asked, Some(error), clock::steady())
 }
 
 /// The head of a stored response whose body has `length` bytes, as its client is sent it now.
 fn stored_head(stored: &Head, length: Option<u64>) -> Result<ResponseHeader> {
     let mut header = stored.header_with(length)?;
     let kept = stored.kept();
-    let age = kept.freshness.age(kept.resident(clock::now()));
+    let age = kept.freshness.age(kept.resident(clock::steady()));
     header.insert_header(header::AGE, age.as_secs())?;
     Ok(header)
 }

@@ -17,13 +17,14 @@ impl Edge {
         is_fresh: bool,
         ctx: &mut Context,
     ) -> Option<ForcedFreshness> {
+        let received = ctx.received.steady;
         let (Some(hit), Some(routed)) = (hit, &ctx.route) else {
             return Some(ForcedFreshness::ForceMiss);
         };
         ctx.consumed = hit.consumed;
-        ctx.outcome = reuse::decide(hit.kept, &ctx.asked, routed.served.horizon, ctx.received);
+        ctx.outcome = reuse::decide(hit.kept, &ctx.asked, routed.served.horizon, received);
         if session.cache.lock_duration().is_some() {
-            ctx.outcome = reuse::after_waiting(ctx.outcome, ctx.received);
+            ctx.outcome = reuse::after_waiting(ctx.outcome, received);
         }
         if let Outcome::Stored { reuse: Reuse::WhileRevalidating, .. } = ctx.outcome {
             // one fetch in the background is enough, whatever is remembered

@@ -89,7 +89,7 @@ impl Edge {
             }
             let response_time = match first.told {
                 Some(Told::Answered { response_time, .. }) => response_time,
-                _ => ctx.received,
+                _ => ctx.received.wall,
             };
             match slice::decide(request, head, &facts, response_time) {
                 Answer::Bytes { first: byte, .. } if byte / slice.bytes != slice.index => {}

@@ -1,5 +1,6 @@
 //! What is the client told, beside the response itself?
 
+use crate::clock::Steady;
 use crate::context::Context;
 use crate::stage::lookup::Lookup;
 use crate::stage::reuse::{Kept, Outcome};
@@ -10,7 +11,6 @@ use route::Changes;
 use semantics::cache_status::{self, CacheStatus, Forward};
 use semantics::reuse::Reuse;
 use semantics::storing::Reason;
-use std::time::SystemTime;
 
 /// Field of RFC 9211.
 pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
@@ -76,7 +76,7 @@ impl Handling {
 pub(crate) fn decide(
     part: Part,
     context: &Context,
-    now: SystemTime,
+    now: Steady,
 ) -> (Handling, CacheStatus<'static>) {
     let ttl = |kept: Kept| kept.freshness.ttl(kept.resident(now));
     let found = match context.outcome {
@@ -151,7 +151,7 @@ fn forwarded_because(part: Part, context: &Context) -> Forward {
         (Lookup::Bypass { reason, .. }, _) => *reason,
         (_, Outcome::Purged) => Forward::UriMiss,
         (_, Outcome::Stored { reuse: Reuse::Validate, kept }) => {
-            let fresh = kept.freshness.ttl(kept.resident(context.received)) > 0;
+            let fresh = kept.freshness.ttl(kept.resident(context.received.steady)) > 0;
             if fresh && !context.asked.are_absent() { Forward::Request } else { Forward::Stale }
         }
         (_, Outcome::Stored { .. }) if !part.waited => Forward::Stale,

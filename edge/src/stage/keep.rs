@@ -1,5 +1,6 @@
 //! May this response be stored, without which fields, and for how long?
 
+use crate::clock::Now;
 use crate::context::Context;
 use crate::stage::reuse::Kept;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
@@ -50,7 +51,7 @@ pub(crate) fn decide(
     response: &ResponseHeader,
     stored: Option<&ResponseHeader>,
     context: &Context,
-    now: SystemTime,
+    now: Now,
 ) -> Result<ToKeep, Refused> {
     let validated = stored.zip(context.forward.not_modified.as_ref());
     if validated
@@ -77,6 +78,7 @@ pub(crate) fn decide(
     // a Content-Location is compared with it, which may be absolute (RFC 9110 §8.7)
     let absolute =
         (request.method == Method::POST).then(|| absolute(&request.uri, context)).flatten();
+    let received = context.forward.response_time.unwrap_or(now);
     let exchange = Exchange {
         // HEAD is fetched as GET where the response may be stored
         method: if request.method == Method::HEAD { &Method::GET } else { &request.method },
@@ -85,8 +87,8 @@ pub(crate) fn decide(
         // a slice is stored as a response of its own, by the rules for the whole it is of (RFC 9111 §3.3)
         status: if is_slice { StatusCode::OK } else { status },
         response: fields,
-        request_time: context.forward.request_time.unwrap_or(now),
-        response_time: context.forward.response_time.unwrap_or(now),
+        request_time: request_time(context, received),
+        response_time: received.wall,
     };
     match keep(&exchange, context.policy()) {
         Keep::Refuse(reason) => Err(Refused {
@@ -96,7 +98,7 @@ pub(crate) fn decide(
         Keep::Store(stored) => {
             let kept = Kept {
                 freshness: stored.freshness,
-                response_time: exchange.response_time,
+                received,
                 applied: context.forward.applied,
                 is_failure: is_origin_failure(status),
                 forwards_cdn_cache_control: context
@@ -115,6 +117,13 @@ pub(crate) fn decide(
             Ok(ToKeep { kept, header, withheld })
         }
     }
+}
+
+/// When the origin was asked, on the wall clock as it was at `received`: how long the exchange took counts, and not what
+/// that clock was set to meanwhile.
+fn request_time(context: &Context, received: Now) -> SystemTime {
+    let asked = context.forward.request_time.unwrap_or(received);
+    received.wall.checked_sub(received.steady.since(asked.steady)).unwrap_or(received.wall)
 }
 
 fn absolute(uri: &Uri, context: &Context) -> Option<Uri> {
@@ -184,8 +193,9 @@ mod tests {
     use super::*;
     use crate::snapshot::Snapshot;
     use std::sync::Arc;
+    use std::time::Duration;
 
-    const NOW: SystemTime = SystemTime::UNIX_EPOCH;
+    const NOW: Now = Now::ZERO;
 
     fn head(fields: &[(&'static str, &'static str)]) -> ResponseHeader {
         let mut head = ResponseHeader::build(200, None).unwrap();
@@ -217,6 +227,22 @@ mod tests {
         check(&[("cache-control", "max-age=9"), ("age", "5")], &["age"]);
         check(&[("cache-control", "max-age=9, no-cache=\"a\""), ("a", "1"), ("b", "1")], &["a"]);
         check(&[("cache-control", "max-age=9, private=a"), ("a", "1"), ("a", "2")], &["a"]);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_during_an_exchange_makes_no_age() {
+        let hour = Duration::from_hours(1);
+        let mut context = Context::new(Arc::new(Snapshot::default()));
+        let asked = NOW.after(500_000 * hour);
+        context.forward.request_time = Some(asked);
+        let later = asked.after(Duration::from_secs(2));
+        for wall in [later.wall, later.wall - hour, later.wall + 8_766 * hour] {
+            context.forward.response_time = Some(Now { wall, ..later });
+            let request = RequestHeader::build("GET", b"/", None).unwrap();
+            let response = head(&[("cache-control", "max-age=60"), ("age", "5")]);
+            let kept = decide(&request, &response, None, &context, NOW).unwrap().kept;
+            assert_eq!(kept.freshness.age(Duration::ZERO).as_secs(), 7);
+        }
     }
 
     #[test]

@@ -79,7 +79,7 @@ impl Over<'_> {
     /// A client whose bytes were no request to be processed.
     pub(crate) fn refused(client: IpAddr, status: u16, reason: &'static str) -> Self {
         Self {
-            received: crate::clock::now(),
+            received: crate::clock::wall(),
             request_id: None,
             client: Some(client),
             client_country: None,
@@ -121,7 +121,7 @@ pub(crate) fn origin_part(context: &Context) -> Option<OriginPart<'_>> {
         name: &origin.name,
         address: forward.address(),
         status: forward.status,
-        first_byte: forward.response_time.and_then(|received| received.duration_since(sent).ok()),
+        first_byte: forward.response_time.map(|received| received.steady.since(sent.steady)),
         body_bytes: forward.body_bytes,
         tries: forward.tries + 1,
         connection_reused: forward.reused_connection,

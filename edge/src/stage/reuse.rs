@@ -1,19 +1,21 @@
 //! May a stored response be used for this request, now?
 
+use crate::clock::{Now, Steady};
 use crate::stage::fail;
 use pingora_error::Error;
 use purge::Horizon;
 use semantics::directives::RequestDirectives;
 use semantics::freshness::Freshness;
 use semantics::reuse::Reuse;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 /// What is kept beside a stored response to decide its reuse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Kept {
     pub(crate) freshness: Freshness,
-    /// When it was received, or last validated.
-    pub(crate) response_time: SystemTime,
+    /// When it was received, or last validated: by the wall clock, for what is compared with dates of the origin, and by
+    /// the steady one, for how long it has been here.
+    pub(crate) received: Now,
     /// Its status tells of a failure of the origin.
     pub(crate) is_failure: bool,
     /// The sequence number its edge had applied when its fetch began.
@@ -23,9 +25,9 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// How long it has been here; a clock set back makes it zero.
-    pub(crate) fn resident(&self, now: SystemTime) -> Duration {
-        now.duration_since(self.response_time).unwrap_or_default()
+    /// How long it has been here, whatever the wall clock was set to meanwhile.
+    pub(crate) fn resident(&self, now: Steady) -> Duration {
+        now.since(self.received.steady)
     }
 }
 
@@ -46,7 +48,7 @@ pub(crate) fn decide(
     kept: Kept,
     asked: &RequestDirectives,
     horizon: Horizon,
-    now: SystemTime,
+    now: Steady,
 ) -> Outcome {
     if horizon.purges(kept.applied) {
         return Outcome::Purged;
@@ -56,9 +58,9 @@ pub(crate) fn decide(
 
 /// What becomes of a request that was `received` before it waited for another's fetch. What that fetch brought is later
 /// than this request, and so as good an answer to it, even where it is to be validated before each use (RFC 9111 §4).
-pub(crate) fn after_waiting(outcome: Outcome, received: SystemTime) -> Outcome {
+pub(crate) fn after_waiting(outcome: Outcome, received: Steady) -> Outcome {
     match outcome {
-        Outcome::Stored { reuse: Reuse::Validate, kept } if kept.response_time > received => {
+        Outcome::Stored { reuse: Reuse::Validate, kept } if kept.received.steady > received => {
             Outcome::Stored { reuse: Reuse::Fresh, kept }
         }
         other => other,
@@ -79,7 +81,7 @@ pub(crate) fn serves_stale(
     outcome: Outcome,
     asked: &RequestDirectives,
     error: Option<&Error>,
-    now: SystemTime,
+    now: Steady,
 ) -> bool {
     let Outcome::Stored { reuse, kept } = outcome else { return false };
     match error {
@@ -102,7 +104,11 @@ mod tests {
     use semantics::policy::CachePolicy;
     use semantics::storing::{Exchange, Keep, keep};
 
-    const STORED_AT: SystemTime = SystemTime::UNIX_EPOCH;
+    const STORED_AT: Now = Now::ZERO;
+
+    fn later(seconds: u64) -> Steady {
+        STORED_AT.after(Duration::from_secs(seconds)).steady
+    }
 
     fn kept(cache_control: &'static str, applied: u64) -> Kept {
         let exchange = Exchange {
@@ -111,15 +117,15 @@ mod tests {
             request: &testing::fields(&[]),
             status: StatusCode::OK,
             response: &testing::fields(&[("cache-control", cache_control)]),
-            request_time: STORED_AT,
-            response_time: STORED_AT,
+            request_time: STORED_AT.wall,
+            response_time: STORED_AT.wall,
         };
         let Keep::Store(stored) = keep(&exchange, &CachePolicy::default()) else {
             panic!("{cache_control}")
         };
         Kept {
             freshness: stored.freshness,
-            response_time: STORED_AT,
+            received: STORED_AT,
             applied,
             is_failure: false,
             forwards_cdn_cache_control: false,
@@ -128,22 +134,25 @@ mod tests {
 
     #[test]
     fn what_was_fetched_while_a_request_waited_answers_it() {
-        let validate = Outcome::Stored { reuse: Reuse::Validate, kept: kept("max-age=60", 0) };
-        let before = STORED_AT - Duration::from_millis(1);
+        let received = |seconds| {
+            let now = Now::ZERO.after(Duration::from_secs(seconds));
+            let kept = Kept { received: now, ..kept("max-age=60", 0) };
+            Outcome::Stored { reuse: Reuse::Validate, kept }
+        };
         let reuse = |outcome| match outcome {
             Outcome::Stored { reuse, .. } => Some(reuse),
             Outcome::Nothing | Outcome::Purged => None,
         };
-        assert_eq!(reuse(after_waiting(validate, before)), Some(Reuse::Fresh));
-        assert_eq!(reuse(after_waiting(validate, STORED_AT)), Some(Reuse::Validate));
-        assert_eq!(after_waiting(Outcome::Purged, before), Outcome::Purged);
+        assert_eq!(reuse(after_waiting(received(2), later(1))), Some(Reuse::Fresh));
+        assert_eq!(reuse(after_waiting(received(1), later(1))), Some(Reuse::Validate));
+        assert_eq!(after_waiting(Outcome::Purged, later(1)), Outcome::Purged);
     }
 
     #[test]
     fn a_purge_reaches_what_was_fetched_before_it() {
         let horizon = Horizon::from_everything(5);
         let decided = |applied| {
-            decide(kept("max-age=60", applied), &RequestDirectives::default(), horizon, STORED_AT)
+            decide(kept("max-age=60", applied), &RequestDirectives::default(), horizon, later(0))
         };
         assert_eq!(decided(4), Outcome::Purged);
         assert!(matches!(decided(5), Outcome::Stored { reuse: Reuse::Fresh, .. }));
@@ -153,7 +162,7 @@ mod tests {
     fn head_is_forwarded_where_nothing_answers_it() {
         let check = |cache_control, seconds, request: &[(&'static str, &'static str)], expected| {
             let asked = RequestDirectives::read(&testing::fields(request), &CachePolicy::default());
-            let now = STORED_AT + Duration::from_secs(seconds);
+            let now = later(seconds);
             let outcome = decide(kept(cache_control, 0), &asked, Horizon::default(), now);
             assert_eq!(forwards_head(outcome), expected, "{cache_control} {seconds}");
         };
@@ -172,7 +181,7 @@ mod tests {
         let client = Error::new_down(ErrorType::ReadError);
         let check = |cache_control, seconds, error: Option<&Error>, expected| {
             let asked = RequestDirectives::default();
-            let now = STORED_AT + Duration::from_secs(seconds);
+            let now = later(seconds);
             let outcome = decide(kept(cache_control, 0), &asked, Horizon::default(), now);
             assert_eq!(
                 serves_stale(outcome, &asked, error, now),
