@@ -22,7 +22,6 @@ use pingora_http::ResponseHeader;
 use std::any::Any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
 use store::{Fill, Found, Key, Moment, Reader, Store, Tier, Was};
 
 /// When the fetch of a response began; long ago for one that wasn't fetched.
@@ -121,12 +120,14 @@ pub(crate) struct Selection {
 /// The store as Pingora sees it.
 pub(crate) struct Cache {
     pub(crate) store: Store<Head>,
-    received: AtomicU64,
+    /// Invariant: higher than the places of all responses that were ever stored.
+    next_place: AtomicU64,
 }
 
 impl Cache {
-    pub(crate) fn new(store: Store<Head>) -> Self {
-        Self { store, received: AtomicU64::new(0) }
+    /// `first` is higher than the places of all responses that are stored already.
+    pub(crate) fn new(store: Store<Head>, first: u64) -> Self {
+        Self { store, next_place: AtomicU64::new(first) }
     }
 
     /// The meta of a response that is the variant `variance`, to a fetch that began at `began`.
@@ -178,7 +179,7 @@ impl Cache {
         let key = first_variant(name);
         let Some(first) = self.store.find(&key, name).await else { return Selection::default() };
         let own = first.head.variance;
-        let wanted = wanted(own, variance(first.head.fields(), own, request, rule_key));
+        let wanted = wanted(own, variance(first.head.selecting(), own, request, rule_key));
         if wanted == own {
             return Selection { varied: false, response: Some((key, first)) };
         }
@@ -207,10 +208,9 @@ impl Cache {
         self.store.update(was, to, name, head, began)
     }
 
-    /// A place after all others. Pingora compares times, but a clock can be set back.
-    fn next_place(&self) -> SystemTime {
-        let place = self.received.fetch_add(1, Ordering::Relaxed);
-        SystemTime::UNIX_EPOCH + Duration::from_nanos(place)
+    /// A place after all others.
+    fn next_place(&self) -> u64 {
+        self.next_place.fetch_add(1, Ordering::Relaxed)
     }
 }
 
@@ -222,10 +222,8 @@ impl Storage for Cache {
         _: &SpanHandle,
     ) -> Result<Option<(CacheMeta, HitHandler)>> {
         let store_key = store_key(key);
-        let Some(found) = self.store.find(&store_key, key.primary_key()).await else {
-            return Ok(None);
-        };
-        hit(found, store_key)
+        let found = self.store.find(&store_key, key.primary_key()).await;
+        Ok(found.map(|found| hit(found, store_key)))
     }
 
     async fn lookup_streaming_write(
@@ -237,10 +235,8 @@ impl Storage for Cache {
         let number = tag.and_then(|tag| <[u8; 8]>::try_from(tag).ok()).map(u64::from_le_bytes);
         let Some(number) = number else { return Ok(None) };
         let store_key = store_key(key);
-        let Some(found) = self.store.find_fill(&store_key, key.primary_key(), number) else {
-            return Ok(None);
-        };
-        hit(found, store_key)
+        let found = self.store.find_fill(&store_key, key.primary_key(), number);
+        Ok(found.map(|found| hit(found, store_key)))
     }
 
     async fn get_miss_handler(
@@ -295,13 +291,13 @@ impl Storage for Cache {
     }
 }
 
-fn hit(found: Found<Head>, key: Key) -> Result<Option<(CacheMeta, HitHandler)>> {
-    let mut meta = found.head.meta(found.length, clock::now())?;
+fn hit(found: Found<Head>, key: Key) -> (CacheMeta, HitHandler) {
+    let mut meta = found.head.meta(found.length, clock::now());
     // which response a 304 renews
     meta.extensions_mut().insert(found.was(key));
     let Found { head, reader, tier, .. } = found;
-    let hit = Hit { reader, kept: head.kept, consumed: head.consumed, tier };
-    Ok(Some((meta, Box::new(hit))))
+    let hit = Hit { reader, kept: head.kept, consumed: head.consumed(), tier };
+    (meta, Box::new(hit))
 }
 
 /// A response found, whole or being filled.

@@ -213,11 +213,9 @@ impl Known<'_> {
         if !matches!(outcome, Outcome::Hit | Outcome::StaleHit | Outcome::Collapsed) {
             return None;
         }
-        let (status, mut head) = (found.head.status(), found.head.fields().clone());
-        if let Some(length) = found.length.filter(|_| !head.contains_key(header::CONTENT_LENGTH)) {
-            head.insert(header::CONTENT_LENGTH, length.into());
-        }
-        let stored = Representation { status, head: &head, response_time: self.now.wall };
+        let head = found.head.header_with(found.length);
+        let status = head.status;
+        let stored = Representation { status, head: &head.headers, response_time: self.now.wall };
         Some(match preconditions::evaluate(&asked.method, &asked.fields, &stored) {
             Verdict::Proceed => match range::decide(&asked.method, &asked.fields, &stored) {
                 Some((Wanted::One(_) | Wanted::Many(_), _)) => 206,

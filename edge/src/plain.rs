@@ -149,7 +149,7 @@ fn is_usable(head: &Head, served: &Served, now: Steady) -> bool {
 fn is_selected(head: &Head, request: &[u8]) -> bool {
     let variance = head.variance();
     variance.is_none()
-        || cache::variance(head.fields(), variance, &listen::fields(request), None) == variance
+        || cache::variance(head.selecting(), variance, &listen::fields(request), None) == variance
 }
 
 /// The head of a hit, and where in it the value of Cache-Status is.

@@ -95,7 +95,9 @@ struct Shared {
 impl Shared {
     fn new(config: &Config) -> anyhow::Result<Self> {
         let shares = config.shares();
-        let cache: &'static Cache = Box::leak(Box::new(Cache::new(store(config, shares))));
+        let store = store(config, shares);
+        let first = store.first_number();
+        let cache: &'static Cache = Box::leak(Box::new(Cache::new(store, first)));
         let lifetime = Duration::from_secs(config.collapse.uncacheable_seconds);
         let uncacheable = Uncacheable::new(config.collapse.uncacheable_entries, lifetime);
         let slices = Slices::new(config.memory.slice_bytes, shares.slices_bytes);

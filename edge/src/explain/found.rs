@@ -4,8 +4,10 @@ use super::ask::Asked;
 use crate::cache::Head;
 use crate::clock::Steady;
 use crate::context::Routed;
+use crate::stage::reuse::Kept;
 use api::explain::{FieldLine, FreshnessFound, StoredFound};
 use http::{HeaderMap, header};
+use pingora_http::ResponseHeader;
 use route::Rule;
 use semantics::directives::RequestDirectives;
 use semantics::freshness::{Basis, basis};
@@ -18,17 +20,17 @@ pub(super) fn describe(
     found: &Found<Head>,
     now: Steady,
 ) -> StoredFound {
-    let head = &found.head;
-    let lines = head.fields().iter();
+    let (head, header) = (&found.head, found.head.header());
+    let lines = header.headers.iter();
     StoredFound {
         status: head.status().as_u16(),
         fields: lines.map(|(name, value)| line(name.as_str(), value.as_bytes())).collect(),
         body_bytes: found.length,
         received: humantime::format_rfc3339_millis(head.kept().received.wall).to_string(),
-        selected_by: selected_by(head.fields(), &asked.fields),
+        selected_by: selected_by(head.selecting(), &asked.fields),
         selected: true,
         purged: routed.served.horizon.purges(head.kept().applied),
-        freshness: freshness(head, &routed.rule, now),
+        freshness: freshness(head.kept(), &header, &routed.rule, now),
     }
 }
 
@@ -53,12 +55,11 @@ fn selected_by(stored: &HeaderMap, request: &HeaderMap) -> Vec<(String, Option<S
     names.map(|name| (name.to_owned(), value(name))).collect()
 }
 
-fn freshness(head: &Head, rule: &Rule, now: Steady) -> FreshnessFound {
-    let kept = head.kept();
+fn freshness(kept: Kept, header: &ResponseHeader, rule: &Rule, now: Steady) -> FreshnessFound {
     let (freshness, resident) = (kept.freshness, kept.resident(now));
     FreshnessFound {
         lifetime_seconds: freshness.lifetime().as_secs(),
-        lifetime_from: lifetime_from(head, rule),
+        lifetime_from: lifetime_from(kept, header, rule),
         initial_age_seconds: freshness.age(Duration::ZERO).as_secs(),
         resident_seconds: resident.as_secs(),
         age_seconds: freshness.age(resident).as_secs(),
@@ -71,9 +72,9 @@ fn freshness(head: &Head, rule: &Rule, now: Steady) -> FreshnessFound {
 }
 
 /// By the rule as it is now, which may have been another when the response was stored.
-fn lifetime_from(head: &Head, rule: &Rule) -> String {
-    let time = head.kept().received.wall;
-    let (basis, field) = basis(head.status(), head.fields(), &rule.caching.policy, time);
+fn lifetime_from(kept: Kept, header: &ResponseHeader, rule: &Rule) -> String {
+    let policy = &rule.caching.policy;
+    let (basis, field) = basis(header.status, &header.headers, policy, kept.received.wall);
     match basis {
         None => "nothing: the response says nothing of it, nor does the rule".to_owned(),
         Some(Basis::Policy) => "the rule's cache.lifetime_seconds".to_owned(),
@@ -106,7 +107,7 @@ pub(super) fn why_not_used(
 
 /// What the origin is asked before a stored response is used.
 pub(super) fn validation(found: &Found<Head>) -> &'static str {
-    let fields = found.head.fields();
+    let fields = &found.head.header().headers;
     if fields.contains_key(header::ETAG) || fields.contains_key(header::LAST_MODIFIED) {
         "the origin is asked whether it still holds"
     } else {

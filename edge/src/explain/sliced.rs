@@ -45,14 +45,17 @@ impl Known<'_> {
         match self.slice(question, first).await {
             None if self.is_in_vain(question) => return None,
             None => {}
-            Some(found) => match slice::decide(fields, found.head.fields(), facts, self.now.wall) {
-                Answer::Bytes { .. } => {}
-                Answer::Other => return None,
-                Answer::Unsatisfiable => {
-                    let said = self.says(Outcome::Hit, "by its slices, it has no such bytes");
-                    return Some(Explanation { status: Some(416), ..said });
+            Some(found) => {
+                let head = found.head.header();
+                match slice::decide(fields, &head.headers, facts, self.now.wall) {
+                    Answer::Bytes { .. } => {}
+                    Answer::Other => return None,
+                    Answer::Unsatisfiable => {
+                        let said = self.says(Outcome::Hit, "by its slices, it has no such bytes");
+                        return Some(Explanation { status: Some(416), ..said });
+                    }
                 }
-            },
+            }
         }
         match range::wanted(fields, facts.complete_length) {
             Wanted::One(range) => Some(self.counted(question, first, range.last(), 206).await),

@@ -17,7 +17,8 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, Session};
 use semantics::preconditions::{self, Verdict};
 use semantics::update::{ByHead, by_head};
-use store::{Found, Key};
+use std::sync::Arc;
+use store::{Found, Key, Was};
 
 impl Edge {
     /// Decides whether a HEAD is forwarded as it is. Then it is neither collapsed nor stored.
@@ -61,9 +62,12 @@ impl Edge {
             return Ok(());
         }
         let length = found.length.unwrap_or_default();
-        let stored = (found.head.status(), found.head.fields(), length);
+        let header = found.head.header();
+        let stored = (header.status, &header.headers, length);
         match by_head(stored, (response.status, &response.headers)) {
-            ByHead::Freshen => self.freshen_by_head(request, response, (key, found), ctx)?,
+            ByHead::Freshen => {
+                self.freshen_by_head(request, response, (&found.was(key), &header), ctx)?;
+            }
             ByHead::Invalidate => {
                 // another's own answer doesn't tell that this one has changed
                 let own = keep::decide(request, response, None, ctx, clock::now());
@@ -81,27 +85,27 @@ impl Edge {
         &self,
         request: &RequestHeader,
         response: &mut ResponseHeader,
-        (key, found): (Key, Found<Head>),
+        (was, header): (&Was<Head>, &ResponseHeader),
         ctx: &mut Context,
     ) -> Result<()> {
         let validators = [header::ETAG, header::LAST_MODIFIED];
         let has_validator = validators.iter().any(|name| response.headers.contains_key(name));
         ctx.forward.not_modified = Some(response.headers.clone());
-        match keep::decide(request, response, Some(found.head.header()), ctx, clock::now()) {
+        match keep::decide(request, response, Some(header), ctx, clock::now()) {
             Ok(to_keep) => {
                 let began = ctx.forward.began.unwrap_or_default();
-                let renewed = Some((found.head.variance(), found.head.fields()));
+                let renewed = Some((was.head.variance(), &header.headers));
                 let (request, kept) = (&request.headers, (to_keep.kept, to_keep.header));
                 let meta = self.cache.meta_to(request, kept, renewed, ctx.key(), began);
                 let Lookup::Named(name) = &ctx.lookup else { return Ok(()) };
-                if self.cache.freshen(&found.was(key), name, &meta) {
+                if self.cache.freshen(was, name, &meta) {
                     ctx.kept = Some(to_keep.kept);
                     lend(meta.headers(), response)?;
                 }
             }
             // without a validator, it may be about another response than the stored one
             Err(refused) if refused.lasts && has_validator => {
-                self.cache.store.remove(&key);
+                self.cache.store.remove(&was.key);
             }
             Err(_) => {}
         }
@@ -167,7 +171,7 @@ pub(super) fn may_be_stale(session: &Session, error: &Error, ctx: &Context) -> b
 
 /// The head of a stored response whose body has `length` bytes, as its client is sent it now.
 fn stored_head(stored: &Head, length: Option<u64>) -> Result<ResponseHeader> {
-    let mut header = stored.header_with(length)?;
+    let mut header = stored.header_with(length);
     let kept = stored.kept();
     let age = kept.freshness.age(kept.resident(clock::steady()));
     header.insert_header(header::AGE, age.as_secs())?;

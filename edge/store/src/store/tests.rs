@@ -14,7 +14,10 @@ impl Head for Name {
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
-        ["head", "new", "old"].into_iter().find(|name| name.as_bytes() == bytes).map(Name)
+        ["head", "new", "newer", "older", "late", "x"]
+            .into_iter()
+            .find(|name| name.as_bytes() == bytes)
+            .map(Self)
     }
 }
 
