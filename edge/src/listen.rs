@@ -7,6 +7,8 @@
 mod head;
 mod stream;
 
+#[cfg(test)]
+pub(crate) use head::read as read_head;
 pub(crate) use head::{Plain, Refusal, fields};
 pub(crate) use stream::ClientStream;
 

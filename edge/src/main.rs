@@ -1,6 +1,8 @@
 //! `longshore-edge`: arguments to configuration, configuration to a server, errors to an exit code.
 
 mod admin;
+#[cfg(test)]
+mod allocations;
 mod answer;
 mod cache;
 mod clock;
@@ -32,8 +34,12 @@ use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
+#[cfg(not(test))]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: allocations::Counting = allocations::Counting;
 
 /// What the program logs unless told otherwise.
 const LOG_FILTER: &str = "info,pingora_core=warn,pingora_proxy=warn,pingora_cache=warn";

@@ -176,3 +176,6 @@ fn write_head(
     out.extend_from_slice(b"\r\n\r\n");
     (out, value)
 }
+
+#[cfg(test)]
+mod tests;

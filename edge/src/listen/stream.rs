@@ -23,6 +23,8 @@ use tokio::net::TcpStream;
 
 /// Writes up to this size are gathered by copying; larger ones go out beside what was gathered.
 const GATHER_MAX_BYTES: usize = 16_384;
+/// Room for the first that is gathered: a head and a small body.
+const GATHER_FIRST_BYTES: usize = 2_048;
 
 #[derive(Debug)]
 pub(crate) struct ClientStream {
@@ -123,6 +125,9 @@ impl AsyncWrite for ClientStream {
             return Poll::Ready(Ok(bytes.len()));
         }
         if self.gathered.len() + bytes.len() <= GATHER_MAX_BYTES {
+            if self.gathered.is_empty() {
+                self.gathered.reserve(GATHER_FIRST_BYTES.max(bytes.len()));
+            }
             self.gathered.extend_from_slice(bytes);
             return Poll::Ready(Ok(bytes.len()));
         }
