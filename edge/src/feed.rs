@@ -10,6 +10,7 @@ mod link;
 
 pub(crate) use keep::{StateDirectory, StateError};
 
+use crate::clock;
 use crate::snapshot::Current;
 use crate::telemetry::Telemetry;
 use adopted::Adopted;
@@ -158,7 +159,7 @@ impl Running {
                 tracing::info!(feed.log = %hello.log, feed.newest = hello.newest, reset = hello.reset, "following the feed");
                 metrics.feed.connected.set(1);
                 newest(hello.newest);
-                adopted.greet(&hello);
+                adopted.greet(&hello, ulid::Ulid::from_datetime(clock::wall()).into());
                 Ok(false)
             }
             feed::EVENT_ENTRY => {

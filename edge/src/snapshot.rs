@@ -15,7 +15,7 @@ pub(crate) struct Served {
 /// What one request is served from. Never changed: a change makes a new one.
 #[derive(Default)]
 pub(crate) struct Snapshot {
-    /// Counts logs: sequence numbers of different epochs can't be compared, so neither can stored responses.
+    /// The reading of a log: sequence numbers of different epochs can't be compared, so neither can stored responses.
     pub(crate) epoch: u64,
     /// The sequence number up to which the feed is applied.
     pub(crate) applied: u64,

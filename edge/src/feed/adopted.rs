@@ -13,7 +13,7 @@ use std::sync::Arc;
 /// The feed applied up to a number.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Adopted {
-    /// Counts the logs followed; numbers of different logs can't be compared.
+    /// The reading of a log that numbers are of ([`epoch`]).
     epoch: u64,
     log: Option<LogId>,
     /// Invariant: every entry up to this number is applied, and it never decreases within one log.
@@ -51,7 +51,9 @@ struct WrittenSite {
 }
 
 /// The version of [`Written`].
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
+/// The version in which the epoch was a count of the logs followed.
+const VERSION_COUNTING: u16 = 1;
 
 impl Adopted {
     pub(super) fn log(&self) -> Option<&LogId> {
@@ -78,10 +80,10 @@ impl Adopted {
         Snapshot::new(self.epoch, self.applied, sites)
     }
 
-    /// Begins a stream.
-    pub(super) fn greet(&mut self, hello: &Hello) {
+    /// Begins a stream. Where that has a log read from its beginning, `reading` is a number that no other reading has.
+    pub(super) fn greet(&mut self, hello: &Hello, reading: u128) {
         if hello.reset || self.log.as_ref() != Some(&hello.log) {
-            self.epoch += 1;
+            self.epoch = epoch(&hello.log, reading);
             self.log = Some(hello.log.clone());
             self.applied = 0;
             self.named = Some(BTreeSet::new());
@@ -165,15 +167,14 @@ impl Adopted {
 
     /// None for a version this program doesn't know.
     pub(super) fn read(written: Written) -> Option<Self> {
-        if written.version != VERSION {
-            return None;
-        }
-        let mut adopted = Self {
-            epoch: written.epoch,
-            log: written.log,
-            applied: written.applied,
-            ..Self::default()
+        let epoch = match (written.version, &written.log) {
+            (VERSION, _) => written.epoch,
+            (VERSION_COUNTING, Some(log)) => epoch(log, written.epoch.into()),
+            (VERSION_COUNTING, None) => 0,
+            _ => return None,
         };
+        let mut adopted =
+            Self { epoch, log: written.log, applied: written.applied, ..Self::default() };
         for site in written.sites {
             // a document this version can't use any more is reported like one from the feed
             adopted.put(site.site_id.clone(), written.applied, Arc::unwrap_or_clone(site.document));
@@ -187,6 +188,16 @@ impl Adopted {
         );
         Some(adopted)
     }
+}
+
+/// Tells a reading of a log from all others: numbers of two can't be compared. A log that is read anew may be one that was
+/// restored and has given the same numbers again; and what was stored by them outlives a state directory that is lost.
+fn epoch(log: &LogId, reading: u128) -> u64 {
+    let mut hash = [0; 8];
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(log.as_str().as_bytes()).update(&reading.to_le_bytes());
+    hasher.finalize_xof().fill(&mut hash);
+    u64::from_le_bytes(hash)
 }
 
 #[cfg(test)]
@@ -216,7 +227,7 @@ mod tests {
 
     fn following() -> Adopted {
         let mut adopted = Adopted::default();
-        adopted.greet(&Hello { version: 1, log: log('1'), newest: 1, reset: true });
+        adopted.greet(&Hello { version: 1, log: log('1'), newest: 1, reset: true }, 1);
         adopted.apply(put(1, 'A', "a.example"));
         adopted.catch_up(1);
         adopted
@@ -263,15 +274,50 @@ mod tests {
     fn another_log_replaces_everything_once_it_is_read() {
         let mut adopted = following();
         let epoch = adopted.snapshot().epoch;
-        adopted.greet(&Hello { version: 1, log: log('2'), newest: 1, reset: true });
+        adopted.greet(&Hello { version: 1, log: log('2'), newest: 1, reset: true }, 1);
         assert_eq!((hosts(&adopted).as_str(), adopted.is_resetting()), ("a.example", true));
         adopted.apply(put(1, 'B', "b.example"));
         assert!(adopted.catch_up(1));
         assert_eq!((hosts(&adopted).as_str(), adopted.is_resetting()), ("b.example", false));
         assert!(
-            adopted.snapshot().epoch > epoch,
+            adopted.snapshot().epoch != epoch,
             "responses of the old log are not compared with the new one's numbers"
         );
+    }
+
+    #[test]
+    fn an_epoch_is_one_reading_of_one_log() {
+        let read = |log, reading| {
+            let mut adopted = Adopted::default();
+            adopted.greet(&Hello { version: 1, log, newest: 1, reset: true }, reading);
+            adopted.snapshot().epoch
+        };
+        let first = read(log('1'), 1);
+        assert_ne!(first, read(log('2'), 1), "another log");
+        assert_ne!(first, read(log('1'), 2), "the same log, and the state directory was lost");
+        let mut adopted = following();
+        assert_eq!(adopted.snapshot().epoch, first);
+        adopted.greet(&Hello { version: 1, log: log('1'), newest: 9, reset: false }, 2);
+        assert_eq!(adopted.snapshot().epoch, first, "it goes on where it was");
+        adopted.greet(&Hello { version: 1, log: log('1'), newest: 0, reset: true }, 3);
+        assert_ne!(adopted.snapshot().epoch, first, "the same log, restored");
+        let text = serde_json::to_string(&adopted.written()).unwrap();
+        let again = Adopted::read(serde_json::from_str(&text).unwrap()).unwrap();
+        assert_eq!(again.snapshot().epoch, adopted.snapshot().epoch);
+    }
+
+    #[test]
+    fn a_state_that_counted_logs_is_read() {
+        let read = |last, epoch: u64| {
+            let text = json!({
+                "version": 1, "epoch": epoch, "log": log(last), "applied": 7, "sites": [], "rejected": [],
+            });
+            Adopted::read(serde_json::from_value(text).unwrap()).unwrap()
+        };
+        assert_eq!((read('1', 3).applied, read('1', 3).is_from_control()), (7, true));
+        let epoch = |last, epoch| read(last, epoch).snapshot().epoch;
+        assert_eq!(epoch('1', 3), epoch('1', 3));
+        assert!(epoch('1', 3) != epoch('2', 3) && epoch('1', 3) != epoch('1', 4));
     }
 
     #[test]

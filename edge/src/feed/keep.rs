@@ -131,12 +131,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let state = open(directory.path()).unwrap();
         let mut adopted = Adopted::default();
-        adopted.greet(&Hello {
-            version: 1,
-            log: LogId::from_ulid(ULID).unwrap(),
-            newest: 9,
-            reset: false,
-        });
+        let log = LogId::from_ulid(ULID).unwrap();
+        adopted.greet(&Hello { version: 1, log, newest: 9, reset: false }, 1);
         adopted.catch_up(9);
         state.save(Arc::new(adopted)).await.unwrap();
         drop(state);
