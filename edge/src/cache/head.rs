@@ -48,12 +48,6 @@ impl store::Head for Head {
     fn decode(bytes: &[u8]) -> Option<Self> {
         Self::read(bytes, clock::boot(), clock::now())
     }
-
-    fn encode(&self, _: &mut Vec<u8>) {}
-
-    fn decode(_: &[u8]) -> Option<Self> {
-        None
-    }
 }
 
 impl Head {

@@ -69,7 +69,7 @@ fn responses_stay_in_order_when_the_clock_is_set_back() {
 fn what_is_stored_weighs_what_the_process_grows_by() {
     const RESPONSES: u32 = 400_000;
     let limits = store::Limits {
-        capacity_bytes: u64::from(RESPONSES) * 2_000,
+        memory_bytes: u64::from(RESPONSES) * 2_000,
         response_max_bytes: 1 << 20,
         filling_max_bytes: 1 << 20,
         variants_max: 64,
@@ -84,7 +84,7 @@ fn what_is_stored_weighs_what_the_process_grows_by() {
         fill.write(Bytes::from(vec![b'x'; number as usize % 1_000])).unwrap();
         fill.complete();
         // what is found was perhaps laid out for being read once
-        drop(cache.store.find(&key, &name).unwrap().reader.whole());
+        drop(cache.store.find_now(&key, &name).unwrap().reader.whole());
         if number % 25_000 == 0 {
             let weighed = cache.store.statistics().bytes / u64::from(number);
             let grown = (resident_bytes() - before) / u64::from(number);

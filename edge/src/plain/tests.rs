@@ -56,7 +56,7 @@ fn kept(header: &ResponseHeader) -> Kept {
 /// Hits for [`REQUEST`].
 fn plain_hits() -> PlainHits {
     let limits = Limits {
-        capacity_bytes: 1 << 20,
+        memory_bytes: 1 << 20,
         response_max_bytes: 1 << 16,
         filling_max_bytes: 1 << 16,
         variants_max: 4,
