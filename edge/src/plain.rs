@@ -24,12 +24,15 @@ use semantics::cache_status::{self, CacheStatus};
 use semantics::directives::RequestDirectives;
 use semantics::reuse::Reuse;
 use std::borrow::Cow;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
+
+/// Room for a response's name, and then for the head of the answer.
+const BUFFER_BYTES: usize = 1_024;
 
 /// What answers are made from.
 pub(crate) struct PlainHits {
@@ -112,27 +115,35 @@ impl PlainHits {
         }
         let (query, site) = (caching.key.query(query), &served.site.id);
         let query = query.as_deref();
-        let name = lookup::name_of(path, query, Scheme::Http, &host, site, snapshot.epoch);
-        let key = cache::first_variant(&name);
-        let found = self.cache.store.find_now(&key, &name)?;
+        let mut buffer = Vec::with_capacity(BUFFER_BYTES);
+        lookup::append_name(&mut buffer, path, query, Scheme::Http, &host, site, snapshot.epoch);
+        let key = cache::first_variant(&buffer);
+        let found = self.cache.store.find_now(&key, &buffer)?;
         let body = found.reader.whole()?;
         if !is_usable(&found.head, served, now) || !is_selected(&found.head, request) {
             return None;
         }
-        let (head, cache_status) =
-            write_head(&found.head, body.len() as u64, found.head.kept().resident(now), &key.name);
+        let resident = found.head.kept().resident(now);
+        buffer.clear();
+        let cache_status =
+            write_head(&found.head, body.len() as u64, resident, &key.name, &mut buffer);
         let (served, status) = (Arc::clone(served), found.head.status());
-        Some(Answer { host, served, head, cache_status, status, body })
+        Some(Answer { host, served, head: buffer, cache_status, status, body })
     }
 
-    /// Sends head and body in as few writes as the client lets it.
-    async fn send(&self, stream: &mut Stream, head: &[u8], mut body: Bytes) -> io::Result<()> {
+    /// Sends head and body in as few writes as the client lets it, and without copying them.
+    async fn send(&self, stream: &mut Stream, head: &[u8], body: Bytes) -> io::Result<()> {
         let stalled = |_| io::Error::from(io::ErrorKind::TimedOut);
-        timeout(self.stall_timeout, stream.write_all(head)).await.map_err(stalled)??;
-        while body.has_remaining() {
-            let written =
-                timeout(self.stall_timeout, stream.write(&body)).await.map_err(stalled)??;
-            body.advance(written);
+        let mut left = head.chain(body);
+        while left.has_remaining() {
+            let mut parts = [IoSlice::new(&[]); 2];
+            let count = left.chunks_vectored(&mut parts);
+            let writing = stream.write_vectored(parts.get(..count).unwrap_or(&parts));
+            let written = timeout(self.stall_timeout, writing).await.map_err(stalled)??;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            left.advance(written);
         }
         timeout(self.stall_timeout, stream.flush()).await.map_err(stalled)?
     }
@@ -152,16 +163,16 @@ fn is_selected(head: &Head, request: &[u8]) -> bool {
         || cache::variance(head.selecting(), variance, &listen::fields(request), None) == variance
 }
 
-/// The head of a hit, and where in it the value of Cache-Status is.
+/// Writes the head of a hit. Returns where in it the value of Cache-Status is.
 fn write_head(
     head: &Head,
     length: u64,
     resident: Duration,
     hash: &[u8; 16],
-) -> (Vec<u8>, std::ops::Range<usize>) {
+    out: &mut Vec<u8>,
+) -> std::ops::Range<usize> {
     let freshness = head.kept().freshness;
-    let mut out = Vec::with_capacity(1_024);
-    head.write_to(&mut out, length);
+    head.write_to(out, length);
     out.extend_from_slice(b"Age: ");
     out.extend_from_slice(itoa::Buffer::new().format(freshness.age(resident).as_secs()).as_bytes());
     out.extend_from_slice(b"\r\n");
@@ -171,10 +182,10 @@ fn write_head(
     let ttl = Some(freshness.ttl(resident));
     let key = KeyText::of(hash);
     let key = Some(key.as_str());
-    CacheStatus { ttl, key, ..cache_status::Outcome::Hit.into() }.append_to(&mut out);
+    CacheStatus { ttl, key, ..cache_status::Outcome::Hit.into() }.append_to(out);
     let value = start..out.len();
     out.extend_from_slice(b"\r\n\r\n");
-    (out, value)
+    value
 }
 
 #[cfg(test)]

@@ -23,8 +23,6 @@ use tokio::net::TcpStream;
 
 /// Writes up to this size are gathered by copying; larger ones go out beside what was gathered.
 const GATHER_MAX_BYTES: usize = 16_384;
-/// Room for the first that is gathered: a head and a small body.
-const GATHER_FIRST_BYTES: usize = 2_048;
 
 #[derive(Debug)]
 pub(crate) struct ClientStream {
@@ -125,13 +123,24 @@ impl AsyncWrite for ClientStream {
             return Poll::Ready(Ok(bytes.len()));
         }
         if self.gathered.len() + bytes.len() <= GATHER_MAX_BYTES {
-            if self.gathered.is_empty() {
-                self.gathered.reserve(GATHER_FIRST_BYTES.max(bytes.len()));
-            }
             self.gathered.extend_from_slice(bytes);
             return Poll::Ready(Ok(bytes.len()));
         }
         self.poll_write_out(cx, bytes)
+    }
+
+    /// Writes several at once, uncopied, where nothing has to go out before or between.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let has_date = self.gather_ahead().date.is_some();
+        if self.gathered.is_empty() && !has_date {
+            return Pin::new(&mut self.tcp).poll_write_vectored(cx, parts);
+        }
+        let first = parts.iter().find(|part| !part.is_empty());
+        self.poll_write(cx, first.map_or(&[], |part| &**part))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -253,6 +262,26 @@ mod tests {
         let mut received = String::new();
         client.read_to_string(&mut received).await.unwrap();
         assert_eq!(received, "hint head body");
+    }
+
+    #[tokio::test]
+    async fn several_parts_go_out_in_order_and_after_what_waits() {
+        let (mut stream, mut client) = pair().await;
+        stream.send_ahead(b"hint ");
+        stream.write_all(b"first ").await.unwrap();
+        for mut parts in [&b"head body "[..], &b"head body"[..]] {
+            while !parts.is_empty() {
+                let (head, body) = parts.split_at(parts.len().min(5));
+                let parts_of = [IoSlice::new(head), IoSlice::new(body)];
+                let written = stream.write_vectored(&parts_of).await.unwrap();
+                parts.advance(written);
+            }
+            stream.flush().await.unwrap();
+        }
+        drop(stream);
+        let mut received = String::new();
+        client.read_to_string(&mut received).await.unwrap();
+        assert_eq!(received, "hint first head body head body");
     }
 
     #[test]

@@ -89,19 +89,23 @@ pub(crate) fn name(
     epoch: u64,
 ) -> Vec<u8> {
     let query = key.query(uri.query());
-    name_of(uri.path(), query.as_deref(), identity.scheme, &identity.host, site, epoch)
+    let (scheme, host) = (identity.scheme, &identity.host);
+    let mut name = Vec::with_capacity(256);
+    append_name(&mut name, uri.path(), query.as_deref(), scheme, host, site, epoch);
+    name
 }
 
-/// The name of a response to GET: everything it may depend on beside what `Vary` and the rule's key name, each part
-/// behind its length, so that no two names are the same bytes. `query` is the part of it that counts.
-pub(crate) fn name_of(
+/// Appends the name of a response to GET: everything it may depend on beside what `Vary` and the rule's key name, each
+/// part behind its length, so that no two names are the same bytes. `query` is the part of it that counts.
+pub(crate) fn append_name(
+    name: &mut Vec<u8>,
     path: &str,
     query: Option<&str>,
     scheme: Scheme,
     host: &Host,
     site: &SiteId,
     epoch: u64,
-) -> Vec<u8> {
+) {
     let parts = [
         Some(site.as_str()),
         Some("GET"),
@@ -110,8 +114,6 @@ pub(crate) fn name_of(
         Some(path),
         query,
     ];
-    let bytes: usize = parts.iter().flatten().map(|part| part.len()).sum();
-    let mut name = Vec::with_capacity(bytes + 8 + 4 * parts.len());
     name.extend_from_slice(&epoch.to_le_bytes());
     for part in parts {
         // an absent query is not an empty one
@@ -120,7 +122,6 @@ pub(crate) fn name_of(
         name.extend_from_slice(&length.to_le_bytes());
         name.extend_from_slice(part.unwrap_or_default().as_bytes());
     }
-    name
 }
 
 /// The parts of a name, for people.
