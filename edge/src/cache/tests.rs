@@ -1,10 +1,18 @@
 use super::*;
+use crate::allocations;
 use crate::clock::Now;
 use crate::stage::testing;
 use http::{Method, StatusCode};
 use semantics::policy::CachePolicy;
 use semantics::storing::{Exchange, Keep, keep};
 use std::time::Duration;
+
+const LIMITS: store::Limits = store::Limits {
+    memory_bytes: 1 << 20,
+    response_max_bytes: 1 << 20,
+    filling_max_bytes: 1 << 20,
+    variants_max: 64,
+};
 
 fn kept(now: Now) -> Kept {
     let exchange = Exchange {
@@ -50,14 +58,19 @@ fn pingora_counts_the_same_age_whatever_the_clock_is_set_to() {
 }
 
 #[test]
+fn a_hit_through_pingora_makes_one_header_map() {
+    let cache = Cache::new(Store::new(LIMITS), 0);
+    let head = Head::of(&typical(&cache)).unwrap();
+    let before = allocations::made();
+    let header = head.header_with(Some(200));
+    // the map's two, the copy that values are parts of and its count, and the name that isn't a standard's
+    assert_eq!(allocations::made() - before, 5);
+    assert_eq!(header.headers.len(), 8);
+}
+
+#[test]
 fn responses_stay_in_order_when_the_clock_is_set_back() {
-    let limits = store::Limits {
-        memory_bytes: 1,
-        response_max_bytes: 1,
-        filling_max_bytes: 1,
-        variants_max: 1,
-    };
-    let cache = Cache::new(Store::new(limits), 0);
+    let cache = Cache::new(Store::new(LIMITS), 0);
     let at = |seconds| Now::ZERO.after(Duration::from_secs(seconds));
     let (first, other) = (received(&cache, at(1_000)), received(&cache, at(10)));
     assert!(first.provenance() < other.created());
@@ -68,12 +81,7 @@ fn responses_stay_in_order_when_the_clock_is_set_back() {
 #[ignore = "it measures the process, which other tests grow as well"]
 fn what_is_stored_weighs_what_the_process_grows_by() {
     const RESPONSES: u32 = 400_000;
-    let limits = store::Limits {
-        memory_bytes: u64::from(RESPONSES) * 2_000,
-        response_max_bytes: 1 << 20,
-        filling_max_bytes: 1 << 20,
-        variants_max: 64,
-    };
+    let limits = store::Limits { memory_bytes: u64::from(RESPONSES) * 2_000, ..LIMITS };
     let cache = Cache::new(Store::new(limits), 0);
     let before = resident_bytes();
     for number in 1..=RESPONSES {
