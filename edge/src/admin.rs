@@ -39,7 +39,7 @@ pub(crate) fn router(admin: Admin) -> Router {
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     let store = &admin.cache.store;
-    match admin.telemetry.metrics.text(store.statistics(), store.limits().memory_bytes) {
+    match admin.telemetry.metrics.text(&store.statistics(), store.limits()) {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
     }

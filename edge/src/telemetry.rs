@@ -2,6 +2,7 @@
 
 pub(crate) mod access_log;
 pub(crate) mod metrics;
+pub(crate) mod open_files;
 
 use crate::stage::record::Over;
 use access_log::AccessLog;

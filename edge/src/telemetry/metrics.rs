@@ -1,14 +1,19 @@
 //! What is counted. Every label has a fixed set of values, and each counter is looked up once, at the start.
 
+mod disk;
 mod groups;
+mod stored;
 
 use crate::listen::Refusal;
 use crate::stage::deliver::Handling;
 use crate::stage::record;
-use groups::{ClientMetrics, FeedMetrics, Maker, OriginMetrics, StoreMetrics};
+use disk::DiskMetrics;
+use groups::{ClientMetrics, FeedMetrics, Maker, OriginMetrics};
 use prometheus::{Encoder, IntCounter, IntGauge, Registry, TextEncoder};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
-use store::Statistics;
+use store::{Limits, Statistics};
+use stored::StoreMetrics;
 
 /// This edge's metrics.
 pub(crate) struct Metrics {
@@ -17,7 +22,8 @@ pub(crate) struct Metrics {
     origins: OriginMetrics,
     pub(crate) feed: FeedMetrics,
     pub(crate) log_lines_dropped: IntCounter,
-    store: StoreMetrics,
+    /// Locked while the page is made, so that two pages at a time don't count twice.
+    store: Mutex<(StoreMetrics, DiskMetrics)>,
 }
 
 impl Metrics {
@@ -32,7 +38,7 @@ impl Metrics {
                 "longshore_edge_access_log_dropped_total",
                 "Lines of the access log dropped because its queue was full.",
             )?,
-            store: StoreMetrics::new(&make)?,
+            store: Mutex::new((StoreMetrics::new(&make)?, DiskMetrics::new(&make)?)),
             registry,
         })
     }
@@ -102,12 +108,10 @@ impl Metrics {
     }
 
     /// Everything in Prometheus' text format.
-    pub(crate) fn text(
-        &self,
-        store: Statistics,
-        capacity_bytes: u64,
-    ) -> prometheus::Result<Vec<u8>> {
-        self.store.set(store, capacity_bytes);
+    pub(crate) fn text(&self, store: &Statistics, limits: Limits) -> prometheus::Result<Vec<u8>> {
+        let copies = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        copies.0.set(store, limits);
+        copies.1.set(&store.disk);
         let mut text = Vec::new();
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
@@ -131,37 +135,4 @@ impl Drop for Open {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_metric_has_help_and_a_bounded_set_of_labels() {
-        let metrics = Metrics::new().unwrap();
-        metrics.request(Handling::Hit, 200, 10, Duration::from_millis(1));
-        metrics.request(Handling::Local, 999, 0, Duration::ZERO);
-        metrics.refused("host");
-        let statistics = Statistics {
-            responses: 3,
-            bytes: 4,
-            filling: 0,
-            filling_bytes: 0,
-            passed_total: 0,
-            evicted_total: 0,
-            replaced_total: 0,
-            removed_total: 0,
-            crowded_out_total: 0,
-            disk: None,
-        };
-        let text = String::from_utf8(metrics.text(statistics, 5).unwrap()).unwrap();
-        for line in text.lines().filter(|line| line.starts_with("# TYPE ")) {
-            let name = line.split(' ').nth(2).unwrap();
-            assert!(text.contains(&format!("# HELP {name} ")), "{name}");
-        }
-        assert!(
-            text.contains("longshore_edge_requests_total{cache=\"hit\",status=\"2xx\"} 1"),
-            "{text}"
-        );
-        assert!(text.contains("longshore_edge_refused_total{reason=\"host\"} 1"));
-        assert!(text.contains("longshore_edge_store_responses 3"));
-    }
-}
+mod tests;

@@ -10,6 +10,7 @@ mod complete;
 mod disk;
 mod fill;
 mod key;
+mod listing;
 mod memory;
 mod reader;
 mod seen;
@@ -24,9 +25,10 @@ pub use disk::{
 };
 pub use fill::{Fill, FillError};
 pub use key::Key;
+pub use listing::{Listed, Page, Place, Tier};
 pub use reader::{ReadError, Reader};
-pub use statistics::Statistics;
-pub use store::{Found, Limits, Moment, Store, Tier, Was};
+pub use statistics::{DiskLimits, Hits, Statistics};
+pub use store::{Found, Limits, Moment, Store, Was};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

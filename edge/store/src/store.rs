@@ -5,8 +5,9 @@ use crate::disk::{Disk, DiskOptions, Now};
 use crate::fill::Fill;
 use crate::memory::Memory;
 use crate::reader::Reader;
+use crate::statistics::DiskLimits;
 use crate::tiers::Inner;
-use crate::{Head, Key};
+use crate::{Head, Key, Tier};
 use std::sync::Arc;
 
 /// The part of the memory tier that one response may take, where there is a disk tier to have it instead.
@@ -41,17 +42,6 @@ impl<H: Head> Clone for Store<H> {
 pub struct Moment {
     pub(crate) removed: u64,
     pub(crate) stored: u64,
-}
-
-/// Where a response was found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Tier {
-    /// It is being filled.
-    Filling,
-    /// In memory, or waiting to be written to disk.
-    Memory,
-    /// On disk.
-    Disk,
 }
 
 /// Which response was found.
@@ -105,7 +95,7 @@ impl<H: Head> Store<H> {
     pub fn new(limits: Limits) -> Self {
         let heaviest = u64::MAX;
         let memory = Memory::new(limits.memory_bytes, heaviest, limits.variants_max);
-        Self { inner: Arc::new(Inner::new(limits, Arc::new(memory), None)) }
+        Self { inner: Arc::new(Inner::new(limits, Arc::new(memory), None, DiskLimits::default())) }
     }
 
     /// A store that keeps responses on disk too. It begins at once; what the directories have is found as it is read.
@@ -116,7 +106,12 @@ impl<H: Head> Store<H> {
         let memory = Arc::new(memory);
         let used = Arc::clone(&memory);
         let disk = Disk::open(options, Box::new(move |key| used.contains(key)));
-        Self { inner: Arc::new(Inner::new(limits, memory, Some(disk))) }
+        let disk_limits = DiskLimits {
+            index_max_bytes: options.index_max_bytes,
+            queue_max_bytes: options.queue_max_bytes,
+            reading_max_bytes: options.reading_max_bytes,
+        };
+        Self { inner: Arc::new(Inner::new(limits, memory, Some(disk), disk_limits)) }
     }
 
     /// The bounds this store was made with.

@@ -6,6 +6,7 @@ use crate::fill::Filling;
 use crate::memory::Memory;
 use crate::reader::Reader;
 use crate::seen::Seen;
+use crate::statistics::{DiskLimits, HitCounters};
 use crate::under_way::UnderWay;
 use crate::{Found, Head, Key, Limits, Moment, Tier, Was, locked};
 use bytes::Bytes;
@@ -17,6 +18,8 @@ pub(crate) struct Inner<H: Head> {
     pub(crate) limits: Limits,
     pub(crate) memory: Arc<Memory<H>>,
     pub(crate) disk: Option<Arc<Disk<H>>>,
+    pub(crate) disk_limits: DiskLimits,
+    pub(crate) hits: HitCounters,
     /// What was read from the disk tier lately.
     seen: Seen,
     under_way: Mutex<UnderWay<H>>,
@@ -30,13 +33,20 @@ pub(crate) struct Inner<H: Head> {
 }
 
 impl<H: Head> Inner<H> {
-    pub(crate) fn new(limits: Limits, memory: Arc<Memory<H>>, disk: Option<Arc<Disk<H>>>) -> Self {
+    pub(crate) fn new(
+        limits: Limits,
+        memory: Arc<Memory<H>>,
+        disk: Option<Arc<Disk<H>>>,
+        disk_limits: DiskLimits,
+    ) -> Self {
         // 0 is no response's
         let first_number = disk.as_ref().map_or(1, |disk| disk.first_number());
         Self {
             limits,
             memory,
             disk,
+            disk_limits,
+            hits: HitCounters::default(),
             seen: Seen::default(),
             under_way: Mutex::default(),
             fills_begun: AtomicU64::new(0),
@@ -54,10 +64,12 @@ impl<H: Head> Inner<H> {
     /// What is being filled, or is in memory.
     pub(crate) fn find_in_memory(&self, key: &Key, name: &[u8]) -> Option<Found<H>> {
         if let Some(found) = self.find_filling(key, name, None) {
+            self.hits.count(Tier::Filling);
             return Some(found);
         }
-        let complete = self.memory.get(key)?;
-        (*complete.name == *name).then(|| found(&complete))
+        let complete = self.memory.get(key).filter(|complete| *complete.name == *name)?;
+        self.hits.count(Tier::Memory);
+        Some(found(&complete))
     }
 
     pub(crate) fn holds(&self, key: &Key) -> bool {
@@ -100,9 +112,13 @@ impl<H: Head> Inner<H> {
         since: Moment,
     ) -> Found<H> {
         let (number, head, body) = match stored {
-            Stored::Queued(complete) => return found(&complete),
+            Stored::Queued(complete) => {
+                self.hits.count(Tier::Memory);
+                return found(&complete);
+            }
             Stored::Read { number, head, body } => (number, head, body),
         };
+        self.hits.count(Tier::Disk);
         let (length, reader) = match body {
             StoredBody::Whole(body) => {
                 if self.seen.is_again(number) {

@@ -76,11 +76,14 @@ async fn every_metric_is_listed_and_no_other() {
     for address in [admin.parse().unwrap(), up.control()] {
         let page = Call::new(address, "GET", "metrics", "/metrics").send().await;
         let types = page.text().lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let types = types.filter(|line| !line.starts_with("longshore_edge_disk_"));
         exposed.extend(types.map(str::to_owned));
     }
     let listed: BTreeSet<String> = Document::read("docs/operating.md")
         .rows()
         .filter(|row| row[0].starts_with("`longshore_"))
+        // those of directories are compared in the edge's own tests
+        .filter(|row| !row[0].starts_with("`longshore_edge_disk_"))
         .map(|row| format!("{} {}", row[0].trim_matches('`'), row[1]))
         .collect();
     assert_eq!(listed, exposed);

@@ -5,7 +5,6 @@ use crate::stage::deliver::Handling;
 use prometheus::core::Collector;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use semantics::cache_status::Forward;
-use store::Statistics;
 
 const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
 const DURATION_BUCKETS_SECONDS: [f64; 14] =
@@ -44,22 +43,11 @@ pub(crate) struct FeedMetrics {
     pub(crate) sites_rejected: IntGauge,
 }
 
-/// Copies of the store's numbers, taken when asked for.
-pub(super) struct StoreMetrics {
-    responses: IntGauge,
-    bytes: IntGauge,
-    capacity_bytes: IntGauge,
-    filling: IntGauge,
-    filling_bytes: IntGauge,
-    passed: IntGauge,
-    removed: [IntGauge; 4],
-}
-
 /// Makes and registers metrics.
 pub(super) struct Maker<'r>(pub(super) &'r Registry);
 
 impl Maker<'_> {
-    fn register<C: Collector + Clone + 'static>(
+    pub(super) fn register<C: Collector + Clone + 'static>(
         &self,
         metric: prometheus::Result<C>,
     ) -> prometheus::Result<C> {
@@ -72,11 +60,11 @@ impl Maker<'_> {
         self.register(IntCounter::new(name, help))
     }
 
-    fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+    pub(super) fn gauge(&self, name: &str, help: &str) -> prometheus::Result<IntGauge> {
         self.register(IntGauge::new(name, help))
     }
 
-    fn counters<const N: usize>(
+    pub(super) fn counters<const N: usize>(
         &self,
         name: &str,
         help: &str,
@@ -201,55 +189,5 @@ impl FeedMetrics {
                 "Sites whose newest document could not be used.",
             )?,
         })
-    }
-}
-
-impl StoreMetrics {
-    pub(super) fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
-        let removed = make.register(prometheus::IntGaugeVec::new(
-            Opts::new(
-                "longshore_edge_store_removed_responses",
-                "Responses removed since the start, by cause.",
-            ),
-            &["cause"],
-        ))?;
-        Ok(Self {
-            responses: make.gauge("longshore_edge_store_responses", "Responses stored.")?,
-            bytes: make.gauge(
-                "longshore_edge_store_bytes",
-                "Bytes of stored responses, metadata included.",
-            )?,
-            capacity_bytes: make.gauge(
-                "longshore_edge_store_capacity_bytes",
-                "Bytes that stored responses may take.",
-            )?,
-            filling: make.gauge("longshore_edge_store_filling", "Responses being filled.")?,
-            filling_bytes: make
-                .gauge("longshore_edge_store_filling_bytes", "Bytes of responses being filled.")?,
-            passed: make.gauge(
-                "longshore_edge_store_passed_responses",
-                "Responses since the start that grew too large to be stored.",
-            )?,
-            removed: ["room", "replaced", "command", "variants"]
-                .map(|cause| removed.with_label_values(&[cause])),
-        })
-    }
-
-    pub(super) fn set(&self, store: Statistics, capacity_bytes: u64) {
-        let set =
-            |gauge: &IntGauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        set(&self.responses, store.responses);
-        set(&self.bytes, store.bytes);
-        set(&self.capacity_bytes, capacity_bytes);
-        set(&self.filling, store.filling);
-        set(&self.filling_bytes, store.filling_bytes);
-        set(&self.passed, store.passed_total);
-        let removed = [
-            store.evicted_total,
-            store.replaced_total,
-            store.removed_total,
-            store.crowded_out_total,
-        ];
-        self.removed.iter().zip(removed).for_each(|(gauge, value)| set(gauge, value));
     }
 }
