@@ -4,6 +4,7 @@
 //! problem at once, each with its field ([`check`], [`problem`]). What machines send ([`feed`], [`edge`], [`purge`])
 //! carries a version number and ignores fields it does not know. Nothing here does I/O.
 
+pub mod cache;
 pub mod check;
 pub mod edge;
 pub mod explain;

@@ -1,9 +1,14 @@
-//! What operators and their tools ask of this edge: metrics and health. On an address of its own, not the clients'.
+//! What operators and their tools ask of this edge: metrics, health, what is stored. On an address of its own, not the
+//! clients'.
+
+mod cache;
+pub(crate) mod query;
+mod statistics;
 
 use crate::cache::Cache;
 use crate::explain::Known;
 use crate::slices::Slices;
-use crate::snapshot::Current;
+use crate::snapshot::{Current, Snapshot};
 use crate::telemetry::Telemetry;
 use crate::uncacheable::Uncacheable;
 use crate::{clock, explain};
@@ -25,15 +30,20 @@ pub(crate) struct Admin {
     pub(crate) cache: &'static Cache,
     pub(crate) slices: &'static Slices,
     pub(crate) uncacheable: &'static Uncacheable,
+    /// Held while pages of what is stored are made, one at a time.
+    pub(crate) listing: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// `/metrics`, `/healthz`, `/readyz` and `/explain`.
+/// `/metrics`, `/healthz`, `/readyz`, `/explain` and `/cache/…`.
 pub(crate) fn router(admin: Admin) -> Router {
     Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/explain", post(explained))
+        .route("/cache/stats", get(cache::statistics))
+        .route("/cache/list", get(cache::listed))
+        .route("/cache/inspect", get(cache::inspected))
         .with_state(admin)
 }
 
@@ -57,19 +67,24 @@ async fn explained(
         }
     };
     let snapshot = admin.current.load();
-    let known = Known {
-        snapshot: &snapshot,
-        cache: admin.cache,
-        slices: admin.slices,
-        uncacheable: admin.uncacheable,
-        telemetry: &admin.telemetry,
-        now: clock::now(),
-    };
-    match explain::explain(&request, &known).await {
+    match explain::explain(&request, &admin.known(&snapshot)).await {
         Ok(explanation) => Json(explanation).into_response(),
         Err(errors) => {
             let problem = ProblemDetails::new(422, "The request can't be explained.");
             refused(ProblemDetails { errors, ..problem })
+        }
+    }
+}
+
+impl Admin {
+    fn known<'k>(&'k self, snapshot: &'k Snapshot) -> Known<'k> {
+        Known {
+            snapshot,
+            cache: self.cache,
+            slices: self.slices,
+            uncacheable: self.uncacheable,
+            telemetry: &self.telemetry,
+            now: clock::now(),
         }
     }
 }

@@ -2,7 +2,10 @@
 
 mod ask;
 mod found;
+mod inspect;
 mod sliced;
+
+pub(crate) use inspect::inspect;
 
 use crate::cache::{self, Cache, Head};
 use crate::clock::Now;
@@ -132,7 +135,8 @@ impl Known<'_> {
         let Some(first) = self.cache.store.find(&cache::first_variant(name), name).await else {
             return self.nothing(question, "nothing is stored under this name");
         };
-        let stored = found::describe(asked, routed, &first, self.now.steady);
+        let first = (&*first.head, first.length);
+        let stored = found::describe(asked, routed, first, self.now.steady);
         let stored = Some(StoredFound { selected: false, ..stored });
         Explanation { stored, ..self.nothing(question, "no stored variant matches the request") }
     }
@@ -167,7 +171,8 @@ impl Known<'_> {
     fn stored(&self, question: &Question<'_>, found: &Found<Head>) -> Explanation {
         let Question { asked, routed, directives, .. } = question;
         let kept = found.head.kept();
-        let stored = Some(found::describe(asked, routed, found, self.now.steady));
+        let described = (&*found.head, found.length);
+        let stored = Some(found::describe(asked, routed, described, self.now.steady));
         let decided = reuse::decide(kept, directives, routed.served.horizon, self.now.steady);
         let said = match decided {
             Reusable::Nothing | Reusable::Purged => {

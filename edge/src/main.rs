@@ -12,6 +12,7 @@ mod context;
 mod explain;
 mod feed;
 mod listen;
+mod listing;
 mod origin;
 mod plain;
 mod proxy;

@@ -125,7 +125,8 @@ impl Shared {
         let (telemetry, current) = (Arc::clone(&self.telemetry), Arc::clone(&self.current));
         let uncacheable = &self.collapse.uncacheable;
         let (cache, slices) = (self.cache, self.slices);
-        admin::router(Admin { telemetry, current, cache, slices, uncacheable })
+        let listing = Arc::default();
+        admin::router(Admin { telemetry, current, cache, slices, uncacheable, listing })
     }
 
     fn edge(&self, config: &Config, id: &EdgeId) -> Edge {

@@ -72,6 +72,13 @@ impl Slices {
         self.groups.get(&name).filter(|group| group.known.get().is_some())
     }
 
+    /// How many names have slices, and of how many none can be had.
+    pub(crate) fn counts(&self) -> (u64, u64) {
+        self.groups.run_pending_tasks();
+        self.declined.run_pending_tasks();
+        (self.groups.entry_count(), self.declined.entry_count())
+    }
+
     /// Gives up the slices of a name.
     pub(crate) fn forget(&self, name: [u8; 16]) {
         self.groups.invalidate(&name);

@@ -43,6 +43,11 @@ impl Snapshot {
     pub(crate) fn site(&self, host: &str) -> Option<&Arc<Served>> {
         self.table.find(host)
     }
+
+    /// The site that people call `name`.
+    pub(crate) fn site_named(&self, name: &str) -> Option<&Arc<Served>> {
+        self.table.values().find(|served| *served.site.name == *name)
+    }
 }
 
 /// The generation in use.

@@ -44,6 +44,11 @@ impl<T> Table<T> {
         None
     }
 
+    /// What serves any host, for each of its hosts, in no order.
+    pub fn values(&self) -> impl Iterator<Item = &T> {
+        self.exact.values().chain(self.below.values())
+    }
+
     /// How many hosts there are.
     #[must_use]
     pub fn len(&self) -> usize {

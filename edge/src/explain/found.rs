@@ -17,15 +17,15 @@ use store::Found;
 pub(super) fn describe(
     asked: &Asked,
     routed: &Routed,
-    found: &Found<Head>,
+    (head, length): (&Head, Option<u64>),
     now: Steady,
 ) -> StoredFound {
-    let (head, header) = (&found.head, found.head.header());
+    let header = head.header();
     let lines = header.headers.iter();
     StoredFound {
         status: head.status().as_u16(),
         fields: lines.map(|(name, value)| line(name.as_str(), value.as_bytes())).collect(),
-        body_bytes: found.length,
+        body_bytes: length,
         received: humantime::format_rfc3339_millis(head.kept().received.wall).to_string(),
         selected_by: selected_by(head.selecting(), &asked.fields),
         selected: true,

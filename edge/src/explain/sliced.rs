@@ -83,12 +83,16 @@ impl Known<'_> {
     }
 
     /// What is known of a group, where the request selects it.
-    fn facts_of<'g>(&self, group: &'g Arc<Group>, question: &Question<'_>) -> Option<&'g Facts> {
+    pub(super) fn facts_of<'g>(
+        &self,
+        group: &'g Arc<Group>,
+        question: &Question<'_>,
+    ) -> Option<&'g Facts> {
         let key = &question.routed.rule.caching.key;
         group.facts().filter(|_| group.is_selected(&question.asked.fields, Some(key)))
     }
 
-    async fn slice(&self, question: &Question<'_>, slice: Slice) -> Option<Found<Head>> {
+    pub(super) async fn slice(&self, question: &Question<'_>, slice: Slice) -> Option<Found<Head>> {
         let mut name = question.name.clone();
         slice.append_to(&mut name);
         let key = &question.routed.rule.caching.key;

@@ -3,10 +3,12 @@
 use crate::context::Routed;
 use crate::stage::forward;
 use crate::stage::identify::{Identity, Scheme};
+use crate::stage::slice::Slice;
 use ::route::Host;
 use api::id::SiteId;
 use http::{HeaderMap, Method, Uri, header};
 use semantics::cache_status::Forward;
+use std::borrow::Cow;
 
 /// What the store has to do with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,6 +126,53 @@ pub(crate) fn append_name(
     }
 }
 
+/// A name that is read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Named<'n> {
+    pub(crate) epoch: u64,
+    /// The site's id.
+    pub(crate) site: &'n str,
+    scheme: &'n str,
+    pub(crate) authority: &'n str,
+    path: &'n str,
+    query: Option<&'n str>,
+    pub(crate) slice: Option<Slice>,
+}
+
+impl<'n> Named<'n> {
+    /// What [`name_of`] made, and the slice whose number may be behind it. None for anything else.
+    pub(crate) fn read(name: &'n [u8]) -> Option<Self> {
+        let (epoch, mut rest) = name.split_first_chunk()?;
+        let mut part = || -> Option<Option<&'n str>> {
+            let (length, after) = rest.split_first_chunk()?;
+            let length = u32::from_le_bytes(*length);
+            let bytes = if length == u32::MAX { 0 } else { usize::try_from(length).ok()? };
+            let (part, after) = after.split_at_checked(bytes)?;
+            rest = after;
+            Some(if length == u32::MAX { None } else { Some(std::str::from_utf8(part).ok()?) })
+        };
+        let [site, _get, scheme, authority, path] =
+            [part()??, part()??, part()??, part()??, part()??];
+        let query = part()?;
+        let slice = if rest.is_empty() { None } else { Some(Slice::read(rest)?) };
+        let epoch = u64::from_le_bytes(*epoch);
+        Some(Self { epoch, site, scheme, authority, path, query, slice })
+    }
+
+    /// What a client would ask for.
+    pub(crate) fn url(&self) -> String {
+        format!("{}://{}{}", self.scheme, self.authority, self.target())
+    }
+
+    /// Path and query.
+    pub(crate) fn target(&self) -> Cow<'n, str> {
+        match self.query {
+            Some(query) => format!("{}?{query}", self.path).into(),
+            None => self.path.into(),
+        }
+    }
+}
+
 /// The parts of a name, for people.
 pub(crate) fn parts(name: &[u8]) -> Vec<String> {
     let mut rest = name.get(size_of::<u64>()..).unwrap_or_default();
@@ -171,6 +220,26 @@ mod tests {
         assert_ne!(of("/a", 0), of("/a?", 0));
         assert_ne!(of("/a", 0), of("/a", 1));
         assert_eq!(of("/a?b", 0), of("/a?b", 0));
+    }
+
+    #[test]
+    fn a_name_is_read_as_it_was_made() {
+        let (routed, identity) = (testing::routed(), testing::identity("a.example"));
+        let (site, key) = (&routed.served.site.id, &routed.rule.caching.key);
+        for uri in ["/a", "/a?", "/a?b=c", "/"] {
+            let mut name = name(&uri.parse().unwrap(), &identity, site, key, 7);
+            let named = Named::read(&name).unwrap();
+            assert_eq!(named.url(), format!("http://a.example{uri}"));
+            assert_eq!((named.epoch, named.site, named.slice), (7, site.as_str(), None));
+            let slice = Slice { index: 3, bytes: 10, group: u64::MAX };
+            slice.append_to(&mut name);
+            let named = Named::read(&name).unwrap();
+            assert_eq!((named.slice, named.url()), (Some(slice), format!("http://a.example{uri}")));
+            for end in 0..name.len() {
+                let is_whole = end + 28 == name.len();
+                assert_eq!(Named::read(&name[..end]).is_some(), is_whole, "{uri} {end}");
+            }
+        }
     }
 
     #[test]

@@ -91,6 +91,14 @@ impl Slice {
         }
     }
 
+    /// The slice that was appended to a name.
+    pub(crate) fn read(appended: &[u8]) -> Option<Self> {
+        let numbers: &[u8; 24] =
+            appended.strip_prefix(&NAME_MARK.to_le_bytes())?.try_into().ok()?;
+        let mut numbers = numbers.as_chunks().0.iter().map(|number| u64::from_le_bytes(*number));
+        Some(Self { index: numbers.next()?, bytes: numbers.next()?, group: numbers.next()? })
+    }
+
     /// What a response to this slice's request says of the whole. None for any response that isn't exactly this slice
     /// of a representation with a strong validator.
     pub(crate) fn facts(self, status: StatusCode, head: &HeaderMap) -> Option<Facts> {

@@ -1,0 +1,112 @@
+//! Everything that is stored of a URL.
+
+use super::ask::Asked;
+use super::{Known, Question, found, site};
+use crate::cache;
+use crate::context::Routed;
+use crate::listing::{state, told_tier, variant};
+use crate::stage::deliver::KeyText;
+use crate::stage::fail;
+use crate::stage::lookup;
+use crate::stage::route::{self, Route};
+use crate::stage::slice::Slice;
+use api::cache::{Inspection, SlicesFound, VariantFound};
+use api::explain::{ExplainRequest, KeyFound, StoredFound};
+use api::problem::FieldProblem;
+use semantics::directives::RequestDirectives;
+use store::{Head as _, Listed};
+
+/// Slices that are looked for.
+const LOOKED_FOR_MAX: u64 = 16_384;
+
+/// Tells what is stored of the URL of `request`, and which of it its fields select.
+///
+/// # Errors
+/// Every problem of what was asked; a URL of which nothing can be stored, because no site has its host, is one.
+pub(crate) fn inspect(
+    request: &ExplainRequest,
+    known: &Known<'_>,
+) -> Result<Inspection, Vec<FieldProblem>> {
+    let mut asked = Asked::read(request)?;
+    let refused = |detail: String| {
+        let value = Some(request.url.chars().take(100).collect());
+        vec![FieldProblem { field: "url".to_owned(), detail, value }]
+    };
+    let (method, uri) = (&asked.method, &asked.uri);
+    let routed = match route::decide(method, uri, &asked.fields, &asked.identity, known.snapshot) {
+        Ok(Route::Serve(routed) | Route::Redirect { routed, .. }) => routed,
+        Ok(Route::Here) => return Err(refused("is answered here".to_owned())),
+        Err(failure) => return Err(refused(fail::sentence(failure).to_owned())),
+    };
+    asked.describe_client(request.client, &routed.rule.caching.key, known.telemetry);
+    Ok(known.inspected(&asked, &routed))
+}
+
+impl Known<'_> {
+    fn inspected(&self, asked: &Asked, routed: &Routed) -> Inspection {
+        let (key, site_id) = (&routed.rule.caching.key, &routed.served.site.id);
+        let epoch = self.snapshot.epoch;
+        let name = lookup::name(&asked.uri, &asked.identity, site_id, key, epoch);
+        let hash = cache::hash(&name);
+        let directives = RequestDirectives::read(&asked.fields, &routed.rule.caching.policy);
+        let question = Question { asked, routed, directives, name, hash };
+        let stored = self.cache.store.variants(&cache::first_variant_of(hash), &question.name);
+        let selected = self.cache.select(&question.name, &asked.fields, Some(key)).response;
+        let told = |listed: &Listed<_>| {
+            let is_selected = |(_, found): &(_, store::Found<cache::Head>)| {
+                std::sync::Arc::ptr_eq(&found.head, &listed.head)
+            };
+            self.variant(&question, listed, selected.as_ref().is_some_and(is_selected))
+        };
+        Inspection {
+            now: humantime::format_rfc3339_millis(self.now).to_string(),
+            site: site(routed, asked),
+            key: KeyFound {
+                hash: KeyText::of(&hash).as_str().to_owned(),
+                parts: lookup::parts(&question.name),
+            },
+            variants: stored.iter().map(told).collect(),
+            slices: self.slices_found(&question),
+        }
+    }
+
+    fn variant(
+        &self,
+        question: &Question<'_>,
+        listed: &Listed<cache::Head>,
+        selected: bool,
+    ) -> VariantFound {
+        let (head, routed) = (&listed.head, question.routed);
+        let stored = found::describe(question.asked, routed, (head, listed.length), self.now);
+        VariantFound {
+            variant: variant(head.variance()),
+            tiers: vec![told_tier(listed.tier)],
+            state: state(head.kept(), Some(&routed.served), self.now),
+            head_bytes: head.weight() as u64,
+            applied: head.kept().applied,
+            stored: StoredFound { selected, ..stored },
+        }
+    }
+
+    /// What is known of the slices of a name. None where nothing is.
+    fn slices_found(&self, question: &Question<'_>) -> Option<SlicesFound> {
+        let group = self.slices.known_group(question.hash)?;
+        let complete_length = group.facts()?.complete_length;
+        let bytes = self.slices.bytes;
+        let count = complete_length.div_ceil(bytes);
+        let selected = self.facts_of(&group, question).is_some();
+        let looked_for = count.min(LOOKED_FOR_MAX);
+        let found = (0..looked_for)
+            .filter_map(|index| self.slice(question, Slice { index, bytes, group: group.number }));
+        let lengths: Vec<_> = found.map(|found| found.length.unwrap_or_default()).collect();
+        Some(SlicesFound {
+            complete_length,
+            slice_bytes: bytes,
+            count,
+            looked_for,
+            stored: lengths.len() as u64,
+            stored_bytes: lengths.iter().sum(),
+            selected,
+        })
+    }
+}
