@@ -48,6 +48,9 @@ pub(crate) enum Command {
     Purge(Purge),
     /// Ask an edge why a URL is a hit or not: its name, what is stored, how fresh it is, what would happen now
     Explain(Explain),
+    /// Ask an edge what it has stored, and how its store does
+    #[command(subcommand)]
+    Cache(Cache),
     /// Show how control and the edges are
     Status,
     /// Become another program that dies with the one that started it
@@ -148,9 +151,64 @@ pub(crate) struct Explain {
     /// Whose request it is, where the site's key has the country
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) client: Option<std::net::IpAddr>,
+    #[command(flatten)]
+    pub(crate) at: AtEdge,
+}
+
+/// Which edge is asked.
+#[derive(Debug, clap::Args)]
+pub(crate) struct AtEdge {
     /// Admin address of the edge to ask; without, that of the edge `longshore up` started
     #[arg(long, value_name = "URL", env = "LONGSHORE_EDGE_ADMIN")]
     pub(crate) edge: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Cache {
+    /// Show what each tier holds, of what it may, and what became of it
+    Stats {
+        #[command(flatten)]
+        at: AtEdge,
+    },
+    /// List stored responses: those being filled, in memory, on disk; of each, what was stored first
+    List(CacheList),
+    /// Show everything that is stored of a URL: each variant, how fresh it is, where it is, which slices
+    Inspect(CacheInspect),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CacheList {
+    /// Only what begins so: a URL (`http://…`), or a path of any host (`/…`)
+    #[arg(long, value_name = "URL|PATH")]
+    pub(crate) prefix: Option<String>,
+    /// Only what is of this site: name or id
+    #[arg(long, value_name = "SITE", value_parser = name)]
+    pub(crate) site: Option<String>,
+    /// Only what is in this tier: filling, memory or disk
+    #[arg(long, value_name = "TIER")]
+    pub(crate) tier: Option<String>,
+    /// How many at most
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 100,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
+    pub(crate) limit: u32,
+    #[command(flatten)]
+    pub(crate) at: AtEdge,
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct CacheInspect {
+    /// Scheme, host, path and query, as a client would ask for it
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// A field of the request, which may select a variant; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
+    pub(crate) field: Vec<String>,
+    #[command(flatten)]
+    pub(crate) at: AtEdge,
 }
 
 #[derive(Debug, clap::Args)]

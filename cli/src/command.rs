@@ -1,5 +1,6 @@
-//! The commands that speak to control, a file each.
+//! The commands that speak to control or to an edge, a file each.
 
+pub(crate) mod cache;
 pub(crate) mod document;
 pub(crate) mod edge;
 pub(crate) mod explain;

@@ -3,6 +3,7 @@
 mod args;
 mod client;
 mod command;
+mod edge;
 mod failure;
 mod output;
 mod settings;
@@ -47,6 +48,7 @@ async fn run(args: Args, output: Output) -> Result<(), Failure> {
             command::purge::run(&purge, &client(args.given.resolve()?)?, output).await
         }
         Command::Explain(explain) => command::explain::run(explain, args.given, output).await,
+        Command::Cache(cache) => command::cache::run(cache, args.given, output).await,
         Command::Status => command::status::run(&client(args.given.resolve()?)?, output).await,
     }
 }

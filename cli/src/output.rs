@@ -72,9 +72,55 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// `999 B`, `1.0 KiB`, `12.3 MiB`: rounded down.
+pub(crate) fn bytes(number: u64) -> String {
+    const UNITS: [&str; 6] = ["KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
+    if number < 1_024 {
+        return format!("{number} B");
+    }
+    let power = (number.ilog2() / 10).clamp(1, 6);
+    let unit = UNITS.get(power as usize - 1).unwrap_or(&"EiB");
+    let tenths = (u128::from(number) * 10) >> (10 * power);
+    format!("{}.{} {unit}", tenths / 10, tenths % 10)
+}
+
+/// `59 s`, `3 min`, `2 h`, `400 d`: the largest unit of which there are two, rounded down.
+pub(crate) fn seconds(number: u64) -> String {
+    match number {
+        0..120 => format!("{number} s"),
+        120..7_200 => format!("{} min", number / 60),
+        7_200..172_800 => format!("{} h", number / 3_600),
+        _ => format!("{} d", number / 86_400),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_and_times_have_a_unit_that_suits_them() {
+        for (number, expected) in [
+            (0, "0 B"),
+            (1_023, "1023 B"),
+            (1_024, "1.0 KiB"),
+            (1_048_575, "1023.9 KiB"),
+            (1_572_864, "1.5 MiB"),
+            (u64::MAX, "15.9 EiB"),
+        ] {
+            assert_eq!(bytes(number), expected);
+        }
+        for (number, expected) in [
+            (119, "119 s"),
+            (120, "2 min"),
+            (7_199, "119 min"),
+            (7_200, "2 h"),
+            (172_799, "47 h"),
+            (172_800, "2 d"),
+        ] {
+            assert_eq!(seconds(number), expected);
+        }
+    }
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {

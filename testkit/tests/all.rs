@@ -4,6 +4,8 @@
 
 #[path = "scenarios/bodies.rs"]
 mod bodies;
+#[path = "scenarios/cache_tool.rs"]
+mod cache_tool;
 #[path = "scenarios/collapse.rs"]
 mod collapse;
 #[path = "scenarios/conditional.rs"]

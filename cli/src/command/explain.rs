@@ -1,65 +1,35 @@
 //! `longshore explain`: why is a URL a hit, or not?
 
 use crate::args::Explain as Args;
+use crate::edge::{self, Edge};
 use crate::failure::Failure;
 use crate::output::Output;
-use crate::settings::{Given, edge_admin};
-use api::explain::{ExplainRequest, Explanation, FieldLine, FreshnessFound, StoredFound};
-use api::problem::ProblemDetails;
-use reqwest::Url;
+use crate::settings::Given;
+use api::explain::{ExplainRequest, Explanation, FreshnessFound, KeyFound, SiteFound, StoredFound};
 use std::fmt::Write as _;
-use std::time::Duration;
 
-const TIMEOUT: Duration = Duration::from_secs(10);
 /// Width of the words before each line.
-const MARGIN: usize = 10;
+pub(super) const MARGIN: usize = 10;
 
 /// Asks one edge, and shows what it says.
 pub(crate) async fn run(args: Args, given: Given, output: Output) -> Result<(), Failure> {
-    let edge = edge_admin(args.edge.as_deref(), &given)?;
-    let fields = args.field.iter().map(|line| field(line)).collect::<Result<_, _>>()?;
+    let edge = Edge::at(&args.at, &given)?;
+    let fields = args.field.iter().map(|line| edge::field(line)).collect::<Result<_, _>>()?;
     let request =
         ExplainRequest { method: args.method, url: args.url, fields, client: args.client };
-    let explanation = ask(&edge, &request).await?;
+    let explanation: Explanation = edge.post("explain", &request).await?;
     output.result(&explanation, || text(&request, &explanation));
     Ok(())
-}
-
-fn field(line: &str) -> Result<FieldLine, Failure> {
-    let refuse = || Failure::usage(format!("`{line}` is no field line (`Name: value`)"));
-    let (name, value) = line.split_once(':').ok_or_else(refuse)?;
-    Ok(FieldLine { name: name.trim().to_owned(), value: value.trim().to_owned() })
-}
-
-async fn ask(edge: &Url, request: &ExplainRequest) -> Result<Explanation, Failure> {
-    let at = edge.as_str().trim_end_matches('/');
-    let failed =
-        |error: reqwest::Error| Failure::failed(format!("can't ask the edge at {at}"), error);
-    let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build().map_err(failed)?;
-    let sent = client.post(format!("{at}/explain")).json(request).send().await;
-    let answer = sent.map_err(failed)?;
-    let status = answer.status();
-    if status.is_success() {
-        return answer.json().await.map_err(failed);
-    }
-    let problem = answer.json::<ProblemDetails>().await.map_err(failed)?;
-    Err(Failure::Refused { problem: Box::new(problem), file: None })
 }
 
 fn text(request: &ExplainRequest, found: &Explanation) -> String {
     let mut lines = vec![format!("{} {}", request.method, request.url)];
     let mut say = |word: &str, text: String| lines.push(format!("  {word:MARGIN$}{text}"));
     if let Some(site) = &found.site {
-        let rule =
-            site.rule.as_ref().map_or_else(|| "no rule".to_owned(), |rule| format!("rule {rule}"));
-        let origin = site
-            .origin
-            .as_deref()
-            .map_or_else(|| "no origin".to_owned(), |origin| format!("origin {origin}"));
-        say("site", format!("{} ({}), {rule}, {origin}", site.name, site.id));
+        say("site", site_text(site));
     }
     if let Some(key) = &found.key {
-        say("key", format!("{}: {}", key.hash, key.parts.join(" ")));
+        say("key", key_text(key));
     }
     if let Some(stored) = &found.stored {
         say_stored(stored, &mut say);
@@ -68,13 +38,27 @@ fn text(request: &ExplainRequest, found: &Explanation) -> String {
     lines.join("\n")
 }
 
+pub(super) fn site_text(site: &SiteFound) -> String {
+    let rule =
+        site.rule.as_ref().map_or_else(|| "no rule".to_owned(), |rule| format!("rule {rule}"));
+    let origin = site
+        .origin
+        .as_deref()
+        .map_or_else(|| "no origin".to_owned(), |origin| format!("origin {origin}"));
+    format!("{} ({}), {rule}, {origin}", site.name, site.id)
+}
+
+pub(super) fn key_text(key: &KeyFound) -> String {
+    format!("{}: {}", key.hash, key.parts.join(" "))
+}
+
 fn word(found: &Explanation) -> String {
     let outcome = serde_json::to_value(found.outcome).unwrap_or_default();
     let word = outcome.as_str().unwrap_or_default().replace('_', " ");
     found.status.map_or_else(|| word.clone(), |status| format!("{word}, {status}"))
 }
 
-fn say_stored(stored: &StoredFound, say: &mut impl FnMut(&str, String)) {
+pub(super) fn say_stored(stored: &StoredFound, say: &mut impl FnMut(&str, String)) {
     let size = stored
         .body_bytes
         .map_or_else(|| "being filled".to_owned(), |bytes| format!("{bytes} bytes"));

@@ -36,7 +36,11 @@ pub(crate) fn inspect(
     let routed = match route::decide(method, uri, &asked.fields, &asked.identity, known.snapshot) {
         Ok(Route::Serve(routed) | Route::Redirect { routed, .. }) => routed,
         Ok(Route::Here) => return Err(refused("is answered here".to_owned())),
-        Err(failure) => return Err(refused(fail::sentence(failure).to_owned())),
+        Err(failure) => {
+            let (status, sentence) = (failure.reply().0, fail::sentence(failure));
+            let status = status.map(|status| format!(" {status}")).unwrap_or_default();
+            return Err(refused(format!("is answered{status}: {sentence}")));
+        }
     };
     asked.describe_client(request.client, &routed.rule.caching.key, known.telemetry);
     Ok(known.inspected(&asked, &routed))
