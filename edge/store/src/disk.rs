@@ -1,16 +1,66 @@
 //! Responses on disk: several directories, each a log of segments that are written once.
+//!
+//! Nothing here fails or waits for its caller. A directory that can't be used is out, and what was in it isn't found. What
+//! is found is exactly what was put, every byte of it verified, under its whole key and name. See docs/adr/0013.
 
+mod body;
+mod directory;
+mod index;
+mod listing;
+mod log;
+mod now;
 mod options;
+mod owner;
+mod place;
+mod pool;
+mod queue;
+mod read;
+mod reclaim;
+mod record;
+mod recover;
+mod run;
+mod segment;
+mod signal;
+mod start;
+mod statistics;
+mod table;
 
+pub(crate) use body::StoredBody;
+#[expect(unused_imports, reason = "the tiers that use it come next")]
+pub(crate) use body::{BodyError, DiskBody};
+pub(crate) use listing::Listed;
 pub use options::{DirectoryOptions, DiskOptions};
+pub use statistics::{DirectoryState, DirectoryStatistics, DiskStatistics};
 
 use crate::complete::Complete;
 use crate::{Head, Key};
-use bytes::Bytes;
-use std::sync::Arc;
+use directory::{End, Shared};
+use index::{Entry, Short};
+use listing::Cursor;
+use place::Place;
+use queue::Pending;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+/// How long the directories' threads may take to end.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The lower bits of a number count within a run.
+const NUMBER_BITS: u32 = 40;
+/// Rows that one call of [`Disk::list`] looks at.
+const LISTED_ROWS_MAX: u64 = 4_096;
+
+/// A disk tier.
 pub(crate) struct Disk<H: Head> {
-    _h: std::marker::PhantomData<H>,
+    places: Vec<Place<H>>,
+    /// Of each place: what its share of names is drawn by.
+    seeds: Vec<u64>,
+    shared: Arc<Shared>,
+    first_number: u64,
+    homeless: AtomicU64,
+    /// Closed when all threads have ended.
+    ended: Mutex<Receiver<()>>,
 }
 
 /// A new head for a response whose body stays: it was validated (RFC 9111 §4.3.4).
@@ -20,10 +70,19 @@ pub(crate) struct Renewed<H> {
     pub(crate) key: Key,
     pub(crate) name: Box<[u8]>,
     pub(crate) head: Arc<H>,
-    /// Where its body was stored; removed there where it isn't `key`.
+    /// What it is stored under so far; where that isn't `key`, no longer.
     pub(crate) from: Key,
-    /// The number of the response that has the body.
+    /// The number it is stored with so far.
     pub(crate) was: u64,
+}
+
+/// A variant of a name.
+struct Aged {
+    /// As much of it as is known.
+    key: Key,
+    place: usize,
+    /// Where it is in its place's log: rises with when it was written, and is the highest for what waits.
+    age: (u32, u64),
 }
 
 /// What can be said of a response without waiting.
@@ -45,135 +104,245 @@ pub(crate) enum Stored<H> {
     },
 }
 
-pub(crate) enum StoredBody {
-    Whole(Bytes),
-    Streamed(DiskBody),
-}
-
-/// Why a body can't be read to its end.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum BodyError {
-    #[error("a stored body has changed on disk")]
-    Damaged,
-    #[error("a stored body could not be read")]
-    Failed(#[from] std::io::Error),
-    #[error("a stored body could not be read in time")]
-    Late,
-}
-
-pub(crate) struct DiskBody {}
-
-impl DiskBody {
-    pub(crate) fn length(&self) -> u64 {
-        todo!()
-    }
-    /// The verified bytes from `from` to the end of their block; empty at the end.
-    pub(crate) async fn read(&mut self, from: u64) -> Result<Bytes, BodyError> {
-        todo!()
-    }
-}
-
-/// One response for operators.
-pub(crate) struct Listed<H> {
-    pub(crate) key: Key,
-    pub(crate) number: u64,
-    pub(crate) name: Box<[u8]>,
-    pub(crate) head: H,
-    pub(crate) body_bytes: u64,
-    /// Position of its directory in the options.
-    pub(crate) directory: usize,
-}
-
-/// Numbers of all directories.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DiskStatistics {
-    pub directories: Vec<DirectoryStatistics>,
-    pub queue_bytes: u64,
-    pub reading_bytes: u64,
-}
-
-/// Whether a directory is used.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum DirectoryState {
-    Recovering,
-    In,
-    /// With the reason.
-    Out(String),
-}
-
-#[derive(Debug, Clone, PartialEq)]
-pub struct DirectoryStatistics {
-    pub path: std::path::PathBuf,
-    pub state: DirectoryState,
-    pub capacity_bytes: u64,
-    pub disk_bytes: u64,
-    pub live_bytes: u64,
-    pub responses: u64,
-    pub segments: u64,
-    pub index_bytes: u64,
-    pub put_bytes_total: u64,
-    pub written_bytes_total: u64,
-    pub evicted_for_room_total: u64,
-    pub evicted_for_index_total: u64,
-    pub evicted_crowded_total: u64,
-    pub reinserted_total: u64,
-    pub dropped_total: u64,
-    pub reads_total: u64,
-    pub read_errors_total: u64,
-    pub write_errors_total: u64,
-    pub checksum_failures_total: u64,
-    pub recovery_seconds: Option<f64>,
-}
-
 impl<H: Head> Disk<H> {
-    pub(crate) fn open(
-        options: &DiskOptions,
-        is_hot: Box<dyn Fn(&Key) -> bool + Send + Sync>,
-    ) -> Arc<Self> {
-        todo!()
+    /// The first number of this run: higher than all of earlier ones.
+    pub(crate) const fn first_number(&self) -> u64 {
+        self.first_number
     }
-    pub(crate) fn first_number(&self) -> u64 {
-        todo!()
-    }
+
+    /// Stores a response in the place of what is stored under its key, as soon as can be; it is found at once. Where there
+    /// is no room for it, nothing is stored under its key.
     pub(crate) fn put(&self, response: Arc<Complete<H>>) {
-        todo!()
+        let Some(chosen) = self.chosen(&response.key.name) else {
+            self.homeless.fetch_add(1, Ordering::Relaxed);
+            return;
+        };
+        self.remove_elsewhere(&response.key, chosen);
+        self.places[chosen].put(response);
     }
-    pub(crate) fn put_head(&self, renewed: Renewed<H>) {
-        todo!()
+
+    /// Gives a stored response a new head. Where it isn't stored any more, nothing is stored under the new key.
+    pub(crate) fn put_head(&self, mut renewed: Renewed<H>) {
+        let from = renewed.from;
+        let Some(place) = self.places().position(|place| place.contains(&from)) else {
+            return self.remove_one(&renewed.key);
+        };
+        let Some(place) = self.places().nth(place) else { return };
+        match place.queue.find(&from) {
+            Some(Pending::Whole(response)) if response.number == renewed.was => {
+                if from != renewed.key {
+                    self.remove_one(&from);
+                }
+                let Renewed { number, key, name, head, .. } = renewed;
+                let body = response.body.clone();
+                return self.put(Arc::new(Complete { number, key, name, head, body }));
+            }
+            // the last of several heads is written
+            Some(Pending::Renewed(other))
+                if other.number == renewed.was && other.from == other.key =>
+            {
+                renewed.was = other.was;
+            }
+            Some(_) => {
+                self.remove_one(&renewed.key);
+                return;
+            }
+            None => {}
+        }
+        let own = self.places.iter().position(|other| std::ptr::eq(other, place));
+        self.remove_elsewhere(&renewed.key, own.unwrap_or_default());
+        place.renew(renewed);
     }
-    /// Removes what is under `key`, and with the first variant of a name all others.
+
+    /// Removes what is stored under `key`, and with the first variant of its name all others.
     pub(crate) fn remove(&self, key: &Key) {
-        todo!()
+        if key.is_first() {
+            self.places().for_each(|place| place.remove_name(key.name));
+        } else {
+            self.remove_one(key);
+        }
     }
+
+    fn remove_one(&self, key: &Key) {
+        self.places().filter(|place| place.may_have(key)).for_each(|place| place.remove(key));
+    }
+
+    fn remove_elsewhere(&self, key: &Key, chosen: usize) {
+        let others = self.places.iter().enumerate().filter(|(position, _)| *position != chosen);
+        let others = others.map(|(_, place)| place).filter(|place| place.directory.is_in());
+        others.filter(|place| place.may_have(key)).for_each(|place| place.remove(key));
+    }
+
+    /// Finds a response, if that takes no waiting.
     pub(crate) fn find_now(&self, key: &Key, name: &[u8]) -> Now<H> {
-        todo!()
+        for place in self.likely_places(&key.name) {
+            match place.find_now(key, name) {
+                Now::Absent => {}
+                found => return found,
+            }
+        }
+        Now::Absent
     }
+
+    /// Finds a response. Takes about as long as one read may take, at most.
     pub(crate) async fn find(&self, key: &Key, name: &[u8]) -> Option<Stored<H>> {
-        todo!()
+        for place in self.likely_places(&key.name) {
+            if let Some(found) = place.find(key, name).await {
+                return Some(found);
+            }
+        }
+        None
     }
+
+    /// Whether something is stored under `key`, as far as can be told without reading.
     pub(crate) fn contains(&self, key: &Key) -> bool {
-        todo!()
+        self.places().any(|place| place.contains(key))
     }
+
+    /// How many variants of a name are stored.
     pub(crate) fn variants(&self, name: [u8; 16]) -> usize {
-        todo!()
+        self.ages(name).len()
     }
+
     /// Removes the variants of `name` stored longest ago, never its first, until at most `max` are left, the first
     /// included.
     pub(crate) fn crowd_out(&self, name: [u8; 16], max: usize) {
-        todo!()
+        let mut others = self.ages(name);
+        others.retain(|other| !other.key.is_first());
+        let surplus = (others.len() + 1).saturating_sub(max);
+        others.sort_by_key(|other| (other.age, other.place));
+        for other in others.into_iter().take(surplus) {
+            let place = &self.places[other.place];
+            place.remove(&other.key);
+            place.directory.counters.evicted_crowded.add(1);
+        }
     }
+
+    fn ages(&self, name: [u8; 16]) -> Vec<Aged> {
+        let mut ages = Vec::new();
+        let used = self.places.iter().enumerate().filter(|(_, place)| place.directory.is_in());
+        for (position, place) in used {
+            let queued = place.queue.of_name(name);
+            let short = Short::of(&Key { name, variant: [0; 16] });
+            let mut written = place.directory.index.of_name(short.name);
+            written.retain(|entry| queued.iter().all(|key| Short::of(key) != entry.short()));
+            ages.extend(written.iter().map(|entry| Aged {
+                key: key_of(name, entry),
+                place: position,
+                age: (entry.segment(), entry.offset()),
+            }));
+            let queued = queued.into_iter();
+            ages.extend(queued.map(|key| Aged { key, place: position, age: (u32::MAX, 0) }));
+        }
+        ages
+    }
+
+    /// Some of what is stored, from where an earlier call ended, and where to go on; none at the end. What is just being
+    /// written is not among it. `wanted` is asked about names.
     pub(crate) async fn list(
         &self,
         after: u64,
         limit: usize,
         wanted: impl Fn(&[u8]) -> bool,
     ) -> (Vec<Listed<H>>, Option<u64>) {
-        todo!()
+        let (mut listed, mut rows) = (Vec::new(), 0);
+        let mut cursor = Cursor::decode(after);
+        while rows < LISTED_ROWS_MAX && listed.len() < limit {
+            let Some(place) = self.places.get(cursor.directory) else { return (listed, None) };
+            let read = place.directory.wait_for(move |own| listing::piece(own, cursor)).await;
+            let Some(piece) = read.filter(|_| place.directory.is_in()) else {
+                cursor = cursor.next_directory();
+                continue;
+            };
+            rows += piece.rows;
+            let directory = cursor.directory;
+            cursor = piece.next;
+            for one in piece.candidates.into_iter().filter(|one| wanted(&one.name)) {
+                let Some(head) = H::decode(&one.head) else { continue };
+                let (key, number, body_bytes) = (one.key, one.number, one.body_bytes);
+                let name = Box::from(&*one.name);
+                listed.push(Listed { key, number, name, head, body_bytes, directory });
+                if listed.len() == limit {
+                    cursor = one.next;
+                    break;
+                }
+            }
+        }
+        (listed, Some(cursor.encode()))
     }
+
+    /// The numbers of all directories.
     pub(crate) fn statistics(&self) -> DiskStatistics {
-        todo!()
+        DiskStatistics {
+            directories: self.places.iter().map(|place| place.directory.statistics()).collect(),
+            queue_bytes: self.shared.queue_bytes.load(Ordering::Relaxed),
+            reading_bytes: self.shared.reading_bytes.load(Ordering::Relaxed),
+            homeless_total: self.homeless.load(Ordering::Relaxed),
+        }
     }
+
+    /// Writes what waits, and ends each log so that the next run finds it by its tables. Nothing is stored from then on.
+    /// Takes 10 seconds at most.
     pub(crate) fn close(&self) {
-        todo!()
+        self.end(End::Clean);
+    }
+
+    fn end(&self, end: End) {
+        self.places.iter().for_each(|place| place.directory.set_end(end));
+        let ended = locked(&self.ended);
+        let until = Instant::now() + CLOSE_TIMEOUT;
+        // nothing is ever sent: it ends when all threads have
+        ended.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
+    }
+
+    /// The directories that are in.
+    fn places(&self) -> impl Iterator<Item = &Place<H>> {
+        self.places.iter().filter(|place| place.directory.is_in())
+    }
+
+    /// The directory that a name belongs to, of those that are in.
+    fn chosen(&self, name: &[u8; 16]) -> Option<usize> {
+        let used = (0..self.places.len()).filter(|at| self.places[*at].directory.is_in());
+        if self.places.len() == 1 {
+            return used.into_iter().next();
+        }
+        used.max_by(|one, other| self.share(*one, name).total_cmp(&self.share(*other, name)))
+    }
+
+    /// Directories that are in, the one that a name belongs to first.
+    fn likely_places(&self, name: &[u8; 16]) -> impl Iterator<Item = &Place<H>> {
+        let chosen = self.chosen(name);
+        let others = (0..self.places.len()).filter(move |at| Some(*at) != chosen);
+        let all = chosen.into_iter().chain(others);
+        all.map(|at| &self.places[at]).filter(|place| place.directory.is_in())
+    }
+
+    /// Weighted rendezvous hashing: the largest share has the name, and each has as many as its capacity says.
+    fn share(&self, place: usize, name: &[u8; 16]) -> f64 {
+        let hash = record::number64(name, 8).unwrap_or_default() ^ self.seeds[place];
+        let hash = record::checksum(&hash.to_le_bytes());
+        let unit = ((hash >> 11) + 1) as f64 / ((1_u64 << 53) + 1) as f64;
+        self.places[place].directory.options.capacity_bytes as f64 / -unit.ln()
     }
 }
+
+impl<H: Head> Drop for Disk<H> {
+    fn drop(&mut self) {
+        self.end(End::Abrupt);
+    }
+}
+
+/// As much of an entry's key as is known: enough to remove it.
+fn key_of(name: [u8; 16], entry: &Entry) -> Key {
+    let mut variant = [0; 16];
+    variant[..4].copy_from_slice(&entry.short().variant.to_le_bytes());
+    Key { name, variant }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // a panic elsewhere leaves what is locked whole: every change is complete when its guard is dropped
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

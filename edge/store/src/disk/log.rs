@@ -1,0 +1,320 @@
+//! Appends records to a directory's log, in pieces as large as there are.
+
+use crate::complete::Complete;
+use crate::disk::directory::{Directory, Phase};
+use crate::disk::index::{Entry, Short};
+use crate::disk::queue::{Pending, Queue};
+use crate::disk::record::{self, Header, Kind, UNIT_BYTES, checksums};
+use crate::disk::segment::Segment;
+use crate::disk::table::{Identity, RECORD_MAX_BYTES, ROW_BYTES, Row, START_BYTES};
+use crate::{Head, Key};
+use bytes::Bytes;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+use tracing::warn;
+
+/// What is gathered before it is written, where more waits.
+const WRITE_BYTES: usize = 1 << 20;
+/// Left free in each segment for removals, which can't be dropped.
+const RESERVED_BYTES: u64 = 32 << 10;
+/// What of a directory's capacity is for its other files.
+const OTHER_FILES_BYTES: u64 = 16 << 10;
+
+/// A record to append.
+pub(super) struct Draft<'a> {
+    pub(super) header: Header,
+    pub(super) name: &'a [u8],
+    pub(super) encode_head: &'a dyn Fn(&mut Vec<u8>),
+    /// Of a head without its body: the checksums of that.
+    pub(super) checksums: &'a [u64],
+    pub(super) body: Bytes,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn whole<H: Head>(
+        response: &'a Complete<H>,
+        encode_head: &'a dyn Fn(&mut Vec<u8>),
+    ) -> Self {
+        let header = Header::new(Kind::Whole, response.number, response.key, 0);
+        let (name, body) = (&*response.name, response.body.clone());
+        Self { header, name, encode_head, checksums: &[], body }
+    }
+
+    pub(super) fn removal(kind: Kind, key: Key) -> Draft<'static> {
+        let header = Header::new(kind, 0, key, 0);
+        Draft { header, name: &[], encode_head: &|_| {}, checksums: &[], body: Bytes::new() }
+    }
+
+    fn is_removal(&self) -> bool {
+        matches!(self.header.kind, Kind::Removal | Kind::NameRemoval)
+    }
+}
+
+/// What came of a draft.
+pub(super) enum Appended {
+    At(Entry),
+    /// No segment is large enough.
+    TooLarge,
+    /// A segment has to make room first.
+    NoRoom,
+}
+
+/// What the index learns once bytes are written.
+pub(super) enum Landing<H> {
+    Stored {
+        entry: Entry,
+        key: Key,
+        pending: Pending<H>,
+    },
+    Moved {
+        from: Entry,
+        to: Entry,
+    },
+    /// What waits under this key has moved away from it.
+    Left {
+        key: Key,
+        pending: Pending<H>,
+    },
+}
+
+struct Open {
+    segment: Arc<Segment>,
+    /// Where what is gathered will be written.
+    end: u64,
+}
+
+/// The end of a directory's log.
+pub(super) struct Log<H: Head> {
+    directory: Arc<Directory>,
+    queue: Arc<Queue<H>>,
+    open: Option<Open>,
+    /// The number of the next segment.
+    pub(super) next: u32,
+    gathered: Vec<u8>,
+    landing: Vec<Landing<H>>,
+    /// Bytes of the queue that are written with `gathered`.
+    queued_bytes: u64,
+    /// What the device had room for when it last was full.
+    full_at: Option<(u64, Instant)>,
+}
+
+impl<H: Head> Log<H> {
+    pub(super) fn new(directory: Arc<Directory>, queue: Arc<Queue<H>>) -> Self {
+        Self {
+            directory,
+            queue,
+            open: None,
+            next: 1,
+            gathered: Vec::new(),
+            landing: Vec::new(),
+            queued_bytes: 0,
+            full_at: None,
+        }
+    }
+
+    /// Forgets what was begun.
+    pub(super) fn reset(&mut self) {
+        self.open = None;
+        self.gathered = Vec::new();
+        self.landing.clear();
+        self.queue.done(std::mem::take(&mut self.queued_bytes));
+        self.full_at = None;
+    }
+
+    pub(super) const fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    pub(super) fn is_gathered(&self) -> bool {
+        self.gathered.len() >= WRITE_BYTES
+    }
+
+    fn segment_bytes(&self) -> u64 {
+        self.directory.options.segment_bytes()
+    }
+
+    /// Bytes all segments may take.
+    fn capacity(&mut self) -> u64 {
+        let retry = self.directory.shared.retry;
+        self.full_at = self.full_at.filter(|(_, since)| since.elapsed() < retry);
+        let capacity = self.directory.options.capacity_bytes.saturating_sub(OTHER_FILES_BYTES);
+        self.full_at.map_or(capacity, |(bytes, _)| bytes.min(capacity))
+    }
+
+    /// Whether the device has less room than the directory may take.
+    pub(super) const fn is_device_full(&self) -> bool {
+        self.full_at.is_some()
+    }
+
+    /// Whether the next segment would have no room, were nothing removed.
+    pub(super) fn lacks_room(&mut self) -> bool {
+        self.directory.segments_bytes() + self.segment_bytes() > self.capacity()
+    }
+
+    /// Has `bytes` of the queue given back when what is gathered is written.
+    pub(super) const fn count(&mut self, bytes: u64) {
+        self.queued_bytes += bytes;
+    }
+
+    pub(super) fn land(&mut self, landing: Landing<H>) {
+        self.landing.push(landing);
+    }
+
+    pub(super) fn append(&mut self, draft: &Draft<'_>) -> io::Result<Appended> {
+        let max = (self.segment_bytes() - START_BYTES - RESERVED_BYTES).min(RECORD_MAX_BYTES);
+        let mut bytes = record::HEADER_BYTES as u64 + draft.body.len() as u64;
+        loop {
+            if bytes > max {
+                return Ok(Appended::TooLarge);
+            }
+            if !self.has_room(bytes, draft.is_removal()) && !self.roll()? {
+                return Ok(Appended::NoRoom);
+            }
+            let Some(open) = &self.open else { return Ok(Appended::NoRoom) };
+            let start = self.gathered.len();
+            let mut header = draft.header.clone();
+            header.segment = open.segment.number();
+            if header.kind == Kind::Whole {
+                header.body_bytes = draft.body.len() as u64;
+            }
+            let sums = checksums(&draft.body).chain(draft.checksums.iter().copied());
+            let header =
+                record::encode(&mut self.gathered, header, draft.name, draft.encode_head, sums);
+            bytes = header.record_bytes();
+            if bytes <= max && self.has_room_behind(start, bytes, draft.is_removal()) {
+                return self.finish(&header, start, &draft.body);
+            }
+            self.gathered.truncate(start);
+        }
+    }
+
+    /// Appends the body to a record whose beginning was gathered at `start`.
+    fn finish(&mut self, header: &Header, start: usize, body: &Bytes) -> io::Result<Appended> {
+        let Some(open) = &mut self.open else { return Ok(Appended::NoRoom) };
+        let offset = open.end + start as u64;
+        let row = Row::new(header, offset);
+        let end = offset + row.bytes;
+        if body.len() < WRITE_BYTES {
+            self.gathered.extend_from_slice(body);
+            let padding = usize::try_from(end - open.end).unwrap_or(usize::MAX);
+            self.gathered.resize(padding, 0);
+        } else {
+            open.segment.write(&self.gathered, open.end)?;
+            open.segment.write(body, open.end + self.gathered.len() as u64)?;
+            self.gathered.clear();
+            self.directory.counters.written_bytes.add(end - open.end);
+            open.end = end;
+        }
+        open.segment.add(&row);
+        Ok(Entry::new(open.segment.number(), &row).map_or(Appended::TooLarge, Appended::At))
+    }
+
+    fn has_room(&self, bytes: u64, is_removal: bool) -> bool {
+        self.has_room_behind(self.gathered.len(), bytes, is_removal)
+    }
+
+    fn has_room_behind(&self, gathered: usize, bytes: u64, is_removal: bool) -> bool {
+        let Some(open) = &self.open else { return false };
+        let reserved = if is_removal { 0 } else { RESERVED_BYTES };
+        let table = open.segment.table_bytes() + ROW_BYTES as u64;
+        let bytes = bytes.next_multiple_of(UNIT_BYTES);
+        open.end + gathered as u64 + bytes + table + reserved <= self.segment_bytes()
+    }
+
+    /// Seals the segment that is open, and opens the next. False where there is no room for it.
+    fn roll(&mut self) -> io::Result<bool> {
+        let in_use = self.directory.disk_bytes.load(Ordering::Relaxed);
+        if in_use + self.segment_bytes() > self.capacity() {
+            return Ok(false);
+        }
+        let identity = Identity { segment: self.next, run: self.directory.run_number() };
+        let (shared, options) = (&self.directory.shared, &self.directory.options);
+        let made = Segment::create(
+            &options.path,
+            identity,
+            options.segment_bytes(),
+            shared.allocate,
+            &self.directory.disk_bytes,
+        );
+        let segment = match made {
+            Ok(segment) => Arc::new(segment),
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                self.full(in_use);
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
+        self.seal()?;
+        self.next += 1;
+        if !self.directory.add_segment(Arc::clone(&segment)) {
+            return Ok(false);
+        }
+        self.open = Some(Open { segment, end: START_BYTES });
+        Ok(true)
+    }
+
+    fn full(&mut self, bytes: u64) {
+        if self.full_at.is_none() {
+            let path = self.directory.options.path.display();
+            warn!(%path, "the device of a directory of the store is full: it makes do with {bytes} bytes");
+        }
+        self.directory.counters.write_errors.add(1);
+        self.full_at = Some((bytes, Instant::now()));
+    }
+
+    /// Writes what is gathered, and ends the segment.
+    pub(super) fn seal(&mut self) -> io::Result<()> {
+        self.flush()?;
+        match self.open.take() {
+            Some(open) => open.segment.seal(open.end),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes what is gathered, and has it found.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        if let Some(open) = &mut self.open
+            && !self.gathered.is_empty()
+        {
+            open.segment.write(&self.gathered, open.end)?;
+            open.end += self.gathered.len() as u64;
+            self.directory.counters.written_bytes.add(self.gathered.len() as u64);
+            self.gathered.clear();
+            self.gathered.shrink_to(2 * WRITE_BYTES);
+        }
+        let mut phase = self.directory.phase();
+        let landing = std::mem::take(&mut self.landing);
+        if !matches!(*phase, Phase::Out(_)) {
+            landing.into_iter().for_each(|landing| self.index(landing, &mut phase));
+        }
+        drop(phase);
+        self.queue.done(std::mem::take(&mut self.queued_bytes));
+        Ok(())
+    }
+
+    fn index(&self, landing: Landing<H>, phase: &mut Phase) {
+        let index = &self.directory.index;
+        match landing {
+            Landing::Moved { from, to } => {
+                index.replace(&from, to);
+            }
+            Landing::Left { key, pending } => {
+                self.queue.settle(&key, &pending, || {
+                    index.remove(Short::of(&key));
+                });
+            }
+            Landing::Stored { entry, key, pending } => self.queue.settle(&key, &pending, || {
+                if index.find(entry.short()).is_some() || self.directory.has_index_room() {
+                    index.insert(entry);
+                    return;
+                }
+                self.directory.counters.dropped.add(1);
+                if let Phase::Recovering(gone) = phase {
+                    gone.keys.insert(entry.short());
+                }
+            }),
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! What waits to be written to one directory, found there until it is.
+
+use crate::complete::Complete;
+use crate::disk::directory::Shared;
+use crate::disk::{Renewed, locked};
+use crate::{Head, Key};
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// What an operation takes beside what it carries.
+const OVERHEAD_BYTES: u64 = 200;
+/// Removals can't be dropped: this many times the bound is the end.
+const OVERFLOW: u64 = 2;
+
+/// What is to be done, in the order it was asked for.
+pub(super) enum Operation<H> {
+    Put(Arc<Complete<H>>),
+    Renew(Arc<Renewed<H>>),
+    Remove(Key),
+    RemoveName([u8; 16]),
+}
+
+/// The newest of what waits under a key.
+pub(super) enum Pending<H> {
+    Whole(Arc<Complete<H>>),
+    Renewed(Arc<Renewed<H>>),
+    /// It moves to another key.
+    Moving(Arc<Renewed<H>>),
+}
+
+impl<H> Clone for Pending<H> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Whole(response) => Self::Whole(Arc::clone(response)),
+            Self::Renewed(renewed) => Self::Renewed(Arc::clone(renewed)),
+            Self::Moving(renewed) => Self::Moving(Arc::clone(renewed)),
+        }
+    }
+}
+
+impl<H> Pending<H> {
+    fn is(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Whole(one), Self::Whole(other)) => Arc::ptr_eq(one, other),
+            (Self::Renewed(one), Self::Renewed(other))
+            | (Self::Moving(one), Self::Moving(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        }
+    }
+}
+
+impl<H: Head> Operation<H> {
+    /// Bytes it holds until it is done.
+    pub(super) fn bytes(&self) -> u64 {
+        let carried = match self {
+            Self::Put(response) => {
+                response.name.len() + response.head.weight() + response.body.len()
+            }
+            Self::Renew(renewed) => renewed.name.len() + renewed.head.weight(),
+            Self::Remove(_) | Self::RemoveName(_) => 0,
+        };
+        carried as u64 + OVERHEAD_BYTES
+    }
+}
+
+pub(super) struct Queue<H> {
+    state: Mutex<State<H>>,
+    /// Invariant: how many keys wait, so that a lookup need not lock while none does.
+    pending: AtomicUsize,
+    shared: Arc<Shared>,
+}
+
+struct State<H> {
+    /// Invariant: by name, the variants of it that wait; no empty ones.
+    names: HashMap<[u8; 16], Vec<(Key, Pending<H>)>>,
+    /// How many keys are in `names`.
+    count: usize,
+    operations: VecDeque<Operation<H>>,
+}
+
+/// Whether there was room for an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Took {
+    Yes,
+    Full,
+    /// There is none for removals either.
+    Overflowed,
+}
+
+impl<H: Head> Queue<H> {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let state = State { names: HashMap::new(), count: 0, operations: VecDeque::new() };
+        Self { state: Mutex::new(state), pending: AtomicUsize::new(0), shared }
+    }
+
+    /// The newest of what waits under `key`.
+    pub(super) fn find(&self, key: &Key) -> Option<Pending<H>> {
+        if self.pending.load(Ordering::Acquire) == 0 {
+            return None;
+        }
+        locked(&self.state).get(key).cloned()
+    }
+
+    /// What waits of a name to be stored.
+    pub(super) fn of_name(&self, name: [u8; 16]) -> Vec<Key> {
+        if self.pending.load(Ordering::Acquire) == 0 {
+            return Vec::new();
+        }
+        let state = locked(&self.state);
+        let own = state.names.get(&name).into_iter().flatten();
+        let own = own.filter(|(_, pending)| !matches!(pending, Pending::Moving(_)));
+        own.map(|(key, _)| *key).collect()
+    }
+
+    pub(super) fn has_name(&self, name: [u8; 16]) -> bool {
+        self.pending.load(Ordering::Acquire) > 0 && locked(&self.state).names.contains_key(&name)
+    }
+
+    /// Takes an operation in, and what lookups are to find of it.
+    pub(super) fn push(
+        &self,
+        operation: Operation<H>,
+        shown: impl IntoIterator<Item = (Key, Pending<H>)>,
+    ) -> Took {
+        let bytes = operation.bytes();
+        let queued = self.shared.queue_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let is_removal = matches!(operation, Operation::Remove(_) | Operation::RemoveName(_));
+        let max = self.shared.queue_max_bytes;
+        if queued > max && !is_removal {
+            self.done(bytes);
+            return Took::Full;
+        }
+        let mut state = locked(&self.state);
+        match &operation {
+            Operation::Remove(key) => state.remove(key),
+            Operation::RemoveName(name) => {
+                let removed = state.names.remove(name).map_or(0, |own| own.len());
+                state.count -= removed;
+            }
+            Operation::Put(_) | Operation::Renew(_) => {
+                shown.into_iter().for_each(|(key, pending)| state.set(key, pending));
+            }
+        }
+        state.operations.push_back(operation);
+        self.count(&state);
+        if is_removal && queued > max * OVERFLOW { Took::Overflowed } else { Took::Yes }
+    }
+
+    pub(super) fn next(&self) -> Option<Operation<H>> {
+        locked(&self.state).operations.pop_front()
+    }
+
+    /// Whether this is still the newest under its key.
+    pub(super) fn is_pending(&self, key: &Key, pending: &Pending<H>) -> bool {
+        locked(&self.state).get(key).is_some_and(|newest| newest.is(pending))
+    }
+
+    /// Ends what waits under `key`, by `act`, as long as this is still the newest.
+    pub(super) fn settle(&self, key: &Key, pending: &Pending<H>, act: impl FnOnce()) {
+        let mut state = locked(&self.state);
+        if state.get(key).is_some_and(|newest| newest.is(pending)) {
+            act();
+            state.remove(key);
+            self.count(&state);
+        }
+    }
+
+    /// Gives back the room of what is done.
+    pub(super) fn done(&self, bytes: u64) {
+        self.shared.queue_bytes.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Drops all that waits.
+    pub(super) fn clear(&self) {
+        let mut state = locked(&self.state);
+        state.names.clear();
+        state.count = 0;
+        let bytes = state.operations.drain(..).map(|operation| operation.bytes()).sum();
+        self.count(&state);
+        self.done(bytes);
+    }
+
+    fn count(&self, state: &State<H>) {
+        self.pending.store(state.count, Ordering::Release);
+    }
+}
+
+impl<H> State<H> {
+    fn get(&self, key: &Key) -> Option<&Pending<H>> {
+        let own = self.names.get(&key.name)?;
+        own.iter().find(|(other, _)| other == key).map(|(_, pending)| pending)
+    }
+
+    fn set(&mut self, key: Key, pending: Pending<H>) {
+        let own = self.names.entry(key.name).or_default();
+        if let Some((_, there)) = own.iter_mut().find(|(other, _)| *other == key) {
+            *there = pending;
+            return;
+        }
+        own.push((key, pending));
+        self.count += 1;
+    }
+
+    fn remove(&mut self, key: &Key) {
+        let Some(own) = self.names.get_mut(&key.name) else { return };
+        let before = own.len();
+        own.retain(|(other, _)| other != key);
+        self.count -= before - own.len();
+        if own.is_empty() {
+            self.names.remove(&key.name);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Has a directory seen all that was removed? Each run of the store writes its mark into every directory that is in.
+//!
+//! A directory whose mark is not the newest was out, or not there, in a later run, or in a later part of one: what it
+//! holds may have been removed or replaced meanwhile, so it is emptied.
+
+use crate::disk::locked;
+use crate::disk::signal::Signal;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+/// The format of a directory, beside that of its segments.
+const VERSION: u32 = 1;
+const FILE: &str = "run";
+const NEW_FILE: &str = "run.new";
+const LOCK_FILE: &str = "lock";
+const LABEL: &str = "longshore-store";
+
+/// A mark. Two with the same number, of stores that ran with other directories, are told apart by their `id`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) number: u64,
+    id: u64,
+}
+
+impl Mark {
+    fn anew(number: u64) -> Self {
+        Self { number, id: RandomState::new().build_hasher().finish() }
+    }
+
+    fn line(self) -> String {
+        format!("{LABEL} {VERSION} {} {:016x}\n", self.number, self.id)
+    }
+
+    /// The version and the mark of a file; no mark where it isn't one that this version knows.
+    fn parse(text: &str) -> Option<(u32, Option<Self>)> {
+        let mut words = text.split_ascii_whitespace();
+        let version = words.next().filter(|label| *label == LABEL).and_then(|_| words.next())?;
+        let version = version.parse().ok()?;
+        let number = words.next().and_then(|word| word.parse().ok());
+        let id = words.next().and_then(|word| u64::from_str_radix(word, 16).ok());
+        let mark = number.zip(id).map(|(number, id)| Self { number, id });
+        Some((version, mark.filter(|_| version == VERSION)))
+    }
+}
+
+/// The mark of the present, and whom to tell when it changes.
+pub(super) struct Run {
+    mark: Mutex<Mark>,
+    signals: Vec<Arc<Signal>>,
+}
+
+impl Run {
+    /// Follows on the marks that were found.
+    pub(super) fn after(found: &[Option<Mark>], signals: Vec<Arc<Signal>>) -> Self {
+        let newest = found.iter().flatten().map(|mark| mark.number).max().unwrap_or_default();
+        Self { mark: Mutex::new(Mark::anew(newest + 1)), signals }
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        *locked(&self.mark)
+    }
+
+    /// Begins a new part of this run: a directory went out.
+    pub(super) fn advance(&self) {
+        let mut mark = locked(&self.mark);
+        *mark = Mark::anew(mark.number + 1);
+        drop(mark);
+        self.signals.iter().for_each(|signal| signal.raise());
+    }
+}
+
+/// The one mark that directories must have to be kept, of those found. None where two stores went on from the same one.
+pub(super) fn newest(found: &[Option<Mark>]) -> Option<Mark> {
+    let newest = found.iter().flatten().max_by_key(|mark| mark.number)?;
+    let same = found.iter().flatten().filter(|mark| mark.number == newest.number);
+    same.into_iter().all(|mark| mark == newest).then_some(*newest)
+}
+
+/// Makes the directory this process's own, while the file is open.
+pub(super) fn lock(directory: &Path) -> io::Result<File> {
+    if let Err(error) = std::fs::create_dir(directory)
+        && error.kind() != io::ErrorKind::AlreadyExists
+    {
+        return Err(error);
+    }
+    let path = directory.join(LOCK_FILE);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(io::Error::other("another process uses it")),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// The mark of a directory. An error where a later version made it.
+pub(super) fn read(directory: &Path) -> io::Result<Option<Mark>> {
+    let text = match std::fs::read(directory.join(FILE)) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    match Mark::parse(&String::from_utf8_lossy(&text)) {
+        Some((version, _)) if version > VERSION => {
+            Err(io::Error::other(format!("its format {version} is of a later version")))
+        }
+        parsed => Ok(parsed.and_then(|(_, mark)| mark)),
+    }
+}
+
+/// Marks a directory, so that it lasts.
+pub(super) fn write(directory: &Path, mark: Mark) -> io::Result<()> {
+    let mut file = File::create(directory.join(NEW_FILE))?;
+    file.write_all(mark.line().as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(directory.join(NEW_FILE), directory.join(FILE))?;
+    File::open(directory)?.sync_all()
+}
+
+/// Takes a directory's mark away, so that a later run empties it.
+pub(super) fn erase(directory: &Path) -> io::Result<()> {
+    std::fs::remove_file(directory.join(FILE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_read_as_it_was_written_and_nothing_else_is_one() {
+        let mark = Mark::anew(17);
+        assert_eq!(Mark::parse(&mark.line()), Some((VERSION, Some(mark))));
+        assert_eq!(Mark::parse("longshore-store 1 17"), Some((VERSION, None)));
+        assert_eq!(Mark::parse("longshore-store 0 17 1"), Some((0, None)));
+        assert_eq!(Mark::parse("something else"), None);
+    }
+
+    #[test]
+    fn only_directories_of_one_newest_mark_are_kept() {
+        let (old, new, other) = (Mark::anew(1), Mark::anew(2), Mark::anew(2));
+        assert_eq!(newest(&[Some(old), None, Some(new)]), Some(new));
+        assert_eq!(newest(&[Some(new), Some(new)]), Some(new));
+        assert_eq!(newest(&[Some(new), Some(other)]), None);
+        assert_eq!(newest(&[None]), None);
+    }
+}
