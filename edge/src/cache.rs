@@ -20,9 +20,8 @@ use pingora_cache::trace::SpanHandle;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use store::{Fill, Found, Key, Moment, Reader, Store, Tier, Was};
+use store::{Fill, Found, Key, Moment, Reader, Store, Was};
 
 /// When the fetch of a response began; long ago for one that wasn't fetched.
 fn began(meta: &CacheMeta) -> Moment {
@@ -295,8 +294,8 @@ fn hit(found: Found<Head>, key: Key) -> (CacheMeta, HitHandler) {
     let mut meta = found.head.meta(found.length, clock::now());
     // which response a 304 renews
     meta.extensions_mut().insert(found.was(key));
-    let Found { head, reader, tier, .. } = found;
-    let hit = Hit { reader, kept: head.kept, consumed: head.consumed(), tier };
+    let Found { head, reader, .. } = found;
+    let hit = Hit { reader, kept: head.kept, consumed: head.consumed() };
     (meta, Box::new(hit))
 }
 
@@ -305,7 +304,6 @@ pub(crate) struct Hit {
     reader: Reader,
     pub(crate) kept: Kept,
     pub(crate) consumed: &'static [HeaderName],
-    pub(crate) tier: Tier,
 }
 
 #[async_trait]

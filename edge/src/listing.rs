@@ -2,6 +2,7 @@
 
 use crate::admin::query::Query;
 use crate::cache::Head;
+use crate::clock::{Now, Steady};
 use crate::snapshot::{Served, Snapshot};
 use crate::stage::deliver::KeyText;
 use crate::stage::identify::Scheme;
@@ -11,7 +12,6 @@ use api::cache::{LISTED_DEFAULT, LISTED_MAX, SlicePlace, State, StoredPage, Stor
 use api::id::SiteId;
 use api::problem::FieldProblem;
 use route::Host;
-use std::time::SystemTime;
 use store::{Listed, Place, Store};
 
 const PARAMETERS: [&str; 5] = ["prefix", "site", "tier", "limit", "after"];
@@ -55,11 +55,11 @@ impl Listing {
     }
 
     /// The page, by the sites in `snapshot`.
-    pub(crate) fn page(
+    pub(crate) async fn page(
         &self,
         store: &Store<Head>,
         snapshot: &Snapshot,
-        now: SystemTime,
+        now: Now,
     ) -> StoredPage {
         let (mut responses, mut place) = (Vec::new(), Some(self.place));
         while let Some(at) = place.filter(|at| self.is_wanted_in(at.tier)) {
@@ -67,13 +67,14 @@ impl Listing {
             if left == 0 {
                 break;
             }
-            let page = store.list(at, left, |name| self.wants(name));
-            let told = page.listed.iter().filter_map(|listed| describe(listed, snapshot, now));
+            let page = store.list(at, left, |name| self.wants(name)).await;
+            let told =
+                page.listed.iter().filter_map(|listed| describe(listed, snapshot, now.steady));
             responses.extend(told);
             place = page.next;
         }
         let next = place.filter(|at| self.is_wanted_in(at.tier)).map(after);
-        StoredPage { now: humantime::format_rfc3339_millis(now).to_string(), responses, next }
+        StoredPage { now: humantime::format_rfc3339_millis(now.wall).to_string(), responses, next }
     }
 
     fn is_wanted_in(&self, tier: store::Tier) -> bool {
@@ -173,7 +174,7 @@ fn after(place: Place) -> String {
     format!("{word}-{number}")
 }
 
-fn describe(listed: &Listed<Head>, snapshot: &Snapshot, now: SystemTime) -> Option<StoredResponse> {
+fn describe(listed: &Listed<Head>, snapshot: &Snapshot, now: Steady) -> Option<StoredResponse> {
     let (named, kept) = (Named::read(&listed.name)?, listed.head.kept());
     let resident = kept.resident(now);
     Some(StoredResponse {
@@ -186,7 +187,7 @@ fn describe(listed: &Listed<Head>, snapshot: &Snapshot, now: SystemTime) -> Opti
         status: listed.head.status().as_u16(),
         body_bytes: listed.length,
         tiers: vec![told_tier(listed.tier)],
-        received: humantime::format_rfc3339_millis(kept.response_time).to_string(),
+        received: humantime::format_rfc3339_millis(kept.received.wall).to_string(),
         age_seconds: kept.freshness.age(resident).as_secs(),
         ttl_seconds: kept.freshness.ttl(resident),
         state: state(kept, served(&named, snapshot), now),
@@ -202,7 +203,7 @@ fn served<'s>(named: &Named<'_>, snapshot: &'s Snapshot) -> Option<&'s Served> {
 }
 
 /// Whether a response may be used, stored for the site that is served by `served`; none where it isn't served.
-pub(crate) fn state(kept: Kept, served: Option<&Served>, now: SystemTime) -> State {
+pub(crate) fn state(kept: Kept, served: Option<&Served>, now: Steady) -> State {
     match served {
         None => State::Unreachable,
         Some(served) if served.horizon.purges(kept.applied) => State::Purged,

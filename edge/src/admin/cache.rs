@@ -27,8 +27,9 @@ pub(super) async fn listed(State(admin): State<Admin>, RawQuery(query): RawQuery
     };
     let turn = Arc::clone(&admin.listing).lock_owned().await;
     let store = admin.cache.store.clone();
+    let runtime = tokio::runtime::Handle::current();
     let page = tokio::task::spawn_blocking(move || {
-        let page = listing.page(&store, &snapshot, clock::now());
+        let page = runtime.block_on(listing.page(&store, &snapshot, clock::now()));
         drop(turn);
         page
     });
@@ -44,7 +45,12 @@ pub(super) async fn listed(State(admin): State<Admin>, RawQuery(query): RawQuery
 pub(super) async fn inspected(State(admin): State<Admin>, RawQuery(query): RawQuery) -> Response {
     let snapshot = admin.current.load();
     let asked = asked(Query::read(query.as_deref(), &["url", "field"]));
-    match asked.and_then(|request| explain::inspect(&request, &admin.known(&snapshot))) {
+    let known = admin.known(&snapshot);
+    let inspection = match asked {
+        Ok(request) => explain::inspect(&request, &known).await,
+        Err(errors) => Err(errors),
+    };
+    match inspection {
         Ok(inspection) => Json(inspection).into_response(),
         Err(errors) => wrong(errors),
     }

@@ -30,7 +30,7 @@ pub(super) fn of(store: &Store<Head>, slices: &Slices) -> CacheStatistics {
 
 fn memory(numbers: &Statistics, limits: Limits) -> MemoryTier {
     MemoryTier {
-        capacity_bytes: limits.capacity_bytes,
+        capacity_bytes: limits.memory_bytes,
         bytes: numbers.bytes,
         responses: numbers.responses,
         hits_total: numbers.hits.memory,
@@ -87,7 +87,7 @@ fn directory(own: &DirectoryStatistics) -> Directory {
         read_errors_total: own.read_errors_total,
         write_errors_total: own.write_errors_total,
         checksum_failures_total: own.checksum_failures_total,
-        recovery_seconds: own.recovery_seconds,
+        recovery_seconds: own.recovery.map(|recovery| recovery.as_secs_f64()),
     }
 }
 

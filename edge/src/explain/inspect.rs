@@ -14,7 +14,8 @@ use api::cache::{Inspection, SlicesFound, VariantFound};
 use api::explain::{ExplainRequest, KeyFound, StoredFound};
 use api::problem::FieldProblem;
 use semantics::directives::RequestDirectives;
-use store::{Head as _, Listed};
+use std::sync::Arc;
+use store::{Head as _, Listed, Tier};
 
 /// Slices that are looked for.
 const LOOKED_FOR_MAX: u64 = 16_384;
@@ -23,7 +24,7 @@ const LOOKED_FOR_MAX: u64 = 16_384;
 ///
 /// # Errors
 /// Every problem of what was asked; a URL of which nothing can be stored, because no site has its host, is one.
-pub(crate) fn inspect(
+pub(crate) async fn inspect(
     request: &ExplainRequest,
     known: &Known<'_>,
 ) -> Result<Inspection, Vec<FieldProblem>> {
@@ -43,34 +44,36 @@ pub(crate) fn inspect(
         }
     };
     asked.describe_client(request.client, &routed.rule.caching.key, known.telemetry);
-    Ok(known.inspected(&asked, &routed))
+    Ok(known.inspected(&asked, &routed).await)
 }
 
 impl Known<'_> {
-    fn inspected(&self, asked: &Asked, routed: &Routed) -> Inspection {
+    async fn inspected(&self, asked: &Asked, routed: &Routed) -> Inspection {
         let (key, site_id) = (&routed.rule.caching.key, &routed.served.site.id);
         let epoch = self.snapshot.epoch;
         let name = lookup::name(&asked.uri, &asked.identity, site_id, key, epoch);
         let hash = cache::hash(&name);
         let directives = RequestDirectives::read(&asked.fields, &routed.rule.caching.policy);
         let question = Question { asked, routed, directives, name, hash };
-        let stored = self.cache.store.variants(&cache::first_variant_of(hash), &question.name);
-        let selected = self.cache.select(&question.name, &asked.fields, Some(key)).response;
-        let told = |listed: &Listed<_>| {
+        let first = cache::first_variant_of(hash);
+        let stored = self.cache.store.variants(&first, &question.name).await;
+        let selected = self.cache.select(&question.name, &asked.fields, Some(key)).await.response;
+        let told = |(listed, tiers): (&Listed<_>, Vec<Tier>)| {
             let is_selected = |(_, found): &(_, store::Found<cache::Head>)| {
-                std::sync::Arc::ptr_eq(&found.head, &listed.head)
+                Arc::ptr_eq(&found.head, &listed.head)
+                    || (found.number == listed.number && listed.tier != Tier::Filling)
             };
-            self.variant(&question, listed, selected.as_ref().is_some_and(is_selected))
+            self.variant(&question, listed, &tiers, selected.as_ref().is_some_and(is_selected))
         };
         Inspection {
-            now: humantime::format_rfc3339_millis(self.now).to_string(),
+            now: humantime::format_rfc3339_millis(self.now.wall).to_string(),
             site: site(routed, asked),
             key: KeyFound {
                 hash: KeyText::of(&hash).as_str().to_owned(),
                 parts: lookup::parts(&question.name),
             },
-            variants: stored.iter().map(told).collect(),
-            slices: self.slices_found(&question),
+            variants: once_each(&stored).into_iter().map(told).collect(),
+            slices: self.slices_found(&question).await,
         }
     }
 
@@ -78,14 +81,16 @@ impl Known<'_> {
         &self,
         question: &Question<'_>,
         listed: &Listed<cache::Head>,
+        tiers: &[Tier],
         selected: bool,
     ) -> VariantFound {
         let (head, routed) = (&listed.head, question.routed);
-        let stored = found::describe(question.asked, routed, (head, listed.length), self.now);
+        let stored =
+            found::describe(question.asked, routed, (head, listed.length), self.now.steady);
         VariantFound {
             variant: variant(head.variance()),
-            tiers: vec![told_tier(listed.tier)],
-            state: state(head.kept(), Some(&routed.served), self.now),
+            tiers: tiers.iter().copied().map(told_tier).collect(),
+            state: state(head.kept(), Some(&routed.served), self.now.steady),
             head_bytes: head.weight() as u64,
             applied: head.kept().applied,
             stored: StoredFound { selected, ..stored },
@@ -93,16 +98,19 @@ impl Known<'_> {
     }
 
     /// What is known of the slices of a name. None where nothing is.
-    fn slices_found(&self, question: &Question<'_>) -> Option<SlicesFound> {
+    async fn slices_found(&self, question: &Question<'_>) -> Option<SlicesFound> {
         let group = self.slices.known_group(question.hash)?;
         let complete_length = group.facts()?.complete_length;
         let bytes = self.slices.bytes;
         let count = complete_length.div_ceil(bytes);
         let selected = self.facts_of(&group, question).is_some();
         let looked_for = count.min(LOOKED_FOR_MAX);
-        let found = (0..looked_for)
-            .filter_map(|index| self.slice(question, Slice { index, bytes, group: group.number }));
-        let lengths: Vec<_> = found.map(|found| found.length.unwrap_or_default()).collect();
+        let mut lengths = Vec::new();
+        for index in 0..looked_for {
+            let slice = Slice { index, bytes, group: group.number };
+            let found = self.slice(question, slice).await;
+            lengths.extend(found.map(|found| found.length.unwrap_or_default()));
+        }
         Some(SlicesFound {
             complete_length,
             slice_bytes: bytes,
@@ -113,4 +121,19 @@ impl Known<'_> {
             selected,
         })
     }
+}
+
+/// Each response once, with the tiers it is in.
+fn once_each(stored: &[Listed<cache::Head>]) -> Vec<(&Listed<cache::Head>, Vec<Tier>)> {
+    let mut once: Vec<(&Listed<cache::Head>, Vec<Tier>)> = Vec::new();
+    for listed in stored {
+        let same = |(other, _): &&mut (&Listed<_>, Vec<Tier>)| {
+            other.number == listed.number && other.tier != Tier::Filling
+        };
+        match once.iter_mut().find(same) {
+            Some((_, tiers)) => tiers.push(listed.tier),
+            None => once.push((listed, vec![listed.tier])),
+        }
+    }
+    once
 }

@@ -17,7 +17,6 @@ use pingora_http::{RequestHeader, ResponseHeader};
 use pingora_proxy::{FailToProxy, Session};
 use semantics::preconditions::{self, Verdict};
 use semantics::update::{ByHead, by_head};
-use std::sync::Arc;
 use store::{Found, Key, Was};
 
 impl Edge {

@@ -258,10 +258,8 @@ impl<H: Head> Disk<H> {
             let directory = cursor.directory;
             cursor = piece.next;
             for one in piece.candidates.into_iter().filter(|one| wanted(&one.name)) {
-                let Some(head) = H::decode(&one.head) else { continue };
-                let (key, number, body_bytes) = (one.key, one.number, one.body_bytes);
-                let name = Box::from(&*one.name);
-                listed.push(Listed { key, number, name, head, body_bytes, directory });
+                let Some(found) = one.decode(directory) else { continue };
+                listed.push(found);
                 if listed.len() == limit {
                     cursor = one.next;
                     break;
@@ -269,6 +267,17 @@ impl<H: Head> Disk<H> {
             }
         }
         (listed, Some(cursor.encode()))
+    }
+
+    /// What is stored under a name, for operators.
+    pub(crate) async fn of_name(&self, hash: [u8; 16], name: &[u8]) -> Vec<Listed<H>> {
+        let mut listed = Vec::new();
+        for (directory, place) in self.places.iter().enumerate() {
+            let own = Box::<[u8]>::from(name);
+            let read = place.directory.wait_for(move |at| listing::of_name(at, hash, &own)).await;
+            listed.extend(read.into_iter().flatten().filter_map(|one| one.decode(directory)));
+        }
+        listed
     }
 
     /// The numbers of all directories.

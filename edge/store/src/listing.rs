@@ -3,8 +3,9 @@
 //! Tiers follow one another, and in each of them what was stored first comes first. So what is there all the while
 //! is listed, once, and what comes after a page was made can be in a later one.
 
+use crate::complete::Complete;
+use crate::disk;
 use crate::fill::Filling;
-use crate::store::{Complete, locked};
 use crate::{Head, Key, Store};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -69,9 +70,13 @@ impl<H: Head> Store<H> {
     /// At most `limit` responses whose name is `wanted`, from `place` on. A page ends with its tier, so it can be short,
     /// or empty, where another one follows.
     ///
-    /// Each page passes over all that is in its tier, so call it where that may take a while.
-    #[must_use]
-    pub fn list(&self, place: Place, limit: usize, wanted: impl Fn(&[u8]) -> bool) -> Page<H> {
+    /// Each page passes over all that is in memory, or some of what is on disk, so call it where that may take a while.
+    pub async fn list(
+        &self,
+        place: Place,
+        limit: usize,
+        wanted: impl Fn(&[u8]) -> bool,
+    ) -> Page<H> {
         let mut page = Lowest { limit, listed: BTreeMap::new(), is_cut: false };
         match place.tier {
             Tier::Filling => {
@@ -82,14 +87,13 @@ impl<H: Head> Store<H> {
                 }
             }
             Tier::Memory => {
-                for (key, complete) in &self.inner.complete {
+                for complete in self.inner.memory.all() {
                     if place.is_before(complete.number) && wanted(&complete.name) {
-                        page.add(complete.number, || Listed::complete(*key, &complete));
+                        page.add(complete.number, || Listed::complete(&complete));
                     }
                 }
             }
-            // there are no directories yet
-            Tier::Disk => {}
+            Tier::Disk => return self.list_disk(place.after, limit, wanted).await,
         }
         page.end(place.tier)
     }
@@ -98,19 +102,31 @@ impl<H: Head> Store<H> {
         self.inner.under_way().fills.values().flatten().map(Arc::clone).collect()
     }
 
+    /// `after` is the disk tier's own mark of where it was.
+    async fn list_disk(
+        &self,
+        after: Option<u64>,
+        limit: usize,
+        wanted: impl Fn(&[u8]) -> bool,
+    ) -> Page<H> {
+        let Some(disk) = &self.inner.disk else { return Page { listed: Vec::new(), next: None } };
+        let (listed, next) = disk.list(after.unwrap_or_default(), limit, wanted).await;
+        let next = next.map(|after| Place { tier: Tier::Disk, after: Some(after) });
+        Page { listed: listed.into_iter().map(Listed::on_disk).collect(), next }
+    }
+
     /// Every variant of a name, with those being filled before those that are complete. `key` is any of its keys.
-    #[must_use]
-    pub fn variants(&self, key: &Key, name: &[u8]) -> Vec<Listed<H>> {
-        let under_way = self.inner.under_way();
-        let fills = under_way.fills.iter().filter(|(filled, _)| filled.name == key.name);
-        let fills = fills.flat_map(|(_, fills)| fills).filter(|filling| *filling.name == *name);
-        let mut listed: Vec<_> = fills.map(|filling| Listed::filling(filling)).collect();
-        drop(under_way);
+    pub async fn variants(&self, key: &Key, name: &[u8]) -> Vec<Listed<H>> {
+        let fills = self.fills().into_iter().filter(|filling| *filling.name == *name);
+        let mut listed: Vec<_> = fills.map(|filling| Listed::filling(&filling)).collect();
         listed.sort_by_key(|listed| listed.number);
-        let others = locked(&self.inner.variants).of(key.name);
+        let others = self.inner.memory.variants_of(key.name);
         for key in std::iter::once(key.first()).chain(others) {
-            let complete = self.inner.complete.get(&key).filter(|found| *found.name == *name);
-            listed.extend(complete.map(|complete| Listed::complete(key, &complete)));
+            let complete = self.inner.memory.get(&key).filter(|found| *found.name == *name);
+            listed.extend(complete.map(|complete| Listed::complete(&complete)));
+        }
+        if let Some(disk) = &self.inner.disk {
+            listed.extend(disk.of_name(key.name, name).await.into_iter().map(Listed::on_disk));
         }
         listed
     }
@@ -128,11 +144,17 @@ impl<H> Listed<H> {
         }
     }
 
-    fn complete(key: Key, complete: &Complete<H>) -> Self {
+    fn on_disk(listed: disk::Listed<H>) -> Self {
+        let disk::Listed { key, number, name, head, body_bytes, .. } = listed;
+        let (head, length) = (Arc::new(head), Some(body_bytes));
+        Self { tier: Tier::Disk, number, key, name, head, length }
+    }
+
+    fn complete(complete: &Complete<H>) -> Self {
         Self {
             tier: Tier::Memory,
             number: complete.number,
-            key,
+            key: complete.key,
             name: complete.name.clone(),
             head: Arc::clone(&complete.head),
             length: Some(complete.body.len() as u64),
@@ -188,6 +210,12 @@ mod tests {
         fn weight(&self) -> usize {
             0
         }
+
+        fn encode(&self, _: &mut Vec<u8>) {}
+
+        fn decode(_: &[u8]) -> Option<Self> {
+            Some(Self)
+        }
     }
 
     fn key(name: u8, variant: u8) -> Key {
@@ -196,7 +224,7 @@ mod tests {
 
     fn store(names: &[&str]) -> Store<Name> {
         let limits = Limits {
-            capacity_bytes: 1 << 20,
+            memory_bytes: 1 << 20,
             response_max_bytes: 1_000,
             filling_max_bytes: 1_000,
             variants_max: 4,
@@ -218,52 +246,56 @@ mod tests {
         page.listed.iter().map(|listed| std::str::from_utf8(&listed.name).unwrap()).collect()
     }
 
-    fn all(store: &Store<Name>, limit: usize, wanted: impl Fn(&[u8]) -> bool) -> Vec<Vec<String>> {
+    async fn all(
+        store: &Store<Name>,
+        limit: usize,
+        wanted: impl Fn(&[u8]) -> bool,
+    ) -> Vec<Vec<String>> {
         let (mut place, mut pages) = (Some(Place::beginning(Tier::Filling)), Vec::new());
         while let Some(at) = place {
-            let page = store.list(at, limit, &wanted);
+            let page = store.list(at, limit, &wanted).await;
             pages.push(names(&page).into_iter().map(str::to_owned).collect());
             place = page.next;
         }
         pages
     }
 
-    #[test]
-    fn pages_follow_one_another_through_the_tiers() {
+    #[tokio::test]
+    async fn pages_follow_one_another_through_the_tiers() {
         let store = store(&["a", "b", "c", "d", "e"]);
         let _fill = store.fill(key(9, 0), (*b"f").into(), Name, store.moment());
-        let check =
-            |limit, expected: &[&[&str]]| assert_eq!(all(&store, limit, |_| true), expected);
-        check(2, &[&["f"], &["a", "b"], &["c", "d"], &["e"], &[]]);
-        check(5, &[&["f"], &["a", "b", "c", "d", "e"], &[]]);
+        let by_two = all(&store, 2, |_| true).await;
+        assert_eq!(by_two, [vec!["f"], vec!["a", "b"], vec!["c", "d"], vec!["e"], vec![]]);
+        let by_five = all(&store, 5, |_| true).await;
+        assert_eq!(by_five, [vec!["f"], vec!["a", "b", "c", "d", "e"], vec![]]);
         assert_eq!(
-            all(&store, 2, |name| name > b"b".as_slice()),
+            all(&store, 2, |name| name > b"b".as_slice()).await,
             [vec!["f"], vec!["c", "d"], vec!["e"], vec![]]
         );
     }
 
-    #[test]
-    fn what_stays_is_listed_once_whatever_comes_and_goes() {
+    #[tokio::test]
+    async fn what_stays_is_listed_once_whatever_comes_and_goes() {
         let store = store(&["a", "b", "c", "d"]);
-        let first = store.list(Place::beginning(Tier::Memory), 2, |_| true);
+        let first = store.list(Place::beginning(Tier::Memory), 2, |_| true).await;
         store.remove(&key(0, 0));
         put(&store, key(1, 0), "again");
-        let second = store.list(first.next.unwrap(), 9, |_| true);
+        let second = store.list(first.next.unwrap(), 9, |_| true).await;
         assert_eq!((names(&first), names(&second)), (vec!["a", "b"], vec!["c", "d", "again"]));
         assert_eq!(second.next, Some(Place::beginning(Tier::Disk)));
     }
 
-    #[test]
-    fn every_variant_of_a_name_is_told() {
+    #[tokio::test]
+    async fn every_variant_of_a_name_is_told() {
         let store = store(&["a", "b"]);
         put(&store, key(0, 7), "a");
         let _fill = store.fill(key(0, 8), (*b"a").into(), Name, store.moment());
-        let found = store.variants(&key(0, 7), b"a");
+        let found = store.variants(&key(0, 7), b"a").await;
         let found: Vec<_> =
             found.iter().map(|found| (found.tier, found.key.variant[0], found.length)).collect();
         let expected =
             [(Tier::Filling, 8, None), (Tier::Memory, 0, Some(1)), (Tier::Memory, 7, Some(1))];
         assert_eq!(found, expected);
-        assert!(store.variants(&key(0, 0), b"b").is_empty(), "a name of the same hash");
+        assert!(store.variants(&key(0, 0), b"b").await.is_empty(), "a name of the same hash");
     }
 }

@@ -97,8 +97,12 @@ impl<H: Head> Memory<H> {
         (self.responses.entry_count(), self.responses.weighted_size())
     }
 
+    /// All responses, without counting as a use.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Arc<Complete<H>>> {
+        self.responses.iter().map(|(_, response)| response)
+    }
+
     /// The variants of a name beside its first that are here.
-    #[cfg(test)]
     pub(crate) fn variants_of(&self, name: [u8; 16]) -> Vec<Key> {
         locked(&self.variants).of(name)
     }

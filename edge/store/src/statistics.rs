@@ -76,11 +76,7 @@ impl HitCounters {
 
     fn read(&self) -> Hits {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Hits {
-            memory: read(&self.memory),
-            disk: read(&self.disk),
-            filling: read(&self.filling),
-        }
+        Hits { memory: read(&self.memory), disk: read(&self.disk), filling: read(&self.filling) }
     }
 }
 

@@ -256,7 +256,8 @@ async fn what_is_wrong_is_told_with_its_limits() {
     check(&wrong, 1, &told).await;
     check(&["list", "--limit", "0"], 2, &["--limit"]).await;
     check(&["inspect", "no url"], 1, &["url: must be an http URL"]).await;
-    check(&["inspect", "http://b.example/"], 1, &["url: is answered 421: No site is served here"]).await;
+    check(&["inspect", "http://b.example/"], 1, &["url: is answered 421: No site is served here"])
+        .await;
     check(&["inspect", &format!("http://{HOST}/"), "-H", "no line"], 2, &["is no field line"])
         .await;
     let page = Call::new(scene.edge.admin(), "GET", "admin", "/cache/list?limit=1001").send().await;

@@ -86,7 +86,7 @@ impl DiskMetrics {
             for (cause, total) in evictions(own) {
                 catch_up(&self.evicted.with_label_values(&[path.as_ref(), cause]), total);
             }
-            if let Some(seconds) = own.recovery_seconds {
+            if let Some(seconds) = own.recovery.map(|recovery| recovery.as_secs_f64()) {
                 self.recovery_seconds.with_label_values(&[path]).set(seconds);
             }
         }

@@ -103,7 +103,7 @@ impl StoreMetrics {
         set_all(&self.responses, [store.responses, sum(|directory| directory.responses)]);
         set_all(&self.bytes, [store.bytes, sum(|directory| directory.disk_bytes)]);
         let capacity = sum(|directory| directory.capacity_bytes);
-        set_all(&self.capacity_bytes, [limits.capacity_bytes, capacity]);
+        set_all(&self.capacity_bytes, [limits.memory_bytes, capacity]);
         set(&self.filling, store.filling);
         set(&self.filling_bytes, store.filling_bytes);
         set(&self.filling_max_bytes, limits.filling_max_bytes);

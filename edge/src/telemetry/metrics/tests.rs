@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use store::{DirectoryState, DirectoryStatistics, DiskLimits, DiskStatistics, Hits};
 
 const LIMITS: Limits =
-    Limits { capacity_bytes: 5, response_max_bytes: 1, filling_max_bytes: 1, variants_max: 1 };
+    Limits { memory_bytes: 5, response_max_bytes: 1, filling_max_bytes: 1, variants_max: 1 };
 
 fn statistics(directories: Vec<DirectoryStatistics>) -> Statistics {
     Statistics {
@@ -43,7 +43,7 @@ fn directory(path: &str, state: DirectoryState) -> DirectoryStatistics {
         read_errors_total: 0,
         write_errors_total: 0,
         checksum_failures_total: 0,
-        recovery_seconds: Some(1.5),
+        recovery: Some(Duration::from_millis(1_500)),
     }
 }
 

@@ -1,11 +1,11 @@
 //! What is stored, for operators: by segments, the oldest first.
 
-use crate::Key;
 use crate::disk::directory::Directory;
 use crate::disk::index::{Entry, Short};
 use crate::disk::read::Mode;
 use crate::disk::record::Kind;
 use crate::disk::table::Row;
+use crate::{Head, Key};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -58,12 +58,20 @@ impl Cursor {
 pub(super) struct Candidate {
     /// Where a listing that ends with it goes on.
     pub(super) next: Cursor,
-    pub(super) key: Key,
-    pub(super) number: u64,
+    key: Key,
+    number: u64,
     pub(super) name: Bytes,
     /// Still encoded.
-    pub(super) head: Bytes,
-    pub(super) body_bytes: u64,
+    head: Bytes,
+    body_bytes: u64,
+}
+
+impl Candidate {
+    pub(super) fn decode<H: Head>(&self, directory: usize) -> Option<Listed<H>> {
+        let Self { key, number, body_bytes, .. } = *self;
+        let (head, name) = (H::decode(&self.head)?, Box::from(&*self.name));
+        Some(Listed { key, number, name, head, body_bytes, directory })
+    }
 }
 
 /// Some rows of a directory, and where to go on.
@@ -100,10 +108,20 @@ fn candidate(directory: &Directory, segment: u32, row: &Row, next: Cursor) -> Op
         return None;
     }
     let entry = directory.index.find(Short::of(&row.key))?;
-    if !Entry::new(segment, row)?.is(&entry) {
-        return None;
-    }
-    let front = directory.front(&entry, 4_096, Mode::Wait).ok()?;
+    Entry::new(segment, row)?.is(&entry).then(|| read(directory, &entry, next))?
+}
+
+/// The variants of a name.
+pub(super) fn of_name(directory: &Directory, hash: [u8; 16], name: &[u8]) -> Vec<Candidate> {
+    let short = Short::of(&Key { name: hash, variant: [0; 16] });
+    let entries = directory.index.of_name(short.name).into_iter();
+    let nowhere = Cursor::decode(0);
+    let found = entries.filter_map(|entry| read(directory, &entry, nowhere));
+    found.filter(|candidate| *candidate.name == *name).collect()
+}
+
+fn read(directory: &Directory, entry: &Entry, next: Cursor) -> Option<Candidate> {
+    let front = directory.front(entry, 4_096, Mode::Wait).ok()?;
     let bytes = Bytes::from(front.bytes);
     Some(Candidate {
         next,
