@@ -166,15 +166,17 @@ impl<H: Head> Owner<H> {
             && let Some(operation) = self.queue.next()
         {
             wrote = true;
-            self.log.count(operation.bytes());
-            match operation {
-                Operation::Put(response) => self.put(&response)?,
-                Operation::Renew(renewed) => self.renew(&renewed)?,
-                Operation::Remove(key) => self.log_removal(Kind::Removal, key)?,
+            let done = match &operation {
+                Operation::Put(response) => self.put(response),
+                Operation::Renew(renewed) => self.renew(renewed),
+                Operation::Remove(key) => self.log_removal(Kind::Removal, *key),
                 Operation::RemoveName(name) => {
-                    self.log_removal(Kind::NameRemoval, Key { name, variant: [0; 16] })?;
+                    self.log_removal(Kind::NameRemoval, Key { name: *name, variant: [0; 16] })
                 }
-            }
+            };
+            // only now: some of it may have been written on the way
+            self.log.count(operation.bytes());
+            done?;
         }
         if wrote {
             self.log.flush()?;

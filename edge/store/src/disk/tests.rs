@@ -81,9 +81,11 @@ pub(super) fn name(name: u64) -> Vec<u8> {
 
 /// Bytes that depend on `seed`.
 pub(super) fn bytes(seed: u64, length: usize) -> Bytes {
-    (0..length as u64)
-        .map(|at| (at.wrapping_mul(seed | 1) >> 7).to_le_bytes()[0] ^ seed.to_le_bytes()[0])
-        .collect()
+    let words =
+        (0..length as u64 / 8 + 1).map(|at| (at + seed).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut bytes: Vec<u8> = words.flat_map(u64::to_le_bytes).collect();
+    bytes.truncate(length);
+    bytes.into()
 }
 
 pub(super) fn put(disk: &TestDisk, number: u64, key: Key, of: u64, body: Bytes) {
@@ -224,7 +226,8 @@ fn renewed(number: u64, key: Key, of: u64, from: Key, was: u64) -> Renewed<Text>
 #[tokio::test]
 async fn a_new_head_goes_with_the_body_that_is_there() {
     let directory = tempfile::tempdir().unwrap();
-    let options = options(&[directory.path()]);
+    let mut options = options(&[directory.path()]);
+    options.directories[0].capacity_bytes = 64 * MIB;
     let disk = open(&options);
     let lengths = [100, 100_000, 2 << 20];
     for waits in [true, false] {
