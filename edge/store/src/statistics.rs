@@ -56,8 +56,9 @@ pub struct DiskLimits {
     pub reading_max_bytes: u64,
 }
 
-/// Counts lookups.
+/// Counts lookups. Away from what every lookup reads: it is written by each that finds.
 #[derive(Default)]
+#[repr(align(128))]
 pub(crate) struct HitCounters {
     memory: AtomicU64,
     disk: AtomicU64,
