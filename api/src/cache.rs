@@ -133,9 +133,9 @@ pub struct SlicesFound {
     pub count: u64,
     /// Slices looked for, from the first on.
     pub looked_for: u64,
-    /// Those of them that are stored.
+    /// Those of them that are stored, or being filled.
     pub stored: u64,
-    /// Bytes of their bodies.
+    /// Bytes of the whole that they are.
     pub stored_bytes: u64,
     /// Whether the request's fields select the variant that they are of.
     pub selected: bool,

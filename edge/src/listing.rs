@@ -72,6 +72,10 @@ impl Listing {
                 page.listed.iter().filter_map(|listed| describe(listed, snapshot, now.steady));
             responses.extend(told);
             place = page.next;
+            // a page that is short within its tier has cost enough: the next one is asked for
+            if place.is_some_and(|next| next.tier == at.tier) {
+                break;
+            }
         }
         let next = place.filter(|at| self.is_wanted_in(at.tier)).map(after);
         StoredPage { now: humantime::format_rfc3339_millis(now.wall).to_string(), responses, next }

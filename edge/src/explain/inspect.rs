@@ -73,7 +73,7 @@ impl Known<'_> {
                 parts: lookup::parts(&question.name),
             },
             variants: once_each(&stored).into_iter().map(told).collect(),
-            slices: self.slices_found(&question).await,
+            slices: self.slices_found(&question),
         }
     }
 
@@ -98,19 +98,20 @@ impl Known<'_> {
     }
 
     /// What is known of the slices of a name. None where nothing is.
-    async fn slices_found(&self, question: &Question<'_>) -> Option<SlicesFound> {
+    fn slices_found(&self, question: &Question<'_>) -> Option<SlicesFound> {
         let group = self.slices.known_group(question.hash)?;
         let complete_length = group.facts()?.complete_length;
         let bytes = self.slices.bytes;
         let count = complete_length.div_ceil(bytes);
         let selected = self.facts_of(&group, question).is_some();
         let looked_for = count.min(LOOKED_FOR_MAX);
-        let mut lengths = Vec::new();
-        for index in 0..looked_for {
-            let slice = Slice { index, bytes, group: group.number };
-            let found = self.slice(question, slice).await;
-            lengths.extend(found.map(|found| found.length.unwrap_or_default()));
-        }
+        let holds = |index: &u64| {
+            let mut name = question.name.clone();
+            Slice { index: *index, bytes, group: group.number }.append_to(&mut name);
+            self.cache.store.holds(&cache::first_variant(&name))
+        };
+        let length = |index| bytes.min(complete_length - index * bytes);
+        let lengths: Vec<_> = (0..looked_for).filter(holds).map(length).collect();
         Some(SlicesFound {
             complete_length,
             slice_bytes: bytes,

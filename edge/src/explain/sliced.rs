@@ -92,7 +92,7 @@ impl Known<'_> {
         group.facts().filter(|_| group.is_selected(&question.asked.fields, Some(key)))
     }
 
-    pub(super) async fn slice(&self, question: &Question<'_>, slice: Slice) -> Option<Found<Head>> {
+    async fn slice(&self, question: &Question<'_>, slice: Slice) -> Option<Found<Head>> {
         let mut name = question.name.clone();
         slice.append_to(&mut name);
         let key = &question.routed.rule.caching.key;

@@ -297,5 +297,7 @@ mod tests {
             [(Tier::Filling, 8, None), (Tier::Memory, 0, Some(1)), (Tier::Memory, 7, Some(1))];
         assert_eq!(found, expected);
         assert!(store.variants(&key(0, 0), b"b").await.is_empty(), "a name of the same hash");
+        assert!([0, 7, 8].iter().all(|variant| store.holds(&key(0, *variant))));
+        assert!(!store.holds(&key(0, 9)));
     }
 }
