@@ -74,6 +74,7 @@ async fn serve(
         Ok((client, standing))
     };
     let (client, standing) = children.unless_one_dies(starting).await?;
+    layout.ensure_edge_config()?;
     let edge = children.start(&edge_program, &addresses.edge(layout, &control), layout).await?;
     let up = UpFile {
         control: addresses::written(&control),

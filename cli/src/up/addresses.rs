@@ -43,7 +43,8 @@ impl Addresses {
     /// The command line of the edge.
     pub(super) fn edge(&self, layout: &Layout, control: &Url) -> Vec<OsString> {
         let mut words = vec![OsString::from("--json")];
-        let options: [(&str, OsString); 6] = [
+        let options: [(&str, OsString); 7] = [
+            ("--config", layout.edge_config().into_os_string()),
             ("--http-listen", OsString::from(&self.http)),
             ("--admin-listen", OsString::from(&self.admin)),
             ("--state-dir", layout.edge().into_os_string()),

@@ -10,6 +10,9 @@ use std::path::{Path, PathBuf};
 /// A log that is longer at a start is put aside, in the place of the one put aside before.
 const LOG_MAX_BYTES: u64 = 16 * 1_024 * 1_024;
 
+/// Bytes of responses that the edge keeps on disk.
+const CACHE_BYTES: u64 = 1 << 30;
+
 /// Where everything is.
 #[derive(Debug)]
 pub(super) struct Layout {
@@ -46,6 +49,25 @@ impl Layout {
     /// The state directory of the edge.
     pub(super) fn edge(&self) -> PathBuf {
         self.data.join("edge")
+    }
+
+    /// The configuration of the edge: the user's own, once it is there.
+    pub(super) fn edge_config(&self) -> PathBuf {
+        self.data.join("edge.toml")
+    }
+
+    /// Writes a configuration of the edge that keeps responses on disk, if there is none.
+    pub(super) fn ensure_edge_config(&self) -> Result<(), Failure> {
+        let path = self.edge_config();
+        if read(&path)?.is_some() {
+            return Ok(());
+        }
+        let cache = toml::Value::from(self.data.join("cache").display().to_string());
+        let text = format!(
+            "# What the edge of `longshore up` is configured by, beside its addresses: yours to change.\n\n\
+             [[disk.directories]]\npath = {cache}\ncapacity_bytes = {CACHE_BYTES}\n"
+        );
+        write(&path, text.as_bytes(), 0o644)
     }
 
     /// The files of the demo site.
