@@ -184,7 +184,7 @@ impl<H: Head> Disk<H> {
         Now::Absent
     }
 
-    /// Finds a response. Takes about as long as one read may take, at most.
+    /// Finds a response. Waits for each directory no longer than about twice what one read may take.
     pub(crate) async fn find(&self, key: &Key, name: &[u8]) -> Option<Stored<H>> {
         for place in self.likely_places(&key.name) {
             if let Some(found) = place.find(key, name).await {
@@ -290,8 +290,8 @@ impl<H: Head> Disk<H> {
         }
     }
 
-    /// Writes what waits, and ends each log so that the next run finds it by its tables. Nothing is stored from then on.
-    /// Takes 10 seconds at most.
+    /// Writes what waits, and ends each log so that the next run finds it by its tables. Nothing is stored or
+    /// found from then on, and what is removed then isn't noted: nothing should be under way any more. Takes 10 seconds at most.
     pub(crate) fn close(&self) {
         self.end(End::Clean);
     }

@@ -150,6 +150,13 @@ impl Directory {
         self.signal.raise();
     }
 
+    /// Ends its use: its thread has written all that waited.
+    pub(super) fn close(&self) {
+        let mut phase = self.phase();
+        self.is_in.store(false, Ordering::Release);
+        *phase = Phase::Out("the store is closed".to_owned());
+    }
+
     /// Says why a directory that is out still is.
     pub(super) fn stay_out(&self, reason: String) {
         *self.phase() = Phase::Out(reason);

@@ -235,13 +235,13 @@ impl<H: Head> Log<H> {
             &options.path,
             identity,
             options.segment_bytes(),
-            shared.allocate,
+            &shared.allocate,
             &self.directory.disk_bytes,
         );
         let segment = match made {
             Ok(segment) => Arc::new(segment),
             Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                self.full(in_use);
+                self.full(in_use + options.segment_bytes() - 1);
                 return Ok(false);
             }
             Err(error) => return Err(error),
@@ -255,10 +255,12 @@ impl<H: Head> Log<H> {
         Ok(true)
     }
 
+    /// Notes that the device has no room for `bytes` and one more.
     fn full(&mut self, bytes: u64) {
         if self.full_at.is_none() {
             let path = self.directory.options.path.display();
-            warn!(%path, "the device of a directory of the store is full: it makes do with {bytes} bytes");
+            let bytes = self.directory.segments_bytes();
+            warn!(%path, "a device is full: its directory of the store makes do with {bytes} bytes");
         }
         self.directory.counters.write_errors.add(1);
         self.full_at = Some((bytes, Instant::now()));

@@ -120,8 +120,9 @@ impl<H: Head> Owner<H> {
 
     /// Ends as one does who will go on.
     fn finish(&mut self) {
-        if let Err(error) = self.log.seal() {
-            self.directory.fail(error.to_string());
+        match self.log.seal() {
+            Ok(()) => self.directory.close(),
+            Err(error) => self.directory.fail(error.to_string()),
         }
     }
 

@@ -15,7 +15,7 @@ const SCAN_BYTES: u64 = 64 << 10;
 const EXTENSION: &str = "segment";
 
 /// Gives a new file its room on the device.
-pub(super) type Allocate = fn(&File, u64) -> io::Result<()>;
+pub(super) type Allocate = Box<dyn Fn(&File, u64) -> io::Result<()> + Send + Sync>;
 
 /// A segment's file. Counted as bytes on disk until it is closed: a file unlinked is there until its last reader ends.
 pub(super) struct Segment {
@@ -44,7 +44,7 @@ impl Segment {
         directory: &Path,
         identity: Identity,
         bytes: u64,
-        allocate: Allocate,
+        allocate: &Allocate,
         disk_bytes: &Arc<AtomicU64>,
     ) -> io::Result<Self> {
         let path = directory.join(file_name(identity.segment));
@@ -195,19 +195,23 @@ impl Segment {
             if is_whole {
                 return Ok(Listing { rows, end, is_sealed: true, is_damaged: false });
             }
-            let mut listing = self.scan()?;
+            let mut listing = self.scan(end)?;
             // the records are whole where they lead up to the table
-            listing.is_damaged |= listing.end != end;
+            listing.is_damaged = listing.end != end;
             return Ok(listing);
         }
-        self.scan()
+        let mut listing = self.scan(self.bytes())?;
+        let end = listing.end + (listing.rows.len() * ROW_BYTES + TRAILER_BYTES) as u64;
+        // or, where it isn't told where that is, leave exactly its room
+        listing.is_damaged &= end != self.bytes();
+        Ok(listing)
     }
 
-    fn scan(&self) -> io::Result<Listing> {
+    /// What the headers of the records say, up to `bytes`.
+    fn scan(&self, bytes: u64) -> io::Result<Listing> {
         let mut listing =
             Listing { rows: Vec::new(), end: START_BYTES, is_sealed: false, is_damaged: false };
         let (mut window, mut window_at) = (Vec::new(), 0);
-        let bytes = self.bytes();
         while listing.end + HEADER_BYTES as u64 <= bytes {
             let end = listing.end;
             if end < window_at || end + HEADER_BYTES as u64 > window_at + window.len() as u64 {

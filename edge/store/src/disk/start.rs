@@ -22,7 +22,7 @@ impl<H: Head> Disk<H> {
         options: &DiskOptions,
         is_hot: Box<dyn Fn(&Key) -> bool + Send + Sync>,
     ) -> Arc<Self> {
-        Self::open_with(options, is_hot, segment::allocate)
+        Self::open_with(options, is_hot, Box::new(segment::allocate))
     }
 
     /// Opens with another way to take room on a device.

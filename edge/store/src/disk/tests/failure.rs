@@ -4,7 +4,6 @@ use super::*;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::atomic::AtomicBool;
 
 fn states(disk: &TestDisk) -> Vec<DirectoryState> {
     disk.statistics().directories.into_iter().map(|one| one.state).collect()
@@ -144,33 +143,167 @@ async fn a_damaged_byte_is_a_miss_wherever_it_is() {
     }
 }
 
-static FULL: AtomicBool = AtomicBool::new(false);
-
-fn allocate_unless_full(file: &File, bytes: u64) -> io::Result<()> {
-    if FULL.load(Ordering::Relaxed) {
-        return Err(io::ErrorKind::StorageFull.into());
-    }
-    segment::allocate(file, bytes)
+/// A device with room for so many bytes of segments.
+fn small_device(directory: &Path, room_bytes: u64) -> segment::Allocate {
+    let directory = directory.to_owned();
+    Box::new(move |file, bytes| {
+        let used: u64 =
+            segments(&directory).iter().map(|path| path.metadata().unwrap().len()).sum();
+        if used + bytes > room_bytes {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        segment::allocate(file, bytes)
+    })
 }
 
 #[tokio::test]
 async fn a_full_device_makes_do_with_what_it_has() {
     let directory = tempfile::tempdir().unwrap();
     let mut options = options(&[directory.path()]);
+    options.directories[0].capacity_bytes = 64 * MIB;
     options.retry = Duration::from_secs(60);
-    let disk: TestDisk = Disk::open_with(&options, Box::new(|_| false), allocate_unless_full);
-    for of in 0..200 {
+    let device = small_device(directory.path(), 40 * MIB);
+    let disk: TestDisk = Disk::open_with(&options, Box::new(|_| false), device);
+    for of in 0..1_500 {
         put(&disk, of, key(of, 0), of, bytes(of, 60_000));
+        if of % 50 == 0 {
+            written(&disk);
+        }
+        assert_eq!(find(&disk, key(of, 0), of).await, Some((of, bytes(of, 60_000))));
+    }
+    let statistics = disk.statistics().directories.remove(0);
+    assert_eq!((statistics.state, statistics.dropped_total), (DirectoryState::In, 0));
+    assert!(statistics.write_errors_total > 0 && statistics.evicted_for_room_total > 500);
+}
+
+#[tokio::test]
+async fn a_device_without_room_for_two_segments_is_out_until_it_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = options(&[directory.path()]);
+    let device = small_device(directory.path(), 3 * MIB);
+    let disk: TestDisk = Disk::open_with(&options, Box::new(|_| false), device);
+    put(&disk, 1, key(1, 0), 1, bytes(1, 100));
+    until(|| disk.statistics().directories[0].write_errors_total > 1);
+    assert_eq!(find(&disk, key(1, 0), 1).await, None);
+}
+
+#[tokio::test]
+async fn a_directory_that_hangs_is_out_until_it_answers() {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let mut options = options(&[directories[0].path(), directories[1].path()]);
+    options.read_timeout = Duration::from_millis(500);
+    let disk = open(&options);
+    until(|| states(&disk) == [DirectoryState::In, DirectoryState::In]);
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let hangs = move |_: &Arc<directory::Directory>| released.recv().ok();
+    assert_eq!(disk.places[0].directory.wait_for(hangs).await, None);
+    let DirectoryStatistics { read_errors_total, .. } = disk.statistics().directories[0];
+    assert_eq!(read_errors_total, 1);
+    until(|| states(&disk)[0] == DirectoryState::In);
+    drop(release);
+    for of in 0..20 {
+        put(&disk, of, key(of, 0), of, bytes(of, 100));
+        assert!(disk.contains(&key(of, 0)));
+    }
+}
+
+#[tokio::test]
+async fn reads_that_fail_one_after_another_take_a_directory_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = options(&[directory.path()]);
+    options.retry = Duration::from_secs(60);
+    let disk = reopen(&options);
+    let failing = &disk.places[0].directory;
+    let error = io::Error::other("the device is gone");
+    for is_out_now in [false, false] {
+        failing.read_failed(&error);
+        assert_eq!(is_out(&disk, 0), is_out_now);
+    }
+    failing.read_succeeded();
+    (0..2).for_each(|_| failing.read_failed(&error));
+    assert!(!is_out(&disk, 0));
+    failing.read_failed(&error);
+    assert!(is_out(&disk, 0));
+}
+
+/// Overwrites what lies between a segment's beginning and its table, or the end of its last record.
+fn overwrite(path: &Path, from: u64, to: u64) {
+    let file = OpenOptions::new().write(true).open(path).unwrap();
+    file.write_all_at(&vec![0x55; usize::try_from(to - from).unwrap()], from).unwrap();
+}
+
+#[tokio::test]
+async fn recovery_reads_tables_and_no_records() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = options(&[directory.path()]);
+    let disk = open(&options);
+    for of in 0..10 {
+        put(&disk, of, key(of, 0), of, bytes(of, 100_000));
+    }
+    disk.close();
+    drop(disk);
+    overwrite(&segments(directory.path())[0], 4_096, 1_000_000);
+    let disk = reopen(&options);
+    assert_eq!(disk.statistics().directories[0].responses, 10);
+    for of in 0..10 {
+        assert_eq!(find(&disk, key(of, 0), of).await, None);
+    }
+}
+
+#[tokio::test]
+async fn recovery_without_a_table_reads_headers_and_no_bodies() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = options(&[directory.path()]);
+    let disk = open(&options);
+    for of in 0..3 {
+        put(&disk, of, key(of, 0), of, bytes(of, 500_000));
     }
     written(&disk);
-    FULL.store(true, Ordering::Relaxed);
-    for of in 200..300 {
-        put(&disk, of, key(of, 0), of, bytes(of, 60_000));
-        written(&disk);
-        let state = states(&disk).remove(0);
-        let is_found = find(&disk, key(of, 0), of).await;
-        assert!(is_found.is_none_or(|found| found == (of, bytes(of, 60_000))), "{state:?}");
+    drop(disk);
+    for of in 0..3 {
+        overwrite(&segments(directory.path())[0], 100_000 + of * 500_200, 400_000 + of * 500_200);
     }
-    // with no room for a single file, there is nothing to make do with
-    assert!(is_out(&disk, 0) || disk.statistics().directories[0].dropped_total > 0);
+    assert_eq!(reopen(&options).statistics().directories[0].responses, 3);
+}
+
+#[tokio::test]
+async fn a_lost_table_is_made_up_for_by_the_records() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = options(&[directory.path()]);
+    let disk = open(&options);
+    for of in 0..150 {
+        put(&disk, of, key(of, 0), of, bytes(of, 60_000));
+    }
+    disk.close();
+    drop(disk);
+    for (path, from_end) in segments(directory.path()).into_iter().zip([100, 30, 100]) {
+        flip(&path, path.metadata().unwrap().len() - from_end);
+    }
+    let disk = reopen(&options);
+    for of in 0..150 {
+        assert_eq!(find(&disk, key(of, 0), of).await, Some((of, bytes(of, 60_000))), "{of}");
+    }
+}
+
+#[tokio::test]
+async fn what_may_have_been_removed_by_what_is_lost_is_not_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = options(&[directory.path()]);
+    let disk = open(&options);
+    put(&disk, 1, key(1, 0), 1, bytes(1, 100));
+    for of in 2..150 {
+        put(&disk, of, key(of, 0), of, bytes(of, 60_000));
+        if of == 80 {
+            written(&disk);
+            disk.remove(&key(1, 0));
+        }
+    }
+    disk.close();
+    drop(disk);
+    let second = segments(directory.path()).remove(1);
+    let length = second.metadata().unwrap().len();
+    overwrite(&second, 4_096, length);
+    let disk = reopen(&options);
+    assert_eq!(find(&disk, key(1, 0), 1).await, None);
+    assert!(find(&disk, key(149, 0), 149).await.is_some());
 }
