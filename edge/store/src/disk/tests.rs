@@ -369,7 +369,7 @@ async fn what_a_read_from_the_page_cache_costs() {
             let of = round % 50;
             match disk.find_now(&key(of, 0), &names[usize::try_from(of).unwrap()]) {
                 Now::Found(Stored::Read { body: StoredBody::Whole(body), .. }) => {
-                    read += body.len()
+                    read += body.len();
                 }
                 _ => panic!("it is in the page cache"),
             }
