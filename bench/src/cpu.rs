@@ -16,14 +16,11 @@ pub(crate) struct CpuTime {
 impl CpuTime {
     /// The time of `roots` and everything they started that still runs.
     pub(crate) fn of(roots: &[u32]) -> Result<Self> {
-        let processes = processes()?;
         let mut total = Self::default();
-        let mut left = roots.to_vec();
-        while let Some(id) = left.pop() {
-            let process = processes.get(&id).with_context(|| format!("process {id} ended"))?;
+        for id in family(roots)? {
+            let process = process(id).with_context(|| format!("process {id} ended"))?;
             total.user += process.time.user;
             total.system += process.time.system;
-            left.extend(processes.iter().filter(|(_, child)| child.parent == id).map(|(id, _)| id));
         }
         Ok(total)
     }
@@ -31,6 +28,18 @@ impl CpuTime {
     pub(crate) fn since(self, before: Self) -> Self {
         Self { user: self.user - before.user, system: self.system - before.system }
     }
+}
+
+/// `roots` and everything they started that still runs.
+pub(crate) fn family(roots: &[u32]) -> Result<Vec<u32>> {
+    let processes = processes()?;
+    let mut family = roots.to_vec();
+    let mut looked_at = 0;
+    while let Some(&id) = family.get(looked_at) {
+        looked_at += 1;
+        family.extend(processes.iter().filter(|(_, child)| child.parent == id).map(|(id, _)| id));
+    }
+    Ok(family)
 }
 
 struct Process {
@@ -44,12 +53,13 @@ fn processes() -> Result<HashMap<u32, Process>> {
         let name = entry?.file_name();
         let Some(id) = name.to_str().and_then(|name| name.parse().ok()) else { continue };
         // a process may end between the listing and the reading
-        let Ok(stat) = std::fs::read_to_string(format!("/proc/{id}/stat")) else { continue };
-        if let Some(process) = parse(&stat) {
-            processes.insert(id, process);
-        }
+        processes.extend(process(id).map(|process| (id, process)));
     }
     Ok(processes)
+}
+
+fn process(id: u32) -> Option<Process> {
+    parse(&std::fs::read_to_string(format!("/proc/{id}/stat")).ok()?)
 }
 
 /// proc(5): the second field is a name in parentheses that may contain anything; parent is the 4th, times 14th and 15th.

@@ -5,6 +5,7 @@
 
 mod case;
 mod cpu;
+mod machine;
 mod measure;
 mod servers;
 mod table;
@@ -12,6 +13,7 @@ mod template;
 mod wrk;
 
 use anyhow::{Context, Result, bail};
+use machine::{machine, number};
 use measure::{Effort, Run, rounds};
 use serde_json::{Value, json};
 use servers::{Server, Setting};
@@ -70,7 +72,14 @@ async fn with_log(
 ) -> Result<Vec<Run>> {
     let directory = directory.join(if access_log { "logged" } else { "silent" });
     std::fs::create_dir(&directory)?;
-    let setting = Setting { peers: peers.to_owned(), directory, origin, access_log };
+    let setting = Setting {
+        peers: peers.to_owned(),
+        directory,
+        origin,
+        access_log,
+        values: Vec::new(),
+        varnish_storage: "malloc,256m".to_owned(),
+    };
     let names = std::env::var("BENCH_SERVERS");
     let names = names.unwrap_or_else(|_| "floor longshore nginx varnish".to_owned());
     let mut servers = Vec::new();
@@ -104,24 +113,4 @@ fn files(directory: &Path) -> Result<HashMap<usize, Vec<u8>>> {
         bodies.insert(length, body);
     }
     Ok(bodies)
-}
-
-fn number<T: std::str::FromStr>(variable: &str, default: T) -> Result<T> {
-    let Ok(text) = std::env::var(variable) else { return Ok(default) };
-    text.parse().ok().with_context(|| format!("{variable} is no number: {text}"))
-}
-
-/// What the numbers belong to: processor, kernel, and what `run.sh` says of commit and versions.
-fn machine() -> Value {
-    let read = |path| std::fs::read_to_string(path).unwrap_or_default();
-    let processors = read("/proc/cpuinfo");
-    let model = processors.lines().find(|line| line.starts_with("model name"));
-    json!({
-        "processor": model.and_then(|line| line.split_once(": ")).map(|(_, model)| model),
-        "processors": std::thread::available_parallelism().map_or(0, std::num::NonZero::get),
-        "kernel": read("/proc/sys/kernel/osrelease").trim(),
-        "load": read("/proc/loadavg").trim(),
-        "commit": std::env::var("BENCH_COMMIT").ok(),
-        "versions": std::env::var("BENCH_VERSIONS").ok(),
-    })
 }

@@ -17,8 +17,8 @@ pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
     /// The processes whose time counts, with their children.
-    processes: Vec<Program>,
-    edge: Option<(Control, Edge)>,
+    pub(crate) processes: Vec<Program>,
+    pub(crate) edge: Option<(Control, Edge)>,
 }
 
 /// What every server is started with.
@@ -28,6 +28,18 @@ pub(crate) struct Setting {
     pub(crate) directory: PathBuf,
     pub(crate) origin: SocketAddr,
     pub(crate) access_log: bool,
+    /// What the configurations have beside addresses and directories.
+    pub(crate) values: Vec<(&'static str, String)>,
+    /// `-s` of Varnish.
+    pub(crate) varnish_storage: String,
+}
+
+impl Setting {
+    /// Writes a configuration with everything filled in.
+    fn configuration(&self, name: &str, own: &[(&'static str, String)]) -> Result<PathBuf> {
+        let values = [own, &self.values].concat();
+        fill(&self.peers.join(name), &self.directory, &values)
+    }
 }
 
 impl Server {
@@ -95,7 +107,7 @@ async fn nginx(setting: &Setting) -> Result<Server> {
         ("origin", setting.origin.to_string()),
         ("access_log", log),
     ];
-    let config = fill(&setting.peers.join("nginx.conf"), &setting.directory, &values)?;
+    let config = setting.configuration("nginx.conf", &values)?;
     let command = nginx_command(&config, &setting.directory);
     let program = Program::spawn("nginx", command, &setting.directory);
     listens(address).await;
@@ -114,11 +126,11 @@ async fn varnish(setting: &Setting) -> Result<Server> {
         ("origin_host", setting.origin.ip().to_string()),
         ("origin_port", setting.origin.port().to_string()),
     ];
-    let config = fill(&setting.peers.join("varnish.vcl"), &setting.directory, &values)?;
+    let config = setting.configuration("varnish.vcl", &values)?;
     let name = setting.directory.join("varnish");
     let mut command = Command::new("/usr/sbin/varnishd");
     command.arg("-F").arg("-n").arg(&name).arg("-a").arg(address.to_string());
-    command.arg("-f").arg(config).args(["-s", "malloc,256m", "-T", "none"]);
+    command.arg("-f").arg(config).args(["-s", &setting.varnish_storage, "-T", "none"]);
     command.args(["-p", "thread_pools=1", "-p", "thread_pool_min=50", "-p", "thread_pool_max=200"]);
     let mut processes = vec![Program::spawn("varnishd", command, &setting.directory)];
     listens(address).await;
@@ -136,9 +148,9 @@ const VARNISH_LINE: &str = "{\"time\":\"%{%FT%T%z}t\",\"method\":\"%m\",\"host\"
 
 async fn longshore(setting: &Setting) -> Result<Server> {
     let values = [("origin", setting.origin.to_string())];
-    let site = fill(&setting.peers.join("longshore.toml"), &setting.directory, &values)?;
+    let site = setting.configuration("longshore.toml", &values)?;
     let site: Value = toml::from_str(&std::fs::read_to_string(site)?)?;
-    let config = std::fs::read_to_string(setting.peers.join("longshore-edge.toml"))?;
+    let config = std::fs::read_to_string(setting.configuration("longshore-edge.toml", &[])?)?;
     let control = Control::start().await;
     let token = control.token(&["edge"]).await;
     let options = EdgeOptions::new().control(&control.url(), &token).config(&config);

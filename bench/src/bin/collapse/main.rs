@@ -65,6 +65,8 @@ async fn measured(name: &str, origin: &Origin) -> Result<Value> {
         directory: directory.path().to_owned(),
         origin: origin.address,
         access_log: false,
+        values: Vec::new(),
+        varnish_storage: "malloc,256m".to_owned(),
     };
     let server = Server::start(name, &setting).await?;
     let mut cases = Vec::new();
