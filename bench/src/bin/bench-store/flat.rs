@@ -1,10 +1,10 @@
 //! What a hit costs with few and with many responses stored, for the memory tier and for the disk tier.
 //!
-//! One edge for each count, filled first; then they take turns, each asked for as many random ones of its responses.
+//! One edge for each count, filled first; then they take turns, each asked for a thousand of its responses, at random.
 
 use crate::machine::number;
-use crate::object::{Object, mixed};
-use crate::rounds::{Round, chosen, median, middle, ratios, round, stored};
+use crate::object::Object;
+use crate::rounds::{Round, median, middle, ratios, round, stored};
 use crate::servers::{Server, Setting};
 use crate::setup::{Bench, Shape, TIER_OFF_BYTES, flush};
 use crate::tiers::Tiers;
@@ -13,9 +13,12 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 const MIB: u64 = 1 << 20;
+/// Bytes of a response that is asked for, and of the others.
 const LENGTH: usize = 1 << 10;
-/// Bytes that such a response may take in memory and on disk, with what belongs to it.
-const ROOM_BYTES: u64 = 2_600;
+const OTHERS_LENGTH: usize = 64;
+/// Bytes that one of the others may take in memory and on disk, with what belongs to it.
+const MEMORY_ROOM_BYTES: u64 = 2_600;
+const DISK_ROOM_BYTES: u64 = 1_000;
 
 pub(crate) async fn run(bench: &Bench) -> Result<Value> {
     let mut tiers = Vec::new();
@@ -42,7 +45,7 @@ struct Filled {
 async fn of_tier(bench: &Bench, tier: &str) -> Result<Value> {
     let mut edges = Vec::new();
     for count in counts()? {
-        if tier == "memory" && count * ROOM_BYTES > available_bytes()? / 10 * 8 {
+        if tier == "memory" && count * MEMORY_ROOM_BYTES > available_bytes()? / 10 * 8 {
             print_skipped(count);
             continue;
         }
@@ -70,19 +73,20 @@ async fn of_tier(bench: &Bench, tier: &str) -> Result<Value> {
 }
 
 async fn filled(bench: &Bench, tier: &str, count: u64) -> Result<Filled> {
-    let room = count * ROOM_BYTES + 64 * MIB;
     let shape = match tier {
-        "memory" => Shape::in_memory(room, count),
-        _ => Shape::new(TIER_OFF_BYTES, room, count),
+        "memory" => Shape::in_memory(count * MEMORY_ROOM_BYTES + 64 * MIB, count),
+        _ => Shape::new(TIER_OFF_BYTES, count * DISK_ROOM_BYTES + 64 * MIB, count),
     };
     let setting = bench.setting(&format!("{tier}-{count}"), &shape)?;
     let server = Server::start("longshore", &setting).await?;
-    let object = |number| Object { number, length: LENGTH };
+    let subset = number("FLAT_SUBSET", 1_000)?.min(count);
+    let step = count / subset;
+    let object = move |number: u64| {
+        let asked = number.is_multiple_of(step);
+        Object { number, length: if asked { LENGTH } else { OTHERS_LENGTH } }
+    };
     let fill = bench.load(&server).in_bulk().run((0..count).map(object)).await?;
-    let subset_length = number("FLAT_SUBSET", 1_000)?.min(count);
-    let own =
-        |index| object(chosen(mixed(index), usize::try_from(count).unwrap_or(usize::MAX)) as u64);
-    let subset = Arc::new((0..subset_length).map(own).collect());
+    let subset = Arc::new((0..subset).map(|index| object(index * step)).collect());
     stored(&bench.load(&server), &subset).await?;
     let rounds = Vec::new();
     Ok(Filled { server, setting, count, subset, fill_seconds: fill.seconds, rounds })

@@ -19,9 +19,10 @@ const RECORD_BYTES: u64 = 1_000;
 pub(crate) async fn run(bench: &Bench) -> Result<Value> {
     let count = number("RESIDENT_COUNT", 5_000_000_u64)?;
     let capacity = number("RESIDENT_CAPACITY_BYTES", GIB)?;
-    // the disk has room for one and a half times the responses, the index for as many
+    // the disk has room for the responses once, the index for somewhat more
     let shape = Shape::new(0, count * RECORD_BYTES, count + count / 10);
-    let full = Shape { tier_bytes: capacity.saturating_sub(shape.memory_bytes()), ..shape };
+    let below = Shape { tier_bytes: 0, ..shape }.memory_bytes();
+    let full = Shape { tier_bytes: capacity.saturating_sub(below), ..shape };
     let least = Shape { tier_bytes: TIER_OFF_BYTES, ..shape };
     print_heading();
     let mut measured = vec![one(bench, "full", &full, count).await?];

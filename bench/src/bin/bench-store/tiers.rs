@@ -27,19 +27,18 @@ impl Tiers {
     }
 
     fn read(metrics: &Metrics) -> Self {
-        let sum = |name, label: &'static str| {
-            metrics.sum(name, &[label][..usize::from(!label.is_empty())])
-        };
+        // the sum of none is -0
+        let sum = |name, labels: &[&str]| metrics.sum(name, labels) + 0.0;
         Self {
-            memory_responses: sum("longshore_edge_store_responses", "tier=\"memory\""),
-            disk_responses: sum("longshore_edge_store_responses", "tier=\"disk\""),
-            index_bytes: sum("longshore_edge_store_index_bytes", ""),
-            memory_hits: sum("longshore_edge_store_hits_total", "tier=\"memory\""),
-            disk_hits: sum("longshore_edge_store_hits_total", "tier=\"disk\""),
-            put_bytes: sum("longshore_edge_store_put_bytes_total", ""),
-            written_bytes: sum("longshore_edge_store_written_bytes_total", ""),
-            dropped_responses: sum("longshore_edge_store_dropped_total", ""),
-            recovering: sum("longshore_edge_store_recovering", ""),
+            memory_responses: sum("longshore_edge_store_responses", &["tier=\"memory\""]),
+            disk_responses: sum("longshore_edge_store_responses", &["tier=\"disk\""]),
+            index_bytes: sum("longshore_edge_store_index_bytes", &[]),
+            memory_hits: sum("longshore_edge_store_hits_total", &["tier=\"memory\""]),
+            disk_hits: sum("longshore_edge_store_hits_total", &["tier=\"disk\""]),
+            put_bytes: sum("longshore_edge_store_put_bytes_total", &[]),
+            written_bytes: sum("longshore_edge_store_written_bytes_total", &[]),
+            dropped_responses: sum("longshore_edge_store_dropped_total", &[]),
+            recovering: sum("longshore_edge_store_recovering", &[]),
         }
     }
 

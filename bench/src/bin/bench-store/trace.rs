@@ -75,6 +75,7 @@ fn servers(capacity: u64, mean: u64) -> Vec<(&'static str, &'static str, Shape)>
     // nginx looks at max_size once in 10 s when it was met before; its zone bounds it at once. A file has a head of
     // nginx's, and half a block on the average is lost.
     let peers = Shape::new(capacity, capacity, capacity / (mean + 2_500));
+    let peers = Shape { nginx_open_files: false, ..peers };
     let ours = |tier, disk| Shape::new(tier, disk, capacity / 1_024);
     let memory = capacity / 8;
     let both = ours(memory, capacity - memory);
