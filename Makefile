@@ -10,7 +10,7 @@ PREFIX ?= /usr/local
 PROGRAMS := longshore longshore-control longshore-edge
 RELEASE := $(CARGO_TARGET_DIR)/release
 
-.PHONY: help setup setup-test setup-bench build up test conformance bench lint openapi install clean
+.PHONY: help setup setup-test setup-bench build up test conformance bench bench-store lint openapi install clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -40,6 +40,13 @@ conformance: setup-test ## run the suites nobody here wrote
 
 bench: setup-bench ## compare with nginx and Varnish, side by side
 	bench/run.sh
+
+bench-store: setup-bench ## measure the store: disk, size, restarts, traces; about an hour
+	bench/disk.sh
+	bench/flat.sh
+	bench/resident.sh
+	bench/restart.sh
+	bench/trace.sh
 
 lint: ## format, clippy, documentation, dependencies
 	cargo fmt --all --check

@@ -96,11 +96,8 @@ impl Filled {
     async fn over(&self, tier: &str, fewest: &[Round]) -> Value {
         let ratios = ratios(&self.rounds, fewest);
         let round = middle(&self.rounds);
-        let held = match (tier, &self.server.edge) {
-            ("disk", _) => Tiers::of(&self.server).await.unwrap_or_default().disk_responses,
-            (_, Some((_, edge))) => edge.metrics().await.sum("longshore_edge_store_responses", &[]),
-            _ => f64::NAN,
-        };
+        let tiers = Tiers::of(&self.server).await.unwrap_or_default();
+        let held = if tier == "disk" { tiers.disk_responses } else { tiers.memory_responses };
         print_row(tier, self.count, held, &round, &ratios);
         let rounds: Vec<Value> = self.rounds.iter().map(Round::json).collect();
         json!({ "asked": self.count, "stored": held, "fill_seconds": self.fill_seconds,

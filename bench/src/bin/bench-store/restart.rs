@@ -157,7 +157,7 @@ async fn whole_index(server: &Server, begun: Instant) -> Result<f64> {
     while begun.elapsed() < INDEX_PATIENCE {
         ticks.tick().await;
         let whole = match Tiers::of(server).await {
-            Some(tiers) => tiers.recovering == 0.0,
+            Some(tiers) => tiers.whole,
             None => !runs(server, "cache loader")?,
         };
         if whole {

@@ -16,8 +16,8 @@ pub(crate) struct Tiers {
     pub(crate) written_bytes: f64,
     /// Responses that were not written because the queue was full.
     pub(crate) dropped_responses: f64,
-    /// Directories whose index isn't whole yet.
-    pub(crate) recovering: f64,
+    /// Whether the index knows all that is on disk.
+    pub(crate) whole: bool,
 }
 
 impl Tiers {
@@ -29,16 +29,19 @@ impl Tiers {
     fn read(metrics: &Metrics) -> Self {
         // the sum of none is -0
         let sum = |name, labels: &[&str]| metrics.sum(name, labels) + 0.0;
+        let names = metrics.names();
+        let has = |name| names.contains(&name);
         Self {
             memory_responses: sum("longshore_edge_store_responses", &["tier=\"memory\""]),
             disk_responses: sum("longshore_edge_store_responses", &["tier=\"disk\""]),
             index_bytes: sum("longshore_edge_store_index_bytes", &[]),
             memory_hits: sum("longshore_edge_store_hits_total", &["tier=\"memory\""]),
             disk_hits: sum("longshore_edge_store_hits_total", &["tier=\"disk\""]),
-            put_bytes: sum("longshore_edge_store_put_bytes_total", &[]),
-            written_bytes: sum("longshore_edge_store_written_bytes_total", &[]),
-            dropped_responses: sum("longshore_edge_store_dropped_total", &[]),
-            recovering: sum("longshore_edge_store_recovering", &[]),
+            put_bytes: sum("longshore_edge_disk_put_bytes_total", &[]),
+            written_bytes: sum("longshore_edge_disk_written_bytes_total", &[]),
+            dropped_responses: sum("longshore_edge_disk_dropped_writes_total", &[]),
+            // told once the index was read; there is one directory, or none
+            whole: !has("longshore_edge_disk_in") || has("longshore_edge_disk_recovery_seconds"),
         }
     }
 
