@@ -65,7 +65,7 @@ async fn explained(
         telemetry: &admin.telemetry,
         now: clock::now(),
     };
-    match explain::explain(&request, &known) {
+    match explain::explain(&request, &known).await {
         Ok(explanation) => Json(explanation).into_response(),
         Err(errors) => {
             let problem = ProblemDetails::new(422, "The request can't be explained.");

@@ -1,8 +1,8 @@
 //! What is known and decided of one request, in the order it becomes known.
 
 use crate::cache::Head;
-use crate::proxy::SliceRequest;
 use crate::proxy::interim::Interim;
+use crate::proxy::{Cutting, SliceRequest};
 use crate::request_id::RequestId;
 use crate::snapshot::{Served, Snapshot};
 use crate::stage::deliver::Handling;
@@ -59,6 +59,8 @@ pub(crate) struct Context {
     pub(crate) varied: bool,
     /// `keep`: the response to a POST, on its way into the store.
     pub(crate) posted: Option<store::Fill<Head>>,
+    /// `keep`: the response on its way to the client, cut into slices.
+    pub(crate) cutting: Option<Box<Cutting>>,
     /// Fields of the response that are for caches and end here.
     pub(crate) consumed: &'static [HeaderName],
     /// `deliver`
@@ -126,6 +128,7 @@ impl Context {
             withheld: http::HeaderMap::new(),
             varied: false,
             posted: None,
+            cutting: None,
             consumed: semantics::fields::consumed(false),
             handling: Handling::default(),
             told: None,

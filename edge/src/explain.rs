@@ -51,7 +51,7 @@ struct Question<'q> {
 ///
 /// # Errors
 /// Every problem of what was asked.
-pub(crate) fn explain(
+pub(crate) async fn explain(
     request: &ExplainRequest,
     known: &Known<'_>,
 ) -> Result<Explanation, Vec<FieldProblem>> {
@@ -62,7 +62,10 @@ pub(crate) fn explain(
     Ok(match decided.and_then(|route| expected.map(|()| route)) {
         Ok(Route::Serve(routed)) => {
             asked.describe_client(request.client, &routed.rule.caching.key, known.telemetry);
-            Explanation { site: Some(site(&routed, &asked)), ..known.looked_up(&asked, &routed) }
+            Explanation {
+                site: Some(site(&routed, &asked)),
+                ..known.looked_up(&asked, &routed).await
+            }
         }
         Ok(Route::Redirect { status, location, routed }) => Explanation {
             site: Some(site(&routed, &asked)),
@@ -100,7 +103,7 @@ impl Known<'_> {
         }
     }
 
-    fn looked_up(&self, asked: &Asked, routed: &Routed) -> Explanation {
+    async fn looked_up(&self, asked: &Asked, routed: &Routed) -> Explanation {
         let Asked { method, uri, fields, identity } = asked;
         let epoch = self.snapshot.epoch;
         let name = match lookup::decide(method, uri, fields, identity, routed, epoch) {
@@ -112,7 +115,8 @@ impl Known<'_> {
         let directives = RequestDirectives::read(fields, &routed.rule.caching.policy);
         let hash = cache::hash(&name);
         let question = Question { asked, routed, directives, name, hash };
-        let found = self.sliced(&question).unwrap_or_else(|| self.found(&question));
+        let found = self.sliced(&question).await;
+        let found = found.unwrap_or_else(|| self.found(&question));
         let (hash, parts) = (KeyText::of(&hash).as_str().to_owned(), lookup::parts(&question.name));
         Explanation { key: Some(KeyFound { hash, parts }), ..found }
     }

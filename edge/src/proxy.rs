@@ -9,7 +9,7 @@ pub(crate) mod interim;
 mod post;
 mod slices;
 
-pub(crate) use slices::SliceRequest;
+pub(crate) use slices::{Cutting, SliceRequest};
 
 use crate::cache::{self, Cache};
 use crate::collapse::{Collapse, Passing};
@@ -178,7 +178,8 @@ impl ProxyHttp for Edge {
         if ctx.asked.only_if_cached() && session.subrequest_ctx.is_none() {
             return Err(Error::new(fail::NOT_CACHED));
         }
-        ctx.origin().map(|_| true)
+        ctx.origin()?;
+        Ok(!self.serve_slices_after_waiting(session, ctx).await?)
     }
 
     async fn upstream_peer(
@@ -280,6 +281,7 @@ impl ProxyHttp for Edge {
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
         post::fill_posted(body.as_ref(), is_last, ctx);
+        self.take_in(body.as_ref(), ctx);
         ctx.forward.body_bytes += body.as_ref().map_or(0, |body| body.len() as u64);
         // a response that turns out to be too large to be stored is taken in only as fast as its client reads it
         if ctx.forward.body_bytes > self.cache.store.limits().response_max_bytes / 2

@@ -3,7 +3,7 @@
 use super::Edge;
 use crate::context::Context;
 use crate::stage::keep::Refused;
-use crate::stage::{fail, forward, keep, lookup};
+use crate::stage::{deliver, fail, forward, keep, lookup};
 use crate::{cache, clock};
 use http::{StatusCode, header};
 use pingora_cache::{CacheMeta, CachePhase, NoCacheReason, RespCacheable};
@@ -151,7 +151,7 @@ impl Edge {
             let key = &site.rule(uri.path()).rule.caching.key;
             let name = lookup::name(uri, identity, &site.id, key, ctx.snapshot.epoch);
             let key = cache::first_variant(&name);
-            self.slices.forget(key.name);
+            self.slices.forget(self.cache, &name, key.name);
             if kept != Some(&*name) {
                 self.cache.store.remove(&key);
             }
@@ -167,6 +167,9 @@ impl Edge {
     ) -> RespCacheable {
         let stored = session.cache.maybe_cache_meta().map(CacheMeta::response_header);
         match keep::decide(session.req_header(), response, stored, ctx, clock::now()) {
+            Ok(to_keep) if self.cut(session, response, &to_keep, ctx) => {
+                RespCacheable::Uncacheable(NoCacheReason::Custom(deliver::CUT))
+            }
             Ok(_) if self.is_too_large(response) => {
                 self.refuse(session, keep::TOO_LARGE, ctx);
                 RespCacheable::Uncacheable(NoCacheReason::ResponseTooLarge)

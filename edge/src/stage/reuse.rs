@@ -96,35 +96,9 @@ pub(crate) fn serves_stale(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stage::testing;
-    use http::{Method, StatusCode};
+    use crate::stage::testing::{self, STORED_AT, kept};
     use pingora_error::ErrorType;
     use semantics::policy::CachePolicy;
-    use semantics::storing::{Exchange, Keep, keep};
-
-    const STORED_AT: SystemTime = SystemTime::UNIX_EPOCH;
-
-    fn kept(cache_control: &'static str, applied: u64) -> Kept {
-        let exchange = Exchange {
-            method: &Method::GET,
-            target: &"/".parse().unwrap(),
-            request: &testing::fields(&[]),
-            status: StatusCode::OK,
-            response: &testing::fields(&[("cache-control", cache_control)]),
-            request_time: STORED_AT,
-            response_time: STORED_AT,
-        };
-        let Keep::Store(stored) = keep(&exchange, &CachePolicy::default()) else {
-            panic!("{cache_control}")
-        };
-        Kept {
-            freshness: stored.freshness,
-            response_time: STORED_AT,
-            applied,
-            is_failure: false,
-            forwards_cdn_cache_control: false,
-        }
-    }
 
     #[test]
     fn what_was_fetched_while_a_request_waited_answers_it() {

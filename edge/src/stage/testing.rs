@@ -3,10 +3,17 @@
 use crate::context::Routed;
 use crate::snapshot::Served;
 use crate::stage::identify::{Identity, Scheme};
+use crate::stage::reuse::Kept;
 use api::id::SiteId;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use semantics::policy::CachePolicy;
+use semantics::storing::{Exchange, Keep, keep};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::SystemTime;
+
+/// When what is stored was.
+pub(crate) const STORED_AT: SystemTime = SystemTime::UNIX_EPOCH;
 
 pub(crate) fn routed() -> Routed {
     routed_by(&serde_json::json!({}))
@@ -40,4 +47,27 @@ pub(crate) fn fields(fields: &[(&'static str, &'static str)]) -> HeaderMap {
         map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
     });
     map
+}
+
+/// What is kept beside a response that says this in Cache-Control.
+pub(crate) fn kept(cache_control: &'static str, applied: u64) -> Kept {
+    let exchange = Exchange {
+        method: &Method::GET,
+        target: &"/".parse().unwrap(),
+        request: &fields(&[]),
+        status: StatusCode::OK,
+        response: &fields(&[("cache-control", cache_control)]),
+        request_time: STORED_AT,
+        response_time: STORED_AT,
+    };
+    let Keep::Store(stored) = keep(&exchange, &CachePolicy::default()) else {
+        panic!("{cache_control}")
+    };
+    Kept {
+        freshness: stored.freshness,
+        response_time: STORED_AT,
+        applied,
+        is_failure: false,
+        forwards_cdn_cache_control: false,
+    }
 }

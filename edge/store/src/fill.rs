@@ -182,6 +182,8 @@ pub(crate) struct Filling<H> {
     pub(crate) body: Arc<Body>,
     /// A removal has reached it: it has no new readers, and is not stored.
     forgotten: AtomicBool,
+    /// When its fetch began, where lookups don't find it while it is filled: removals don't either.
+    pub(crate) aside: Option<Moment>,
 }
 
 impl<H> Filling<H> {
@@ -202,12 +204,16 @@ impl<H: Head> Fill<H> {
         name: Box<[u8]>,
         head: Arc<H>,
         since: Moment,
+        is_aside: bool,
     ) -> Self {
         let body = Body::new(store.limits.response_max_bytes);
         let number = store.fills_begun.fetch_add(1, Ordering::Relaxed);
         let forgotten = AtomicBool::new(false);
-        let filling = Arc::new(Filling { number, key, name, head, body, forgotten });
-        store.show(&filling, since);
+        let aside = is_aside.then_some(since);
+        let filling = Arc::new(Filling { number, key, name, head, body, forgotten, aside });
+        if !is_aside {
+            store.show(&filling, since);
+        }
         Self { store, filling, stores: true, counted_bytes: 0 }
     }
 

@@ -189,7 +189,13 @@ impl<H: Head> Store<H> {
     /// removal has overtaken it: then it is for its own readers ([`Fill::reader`], [`Store::find_fill`]) only.
     #[must_use]
     pub fn fill(&self, key: Key, name: Box<[u8]>, head: H, since: Moment) -> Fill<H> {
-        Fill::new(Arc::clone(&self.inner), key, name, Arc::new(head), since)
+        Fill::new(Arc::clone(&self.inner), key, name, Arc::new(head), since, false)
+    }
+
+    /// Like [`Store::fill`], but lookups find nothing before it is complete.
+    #[must_use]
+    pub fn fill_aside(&self, key: Key, name: Box<[u8]>, head: H, since: Moment) -> Fill<H> {
+        Fill::new(Arc::clone(&self.inner), key, name, Arc::new(head), since, true)
     }
 
     /// Gives the response that is stored under `key` with the head `was` another head, learnt by a fetch that began at
@@ -327,8 +333,9 @@ impl<H: Head> Inner<H> {
     /// Stores what was filled, unless it was forgotten. Returns whether it did.
     pub(crate) fn keep_filled(&self, filling: &Filling<H>, body: Bytes) -> bool {
         // a removal waits for the lock, and so finds what is stored here
-        let _under_way = self.under_way();
-        let keeps = !filling.is_forgotten();
+        let under_way = self.under_way();
+        let overtaken = |since: Moment| under_way.removals.reach(&filling.key.name, since.removals);
+        let keeps = !filling.is_forgotten() && !filling.aside.is_some_and(overtaken);
         if keeps {
             self.keep(filling.key, filling.name.clone(), Arc::clone(&filling.head), body);
         }

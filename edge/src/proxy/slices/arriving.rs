@@ -1,6 +1,7 @@
 //! The request for one slice: what it is told, what it tells, and its response as it arrives.
 
 use crate::stage::deliver::Handling;
+use crate::stage::reuse::Kept;
 use crate::stage::slice::Slice;
 use bytes::Bytes;
 use pingora_core::protocols::http::HttpTask;
@@ -31,7 +32,13 @@ struct Telling {
 #[derive(Clone, Copy)]
 pub(crate) enum Told {
     /// The store or the origin answered.
-    Answered { handling: Handling, status: CacheStatus<'static>, response_time: SystemTime },
+    Answered {
+        handling: Handling,
+        status: CacheStatus<'static>,
+        response_time: SystemTime,
+        /// What is kept beside it, where it is stored now.
+        kept: Option<Kept>,
+    },
     /// It failed here: the `error` token of Proxy-Status.
     Failed(&'static str),
 }

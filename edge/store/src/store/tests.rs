@@ -234,6 +234,25 @@ async fn a_fetch_that_began_before_a_removal_fills_for_its_own_reader_only() {
     assert!(store.update(&KEY, KEY, &was, Name("newer"), store.moment()));
 }
 
+#[test]
+fn what_is_filled_aside_is_found_when_it_is_complete() {
+    let store = store();
+    let aside = || {
+        let mut fill = store.fill_aside(KEY, (*b"/a").into(), Name("head"), store.moment());
+        fill.write(Bytes::from_static(b"part")).unwrap();
+        fill
+    };
+    let fill = aside();
+    assert!(find(&store).is_none());
+    assert_eq!(store.statistics().filling_bytes, 4);
+    assert_eq!(fill.complete(), Some(4));
+    assert!(find(&store).is_some_and(|found| found.length == Some(4)));
+    let overtaken = aside();
+    store.remove(&KEY);
+    assert_eq!(overtaken.complete(), None);
+    assert!(find(&store).is_none());
+}
+
 fn variant(number: u8) -> Key {
     Key { variant: [number; 16], ..KEY }
 }
