@@ -19,10 +19,10 @@ use pingora_cache::trace::SpanHandle;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
-use store::{Fill, Found, Key, Moment, Reader, Store};
+use store::{Fill, Found, Key, Moment, Own, Reader, Store};
 
 /// When the fetch of a response began; long ago for one that wasn't fetched.
 fn began(meta: &CacheMeta) -> Moment {
@@ -120,12 +120,30 @@ pub(crate) struct Selection {
 /// The store as Pingora sees it.
 pub(crate) struct Cache {
     pub(crate) store: Store<Head>,
+    /// Bytes that may be yet to come of a response for which nobody waits.
+    abandoned_max_bytes: u64,
     received: AtomicU64,
 }
 
+/// Tells the request for which a response is filled of its part in that.
+#[derive(Clone, Default)]
+pub(crate) struct Course(Arc<OnceLock<Own>>);
+
+impl Course {
+    /// Its part; none before a fill has begun.
+    pub(crate) fn own(&self) -> Option<&Own> {
+        self.0.get()
+    }
+}
+
+/// What Content-Length says, where it can be read.
+pub(crate) fn content_length(fields: &http::HeaderMap) -> Option<u64> {
+    fields.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 impl Cache {
-    pub(crate) fn new(store: Store<Head>) -> Self {
-        Self { store, received: AtomicU64::new(0) }
+    pub(crate) fn new(store: Store<Head>, abandoned_max_bytes: u64) -> Self {
+        Self { store, abandoned_max_bytes, received: AtomicU64::new(0) }
     }
 
     /// The meta of a response that is the variant `variance`, to a fetch that began at `began`.
@@ -150,10 +168,12 @@ impl Cache {
         (kept, header): (Kept, ResponseHeader),
         renewed: Option<(Option<HashBinary>, &http::HeaderMap)>,
         rule_key: Option<&route::Key>,
-        began: Moment,
+        (began, course): (Moment, Course),
     ) -> CacheMeta {
         let variant = variant(&header.headers, renewed, request, rule_key);
-        self.new_meta(kept, began, header, variant)
+        let mut meta = self.new_meta(kept, began, header, variant);
+        meta.extensions_mut().insert(course);
+        meta
     }
 
     /// What to store of a response to a request that Pingora's cache has no part in.
@@ -249,7 +269,13 @@ impl Storage for Cache {
     ) -> Result<MissHandler> {
         let head = Head::of(meta)
             .ok_or_else(|| Error::explain(ErrorType::InternalError, "a head without facts"))?;
-        let fill = self.store.fill(store_key(key), key.primary_key().into(), head, began(meta));
+        let length = content_length(meta.headers());
+        let mut fill = self.store.fill(store_key(key), key.primary_key().into(), head, began(meta));
+        let own = fill.with_own_reader(length, self.abandoned_max_bytes);
+        if let Some(course) = meta.extensions().get::<Course>() {
+            // one response is filled for one request
+            course.0.set(own).ok();
+        }
         let number = fill.number().to_le_bytes();
         Ok(Box::new(Miss { fill, number, bytes: 0 }))
     }
@@ -364,6 +390,7 @@ struct Miss {
 impl HandleMiss for Miss {
     async fn write_body(&mut self, data: Bytes, _: bool) -> Result<()> {
         self.bytes += data.len();
+        self.fill.ready().await;
         self.fill
             .write(data)
             .map_err(|error| Error::because(ErrorType::WriteError, "filling the store", error))

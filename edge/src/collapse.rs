@@ -147,7 +147,7 @@ mod tests {
             filling_max_bytes: 1_000,
             variants_max: 1,
         };
-        let cache = Box::leak(Box::new(Cache::new(store::Store::new(limits))));
+        let cache = Box::leak(Box::new(Cache::new(store::Store::new(limits), 0)));
         Collapse::new(Uncacheable::new(1_000, Duration::from_secs(60)), cache)
     }
 

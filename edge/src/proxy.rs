@@ -6,6 +6,7 @@ mod fetch;
 mod head;
 mod hit;
 pub(crate) mod interim;
+mod pace;
 mod post;
 mod slices;
 
@@ -283,13 +284,7 @@ impl ProxyHttp for Edge {
         post::fill_posted(body.as_ref(), is_last, ctx);
         self.take_in(body.as_ref(), ctx);
         ctx.forward.body_bytes += body.as_ref().map_or(0, |body| body.len() as u64);
-        // a response that turns out to be too large to be stored is taken in only as fast as its client reads it
-        if ctx.forward.body_bytes > self.cache.store.limits().response_max_bytes / 2
-            && !session.has_pending_downstream_tasks()
-        {
-            session.set_proxy_tasks_enabled(false);
-        }
-        Ok(None)
+        Ok(self.pace(session, ctx))
     }
 
     fn cache_not_modified_filter(

@@ -95,8 +95,10 @@ struct Shared {
 
 impl Shared {
     fn new(config: &Config) -> anyhow::Result<Self> {
-        let cache: &'static Cache =
-            Box::leak(Box::new(Cache::new(Store::new(store_limits(config)))));
+        let cache: &'static Cache = Box::leak(Box::new(Cache::new(
+            Store::new(store_limits(config)),
+            config.memory.abandoned_max_bytes,
+        )));
         let lifetime = Duration::from_secs(config.collapse.uncacheable_seconds);
         let uncacheable = Uncacheable::new(config.collapse.uncacheable_entries, lifetime);
         let memory = &config.memory;

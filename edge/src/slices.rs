@@ -225,12 +225,13 @@ mod tests {
     }
 
     fn responses() -> Responses {
-        Responses::new(store::Store::new(store::Limits {
+        let limits = store::Limits {
             capacity_bytes: 1 << 20,
             response_max_bytes: 1 << 16,
             filling_max_bytes: 1 << 16,
             variants_max: 4,
-        }))
+        };
+        Responses::new(store::Store::new(limits), 0)
     }
 
     fn accepts(group: &Group, facts: &Facts, head: &HeaderMap, request: &HeaderMap) -> bool {

@@ -34,7 +34,7 @@ fn responses_stay_in_order_when_the_clock_is_set_back() {
         filling_max_bytes: 1,
         variants_max: 1,
     };
-    let cache = Cache::new(Store::new(limits));
+    let cache = Cache::new(Store::new(limits), 0);
     let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
     let (first, other) = (received(&cache, at(1_000)), received(&cache, at(10)));
     assert!(first.provenance() < other.created());

@@ -44,7 +44,7 @@ impl Config {
         resolve(document).map_err(ConfigError::Values)
     }
 
-    fn numbers(&self) -> [Number; 18] {
+    fn numbers(&self) -> [Number; 19] {
         let Self { http, memory, collapse, origins, access_log, .. } = self;
         let seconds = |key, value, range| (key, value, range, "seconds");
         let bytes = |key, value, range| (key, value, range, "bytes");
@@ -60,6 +60,7 @@ impl Config {
             bytes("memory.capacity_bytes", memory.capacity_bytes, 1 << 20..=1 << 50),
             bytes("memory.response_max_bytes", memory.response_max_bytes, 1_024..=4_000_000_000),
             bytes("memory.filling_max_bytes", memory.filling_max_bytes, 1_024..=1 << 50),
+            bytes("memory.abandoned_max_bytes", memory.abandoned_max_bytes, 0..=1 << 50),
             bytes("memory.slice_bytes", memory.slice_bytes, 65_536..=8 << 20),
             count("memory.variants_max", memory.variants_max, 1..=4_096, "variants"),
             seconds("collapse.wait_timeout_seconds", collapse.wait_timeout_seconds, 1..=3_600),

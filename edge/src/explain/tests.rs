@@ -17,7 +17,7 @@ fn explained(request: &ExplainRequest) -> Result<Explanation, Vec<FieldProblem>>
     };
     let known = Known {
         snapshot: &Snapshot::new(0, 0, [served].into_iter()),
-        cache: &Cache::new(Store::new(limits)),
+        cache: &Cache::new(Store::new(limits), 0),
         slices: &Slices::new(1 << 16, 1 << 16),
         uncacheable: &Uncacheable::new(10, std::time::Duration::from_secs(60)),
         telemetry: &Telemetry { metrics: Metrics::new().unwrap(), log: None, geo: None },

@@ -184,7 +184,13 @@ impl Edge {
                 let renewed = renewed.filter(|_| ctx.forward.not_modified.is_some());
                 let renewed = renewed.map(|stored| (stored.variance(), stored.headers()));
                 let kept = (to_keep.kept, to_keep.header);
-                let meta = self.cache.meta_to(request, kept, renewed, ctx.key(), began);
+                let meta = self.cache.meta_to(
+                    request,
+                    kept,
+                    renewed,
+                    ctx.key(),
+                    (began, ctx.course.clone()),
+                );
                 RespCacheable::Cacheable(meta)
             }
             Err(refused) => {
@@ -213,9 +219,7 @@ impl Edge {
 
     /// Whether a response says that it is too large to be stored.
     pub(super) fn is_too_large(&self, response: &ResponseHeader) -> bool {
-        let length =
-            response.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        let length = length.and_then(|length| length.parse::<u64>().ok());
+        let length = cache::content_length(&response.headers);
         length.is_some_and(|length| length > self.cache.store.limits().response_max_bytes)
     }
 }

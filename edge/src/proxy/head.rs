@@ -2,7 +2,7 @@
 //! the answer what has become of the stored response (RFC 9111 §4.3.5).
 
 use super::{Edge, end};
-use crate::cache::Head;
+use crate::cache::{Course, Head};
 use crate::clock;
 use crate::context::Context;
 use crate::stage::keep::Refused;
@@ -89,7 +89,13 @@ impl Edge {
                 let began = ctx.forward.began.unwrap_or_default();
                 let renewed = Some((found.head.variance(), found.head.fields()));
                 let (request, kept) = (&request.headers, (to_keep.kept, to_keep.header));
-                let meta = self.cache.meta_to(request, kept, renewed, ctx.key(), began);
+                let meta = self.cache.meta_to(
+                    request,
+                    kept,
+                    renewed,
+                    ctx.key(),
+                    (began, Course::default()),
+                );
                 if self.cache.freshen(key, &found.head, &meta) {
                     ctx.kept = Some(to_keep.kept);
                     lend(meta.headers(), response)?;

@@ -3,6 +3,7 @@
 //! A slice is the part of a representation from one multiple of the slice size to the next, fetched by a request of
 //! its own and stored as a response of its own. Slices are put together only where they share a strong validator.
 
+use crate::cache::content_length;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use pingora_http::ResponseHeader;
@@ -176,7 +177,7 @@ pub(crate) fn cuttable(
         .get(header::ACCEPT_RANGES)
         .is_none_or(|ranges| !ranges.as_bytes().eq_ignore_ascii_case(b"none"));
     let asks_for_whole = !ABOUT_ANSWER.iter().any(|name| request.contains_key(name));
-    let length = response.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse::<u64>().ok()?;
+    let length = content_length(response)?;
     let is_large = length / CUT_FROM_SLICES >= bytes && length > bytes * CUT_FROM_SLICES;
     if status != StatusCode::OK || !takes_ranges || !asks_for_whole || !is_large {
         return None;
@@ -240,9 +241,8 @@ pub(crate) fn is_whole_of(status: StatusCode, response: &HeaderMap, facts: &Fact
     if status != StatusCode::OK {
         return false;
     }
-    let length =
-        response.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    let whole = length.and_then(|length: u64| Facts::of_whole(response, length, length));
+    let whole =
+        content_length(response).and_then(|length| Facts::of_whole(response, length, length));
     whole.is_some_and(|whole| facts.agree(&whole))
 }
 

@@ -11,7 +11,7 @@ mod removals;
 mod store;
 mod variants;
 
-pub use fill::{Fill, FillError};
+pub use fill::{Fill, FillError, Own};
 pub use key::Key;
 pub use reader::{ReadError, Reader};
 pub use store::{Found, Limits, Moment, Statistics, Store};

@@ -21,7 +21,7 @@ const VARIANT_OVERHEAD_BYTES: usize = 250;
 pub struct Limits {
     /// Bytes of complete responses, metadata included.
     pub capacity_bytes: u64,
-    /// Bytes of one body that is stored; and how far the reader of a larger one may fall behind.
+    /// Bytes of one body that is stored.
     pub response_max_bytes: u64,
     /// Bytes of all responses being filled that are to be stored.
     pub filling_max_bytes: u64,
@@ -49,6 +49,7 @@ pub(crate) struct Inner<H: Head> {
     filling_count: AtomicUsize,
     pub(crate) filling_bytes: AtomicU64,
     pub(crate) passed: AtomicU64,
+    pub(crate) abandoned: AtomicU64,
     /// Counts what was ever stored, to tell it apart. Changed with `under_way` locked.
     stored: AtomicU64,
     /// Never locked while `complete` is asked for anything: its listener locks it.
@@ -109,6 +110,8 @@ pub struct Statistics {
     pub filling_bytes: u64,
     /// Responses that grew too large to be stored.
     pub passed_total: u64,
+    /// Responses given up because nobody read them any more.
+    pub abandoned_total: u64,
     /// Responses removed to make room for others.
     pub evicted_total: u64,
     /// Responses replaced by newer ones.
@@ -145,6 +148,7 @@ impl<H: Head> Store<H> {
             filling_count: AtomicUsize::new(0),
             filling_bytes: AtomicU64::new(0),
             passed: AtomicU64::new(0),
+            abandoned: AtomicU64::new(0),
             stored: AtomicU64::new(0),
             variants,
             removed,
@@ -173,7 +177,8 @@ impl<H: Head> Store<H> {
         Some(Found { head: Arc::clone(&complete.head), reader, length })
     }
 
-    /// The response that the fill with this [`Fill::number`] fills, whether or not another one fills the same key.
+    /// The response that the fill with this [`Fill::number`] fills, whether or not another one fills the same key: for
+    /// the reader that it is fetched for ([`crate::Own`]).
     #[must_use]
     pub fn find_fill(&self, key: &Key, name: &[u8], number: u64) -> Option<Found<H>> {
         self.inner.find_filling(key, name, Some(number))
@@ -255,6 +260,7 @@ impl<H: Head> Store<H> {
             filling: self.inner.filling_count.load(Ordering::Relaxed) as u64,
             filling_bytes: read(&self.inner.filling_bytes),
             passed_total: read(&self.inner.passed),
+            abandoned_total: read(&self.inner.abandoned),
             evicted_total: read(&removed.for_room),
             replaced_total: read(&removed.replaced),
             removed_total: read(&removed.on_command),
@@ -304,7 +310,7 @@ impl<H: Head> Inner<H> {
         if *filling.name != *name {
             return None;
         }
-        let reader = Reader::following(&filling.body)?;
+        let reader = Reader::following(&filling.body, number.is_some())?;
         Some(Found { head: Arc::clone(&filling.head), reader, length: None })
     }
 

@@ -52,6 +52,7 @@ pub(super) struct StoreMetrics {
     filling: IntGauge,
     filling_bytes: IntGauge,
     passed: IntGauge,
+    abandoned: IntGauge,
     removed: [IntGauge; 4],
 }
 
@@ -230,6 +231,10 @@ impl StoreMetrics {
                 "longshore_edge_store_passed_responses",
                 "Responses since the start that grew too large to be stored.",
             )?,
+            abandoned: make.gauge(
+                "longshore_edge_store_abandoned_responses",
+                "Responses since the start that were given up because nobody read them any more.",
+            )?,
             removed: ["room", "replaced", "command", "variants"]
                 .map(|cause| removed.with_label_values(&[cause])),
         })
@@ -244,6 +249,7 @@ impl StoreMetrics {
         set(&self.filling, store.filling);
         set(&self.filling_bytes, store.filling_bytes);
         set(&self.passed, store.passed_total);
+        set(&self.abandoned, store.abandoned_total);
         let removed = [
             store.evicted_total,
             store.replaced_total,
