@@ -159,8 +159,8 @@ impl ProxyHttp for Edge {
         ctx: &mut Context,
         error: Option<&Error>,
     ) -> bool {
-        // a fetch in the background wouldn't know which slice it is for
-        if ctx.slice.is_some() && error.is_none() {
+        // a fetch in the background wouldn't know which slice it is for, so one request validates it; others needn't wait
+        if ctx.slice.is_some() && error.is_none() && session.cache.is_cache_lock_writer() {
             return false;
         }
         let serves = reuse::serves_stale(ctx.outcome, &ctx.asked, error, clock::now());

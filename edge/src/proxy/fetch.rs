@@ -110,7 +110,7 @@ impl Edge {
         reused: bool,
     ) -> Box<Error> {
         // before the client is told, who may ask again at once
-        ctx.posted = None;
+        (ctx.posted, ctx.cutting) = (None, None);
         if *error.etype() == fail::NOT_ABOUT && !ctx.forward.anew {
             ctx.forward.anew = true;
             session.cache.disable(NoCacheReason::Custom(keep::NOT_ABOUT.token));

@@ -119,7 +119,7 @@ fn head(response: &ResponseHeader, rule: Option<&Rule>) -> BytesMut {
 /// connection ends here; one that waited to send the body sees that nobody wants it.
 pub(super) fn settle(session: &mut Session, ctx: &mut Context) {
     if let Some(own) = ctx.course.own() {
-        own.leave();
+        own.finish();
     }
     if !session.as_downstream_mut().is_body_done() {
         ctx.interim.settled = true;

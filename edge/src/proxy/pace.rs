@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::listen::ClientStream;
 use pingora_proxy::Session;
 use std::time::{Duration, Instant};
+use store::Fill;
 
 /// What a client that has stalled is given beyond its timeout to be told so.
 const GRACE: Duration = Duration::from_secs(1);
@@ -20,6 +21,10 @@ const DOUBLED_MAX: u32 = 7;
 impl Edge {
     /// Decides, before a piece of a body is taken in, how long the origin waits first.
     pub(super) fn pace(&self, session: &mut Session, ctx: &mut Context) -> Option<Duration> {
+        // the response to a POST is copied on its way, where nobody can wait
+        if ctx.posted.as_ref().is_some_and(Fill::is_behind) {
+            return Some(hold_up(ctx));
+        }
         let passes = self.note_reading(session, ctx);
         let limits = self.cache.store.limits();
         if !passes && ctx.forward.body_bytes <= limits.response_max_bytes / 2 {
@@ -29,11 +34,10 @@ impl Edge {
             // from here on, a piece is taken in when the one before is on its way
             session.set_proxy_tasks_enabled(false);
             ctx.held_up = 0;
-            return None;
+            // one that failed and doesn't know of it yet takes nothing any more
+            return ctx.course.own().filter(|own| own.is_behind()).map(|_| HELD_UP);
         }
-        let held_up = HELD_UP * 2_u32.pow(ctx.held_up.min(DOUBLED_MAX));
-        ctx.held_up += 1;
-        Some(held_up)
+        Some(hold_up(ctx))
     }
 
     /// Notes where the client has gone that a fill is for. Whether the fill only passes through.
@@ -45,4 +49,10 @@ impl Edge {
         }
         own.passes()
     }
+}
+
+/// How long the origin is held up now: longer each time in a row.
+fn hold_up(ctx: &mut Context) -> Duration {
+    ctx.held_up = (ctx.held_up + 1).min(DOUBLED_MAX);
+    HELD_UP * 2_u32.pow(ctx.held_up)
 }

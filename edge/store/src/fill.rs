@@ -44,15 +44,26 @@ pub struct Own {
 }
 
 impl Own {
-    /// Notes that it reads no further.
+    /// Notes that it reads no further, because it has gone.
     pub fn leave(&self) {
-        self.body.leave_own();
+        self.body.leave_own(false);
+    }
+
+    /// Notes that it reads no further, because it has had all it wanted. What is stored is filled to its end.
+    pub fn finish(&self) {
+        self.body.leave_own(true);
     }
 
     /// Whether the response won't be stored, so that what readers have yet to take is all that is held of it.
     #[must_use]
     pub fn passes(&self) -> bool {
         self.body.passes()
+    }
+
+    /// Whether it is 4 MiB behind in a response that isn't stored.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.body.own_is_behind()
     }
 
     /// Whether there is something to read for it, and has been for as long as `patience` says.
@@ -126,6 +137,12 @@ impl<H: Head> Fill<H> {
         if !self.stores {
             self.filling.body.room().await;
         }
+    }
+
+    /// Whether [`Fill::ready`] would wait.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        !self.stores && self.filling.body.is_behind()
     }
 
     /// A reader of this fill, from its first byte. None when the response won't be stored and its beginning is gone.

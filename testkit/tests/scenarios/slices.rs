@@ -531,3 +531,72 @@ async fn variants_are_cut_apart() {
     assert_eq!((other.is_hit(), other.body), (false, content(LARGE)));
     assert!(get("1").await.is_hit());
 }
+
+#[tokio::test]
+async fn a_stale_slice_is_used_where_the_origin_fails() {
+    let scene = Scene::start().await;
+    let script = scene.origin.on("/a").respond(200);
+    let script = script.header("Cache-Control", "max-age=0, stale-if-error=60");
+    script.header("ETag", "\"v\"").body(content(100)).ranged();
+    range(&scene, "/a", "bytes=0-1").await;
+    scene.origin.now_on("/a").respond(503).body("later");
+    let stale = range(&scene, "/a", "bytes=1-2").await;
+    assert_eq!((stale.status, &*stale.body), (206, &content(100)[1..3]));
+    assert!(stale.cache_status().contains("detail=stale-if-error"), "{}", stale.cache_status());
+}
+
+#[tokio::test]
+async fn while_a_slice_is_validated_others_use_it_stale() {
+    let scene = Scene::start().await;
+    let cache_control = "max-age=0, stale-while-revalidate=60";
+    let script = scene.origin.on("/a").respond(200).header("Cache-Control", cache_control);
+    script.header("ETag", "\"v\"").body(content(100)).ranged();
+    range(&scene, "/a", "bytes=0-1").await;
+    let barrier = Barrier::new();
+    let script = scene.origin.now_on("/a").wait(&barrier).respond(304);
+    script.header("Cache-Control", cache_control).header("ETag", "\"v\"");
+    let call = scene.call("GET", "/a").header("Range", "bytes=0-1");
+    let mut validating = call.open().await;
+    scene.origin.arrived("/a", 2).await;
+    let stale = range(&scene, "/a", "bytes=1-2").await;
+    assert_eq!((stale.status, &*stale.body), (206, &content(100)[1..3]));
+    assert!(stale.cache_status().contains("stale-while-revalidate"), "{}", stale.cache_status());
+    barrier.release();
+    assert_eq!(validating.response().await.unwrap().status, 206);
+}
+
+#[tokio::test]
+async fn a_file_that_changes_under_way_is_never_mixed() {
+    let scene = Scene::with_config(SMALL).await;
+    file(&scene, "/a", LARGE, "\"v\"");
+    range(&scene, "/a", "bytes=0-1").await;
+    // it has grown, and its validator tells nothing of it
+    file(&scene, "/a", 2 * LARGE, "\"v\"");
+    let mut client = scene.call("GET", "/a").header("Range", "bytes=0-99999").open().await;
+    client.head().await.unwrap();
+    client.rest_of_body().await.unwrap_err();
+    let answer = range(&scene, "/a", "bytes=0-99999").await;
+    let expected = format!("bytes 0-99999/{}", 2 * LARGE);
+    assert_eq!(answer.field("content-range"), Some(expected.as_str()));
+    assert_eq!(answer.body, content(2 * LARGE)[..100_000]);
+}
+
+#[tokio::test]
+async fn positions_are_right_beyond_all_that_is_stored_anywhere() {
+    let scene = Scene::with_config(SMALL).await;
+    for (first, length) in [(10_000_000_000_u64, 20_000_000_000), (1 << 63, u64::MAX)] {
+        let (begin, path) = (first / 65_536 * 65_536, format!("/{first}"));
+        let script = scene.origin.on(&path).respond(206).header("Cache-Control", FRESH);
+        let script = script.header("ETag", "\"v\"");
+        let told = format!("bytes {begin}-{}/{length}", begin + 65_535);
+        script.header("Content-Range", &told).body(content(SLICE));
+        for _ in 0..2 {
+            let answer = range(&scene, &path, &format!("bytes={first}-{}", first + 9)).await;
+            let at = usize::try_from(first - begin).unwrap();
+            assert_eq!((answer.status, &*answer.body), (206, &content(SLICE)[at..at + 10]));
+            let told = format!("bytes {first}-{}/{length}", first + 9);
+            assert_eq!(answer.field("content-range"), Some(told.as_str()));
+        }
+        assert_eq!(scene.origin.count(&path), 1);
+    }
+}

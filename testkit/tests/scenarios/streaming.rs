@@ -185,3 +185,22 @@ async fn a_body_that_grows_too_large_reaches_slow_clients_whole() {
     assert_eq!(joined.unwrap().len(), PIECES * PIECE - taken);
     assert_eq!(scene.origin.count("/a"), 1);
 }
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_ends_what_only_passes() {
+    let scene = Scene::with_config(
+        "[http]\nstall_timeout_seconds = 1\n[memory]\nresponse_max_bytes = 1000000\n",
+    )
+    .await;
+    let live = Live::new();
+    scene.origin.on("/a").respond(200).header("Cache-Control", FRESH).chunked().live(&live);
+    let mut client = scene.call("GET", "/a").open().await;
+    let endless = bytes::Bytes::from(piece(b'1'));
+    (0..20_000).for_each(|_| live.push(endless.clone()));
+    client.head().await.unwrap();
+    measured(&scene, ABANDONED).await;
+    let process = scene.edge.program.id().unwrap();
+    let resident = crate::scale::resident_bytes(process);
+    assert!(resident < 200 << 20, "{resident} bytes");
+    client.rest_of_body().await.unwrap_err();
+}

@@ -66,6 +66,8 @@ struct State {
     readers: Vec<Option<usize>>,
     /// The reader that the response is fetched for, and when it read last.
     own: Option<(usize, Instant)>,
+    /// That reader has had all that it wanted, which may be a part: what is stored is filled to its end all the same.
+    own_is_content: bool,
 }
 
 impl Body {
@@ -78,6 +80,7 @@ impl Body {
             passing: false,
             readers: Vec::new(),
             own: None,
+            own_is_content: false,
         };
         Arc::new(Self {
             state: Mutex::new(state),
@@ -118,8 +121,11 @@ impl Body {
         self.after_taking(state);
     }
 
-    pub(super) fn leave_own(&self) {
-        let own = self.state().own;
+    pub(super) fn leave_own(&self, is_content: bool) {
+        let mut state = self.state();
+        state.own_is_content |= is_content;
+        let own = state.own;
+        drop(state);
         if let Some((own, _)) = own {
             self.leave(own);
         }
@@ -160,8 +166,10 @@ impl Body {
     ) -> Result<(), FillError> {
         let mut state = self.state();
         let length = chunk.len() as u64;
-        // nobody reads yet what is filled on the way to a client that isn't a reader
-        let is_read = state.readers.is_empty() || state.readers.iter().any(Option::is_some);
+        // what is filled on the way to a client that isn't a reader may have none
+        let is_read = state.readers.is_empty()
+            || state.readers.iter().any(Option::is_some)
+            || (state.own_is_content && !state.passing);
         let ends = abandonment.is_some_and(|abandonment| abandonment.ends(length, is_read));
         if ends || (state.passing && !is_read) {
             state.progress = Progress::Failed;
@@ -174,10 +182,16 @@ impl Body {
         Ok(())
     }
 
-    /// Waits until each reader but the own one is less than a window behind.
+    /// Whether a reader, the own one aside, is more than a window behind in a response that isn't stored.
+    pub(super) fn is_behind(&self) -> bool {
+        let state = self.state();
+        state.passing && state.behind() > WINDOW_BYTES
+    }
+
+    /// Waits until none is.
     pub(super) async fn room(&self) {
         let mut waited = false;
-        while self.state().behind() > WINDOW_BYTES {
+        while self.is_behind() {
             waited = true;
             self.taken.notified().await;
         }
@@ -189,6 +203,13 @@ impl Body {
 
     pub(super) fn passes(&self) -> bool {
         self.state().passing
+    }
+
+    /// Whether the own reader is more than a window behind in a response that isn't stored.
+    pub(super) fn own_is_behind(&self) -> bool {
+        let state = self.state();
+        let place = state.own.and_then(|(own, _)| *state.readers.get(own)?);
+        state.passing && place.is_some_and(|place| state.not_taken(place) > WINDOW_BYTES)
     }
 
     /// Since when there is something to read for the own reader that it hasn't taken.
@@ -267,8 +288,12 @@ impl State {
         }
         let own = self.own.map(|(own, _)| own);
         let others = self.readers.iter().enumerate().filter(|(reader, _)| Some(*reader) != own);
-        let Some(slowest) = others.filter_map(|(_, place)| *place).min() else { return 0 };
-        let not_taken = self.chunks.iter().skip(slowest.saturating_sub(self.first));
+        others.filter_map(|(_, place)| *place).min().map_or(0, |slowest| self.not_taken(slowest))
+    }
+
+    /// Bytes from the chunk with the number `place` on.
+    fn not_taken(&self, place: usize) -> u64 {
+        let not_taken = self.chunks.iter().skip(place.saturating_sub(self.first));
         not_taken.map(|chunk| chunk.len() as u64).sum()
     }
 }

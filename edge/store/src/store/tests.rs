@@ -228,6 +228,18 @@ async fn what_nobody_reads_any_more_goes_on_while_little_is_left() {
 }
 
 #[tokio::test]
+async fn what_its_reader_has_had_enough_of_is_stored_all_the_same() {
+    let store = store();
+    let mut fill = fill(&store);
+    let own = fill.with_own_reader(Some(500), 0);
+    let _reader = store.find_fill(&KEY, b"/a", fill.number());
+    own.finish();
+    fill.write(Bytes::from(vec![0; 500])).unwrap();
+    // not what is too large to be stored
+    assert_eq!(fill.write(Bytes::from(vec![0; 501])), Err(FillError::Abandoned));
+}
+
+#[tokio::test]
 async fn a_complete_body_is_given_in_pieces() {
     let store = Store::new(Limits {
         response_max_bytes: 1 << 30,
