@@ -1,8 +1,10 @@
 //! Pingora's `Storage` over our store: the only place where the two meet.
 
 mod head;
+mod miss;
 
 pub(crate) use head::{Head, has_body};
+pub(crate) use miss::Course;
 
 use crate::stage::reuse::Kept;
 use async_trait::async_trait;
@@ -12,17 +14,16 @@ use http::HeaderName;
 use pingora_cache::CacheMeta;
 use pingora_cache::key::{CacheHashKey, CacheKey, HashBinary};
 use pingora_cache::storage::{
-    HandleHit, HandleMiss, HitHandler, MissFinishType, MissHandler, PurgeOutcome, PurgeTarget,
-    PurgeType, Storage,
+    HandleHit, HitHandler, MissHandler, PurgeOutcome, PurgeTarget, PurgeType, Storage,
 };
 use pingora_cache::trace::SpanHandle;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use std::any::Any;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
-use store::{Fill, Found, Key, Moment, Own, Reader, Store};
+use store::{Found, Key, Moment, Reader, Store};
 
 /// When the fetch of a response began; long ago for one that wasn't fetched.
 fn began(meta: &CacheMeta) -> Moment {
@@ -123,17 +124,6 @@ pub(crate) struct Cache {
     /// Bytes that may be yet to come of a response for which nobody waits.
     abandoned_max_bytes: u64,
     received: AtomicU64,
-}
-
-/// Tells the request for which a response is filled of its part in that.
-#[derive(Clone, Default)]
-pub(crate) struct Course(Arc<OnceLock<Own>>);
-
-impl Course {
-    /// Its part; none before a fill has begun.
-    pub(crate) fn own(&self) -> Option<&Own> {
-        self.0.get()
-    }
 }
 
 /// What Content-Length says, where it can be read.
@@ -267,17 +257,7 @@ impl Storage for Cache {
         meta: &CacheMeta,
         _: &SpanHandle,
     ) -> Result<MissHandler> {
-        let head = Head::of(meta)
-            .ok_or_else(|| Error::explain(ErrorType::InternalError, "a head without facts"))?;
-        let length = content_length(meta.headers());
-        let mut fill = self.store.fill(store_key(key), key.primary_key().into(), head, began(meta));
-        let own = fill.with_own_reader(length, self.abandoned_max_bytes);
-        if let Some(course) = meta.extensions().get::<Course>() {
-            // one response is filled for one request
-            course.0.set(own).ok();
-        }
-        let number = fill.number().to_le_bytes();
-        Ok(Box::new(Miss { fill, number, bytes: 0 }))
+        Ok(Box::new(self.begin_fill(key, meta)?))
     }
 
     async fn purge(
@@ -376,34 +356,6 @@ impl HandleHit for Hit {
 
     fn as_any_mut(&mut self) -> &mut (dyn Any + Send + Sync) {
         self
-    }
-}
-
-/// A response being filled.
-struct Miss {
-    fill: Fill<Head>,
-    number: [u8; 8],
-    bytes: usize,
-}
-
-#[async_trait]
-impl HandleMiss for Miss {
-    async fn write_body(&mut self, data: Bytes, _: bool) -> Result<()> {
-        self.bytes += data.len();
-        self.fill.ready().await;
-        self.fill
-            .write(data)
-            .map_err(|error| Error::because(ErrorType::WriteError, "filling the store", error))
-    }
-
-    /// Called when the origin's response is whole.
-    async fn finish(self: Box<Self>) -> Result<MissFinishType> {
-        self.fill.complete();
-        Ok(MissFinishType::Created(self.bytes))
-    }
-
-    fn streaming_write_tag(&self) -> Option<&[u8]> {
-        Some(&self.number)
     }
 }
 

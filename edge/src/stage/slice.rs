@@ -3,10 +3,12 @@
 //! A slice is the part of a representation from one multiple of the slice size to the next, fetched by a request of
 //! its own and stored as a response of its own. Slices are put together only where they share a strong validator.
 
-use crate::cache::content_length;
-use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+mod cut;
+
+pub(crate) use cut::{cuttable, is_whole_of, whole};
+
+use http::header::{self, HeaderMap, HeaderName};
 use http::{Method, StatusCode};
-use pingora_http::ResponseHeader;
 use semantics::partial;
 use semantics::preconditions::{self, Representation, Verdict};
 use semantics::range::{self, ByteRange, Spec, Wanted};
@@ -16,8 +18,6 @@ use std::time::SystemTime;
 const NAME_MARK: u32 = u32::MAX - 1;
 /// Begins the part of a name under which it is stored what its slices are of.
 const GROUP_MARK: u32 = u32::MAX - 2;
-/// A response is cut into slices while it passes from this many on. Smaller ones are stored whole.
-const CUT_FROM_SLICES: u64 = 8;
 
 /// A slice, in its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,15 +59,6 @@ impl Facts {
         let fields = lines.map(|(name, value)| (name.clone(), value.clone())).collect();
         let facts = Self { complete_length: part.complete_length()?, fields };
         facts.agree(&facts).then_some(facts)
-    }
-
-    /// What a whole tells of its first slice.
-    fn of_whole(head: &HeaderMap, complete_length: u64, bytes: u64) -> Option<Self> {
-        let mut head = head.clone();
-        for (name, value) in (Slice { index: 0, bytes, group: 0 }).cut_fields(complete_length)? {
-            head.insert(name, value);
-        }
-        Self::read(&head)
     }
 
     /// The fields that [`Self::read`] reads.
@@ -133,56 +124,11 @@ impl Slice {
     pub(crate) fn length(self, complete_length: u64) -> u64 {
         complete_length.saturating_sub(self.first()).min(self.bytes)
     }
-
-    /// The head of this slice, cut from a whole with these fields.
-    pub(crate) fn cut(
-        self,
-        whole: &ResponseHeader,
-        complete_length: u64,
-    ) -> Option<ResponseHeader> {
-        let mut head = whole.clone();
-        head.set_status(StatusCode::PARTIAL_CONTENT).ok()?;
-        let fields = self.cut_fields(complete_length)?;
-        for (name, value) in fields {
-            head.insert_header(name, value).ok()?;
-        }
-        Some(head)
-    }
-
-    fn cut_fields(self, complete_length: u64) -> Option<[(HeaderName, HeaderValue); 2]> {
-        let length = self.length(complete_length);
-        let last = self.first().checked_add(length.checked_sub(1)?)?;
-        let range = format!("bytes {}-{last}/{complete_length}", self.first());
-        Some([
-            (header::CONTENT_RANGE, HeaderValue::try_from(range).ok()?),
-            (header::CONTENT_LENGTH, length.into()),
-        ])
-    }
 }
 
 /// Makes the name of a whole the one under which it is stored what its slices are of.
 pub(crate) fn append_group_to(name: &mut Vec<u8>) {
     name.extend_from_slice(&GROUP_MARK.to_le_bytes());
-}
-
-/// What a response to a request for the whole tells of slices of `bytes` each that it can be cut into. None where it is
-/// small, or can't be; where a request has a condition or a range, the answer may be another than the whole.
-pub(crate) fn cuttable(
-    request: &HeaderMap,
-    status: StatusCode,
-    response: &HeaderMap,
-    bytes: u64,
-) -> Option<Facts> {
-    let takes_ranges = response
-        .get(header::ACCEPT_RANGES)
-        .is_none_or(|ranges| !ranges.as_bytes().eq_ignore_ascii_case(b"none"));
-    let asks_for_whole = !ABOUT_ANSWER.iter().any(|name| request.contains_key(name));
-    let length = content_length(response)?;
-    let is_large = length / CUT_FROM_SLICES >= bytes && length > bytes * CUT_FROM_SLICES;
-    if status != StatusCode::OK || !takes_ranges || !asks_for_whole || !is_large {
-        return None;
-    }
-    Facts::of_whole(response, length, bytes)
 }
 
 /// The fields of a request that are about the client's answer.
@@ -235,29 +181,6 @@ pub(crate) fn decide(
     }
 }
 
-/// Whether a 200 that came instead of a slice is the whole of what slices are of: an origin may leave `Range` aside
-/// (RFC 9110 §14.2).
-pub(crate) fn is_whole_of(status: StatusCode, response: &HeaderMap, facts: &Facts) -> bool {
-    if status != StatusCode::OK {
-        return false;
-    }
-    let whole =
-        content_length(response).and_then(|length| Facts::of_whole(response, length, length));
-    whole.is_some_and(|whole| facts.agree(&whole))
-}
-
-/// The head of the whole, by that of one slice (RFC 9110 §15.3.7).
-pub(crate) fn whole(
-    slice: &ResponseHeader,
-    complete_length: u64,
-) -> pingora_error::Result<ResponseHeader> {
-    let mut head = slice.clone();
-    head.set_status(StatusCode::OK)?;
-    head.remove_header(&header::CONTENT_RANGE);
-    head.insert_header(header::CONTENT_LENGTH, complete_length)?;
-    Ok(head)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -285,79 +208,6 @@ mod tests {
         check(206, "bytes 10-19/25", "9", "\"a\"", None);
         check(206, "bytes 10-19/25", "10", "W/\"a\"", None);
         check(200, "bytes 10-19/25", "10", "\"a\"", None);
-    }
-
-    #[test]
-    fn a_large_whole_with_a_strong_validator_is_cut() {
-        let check = |request: &[(&'static str, &'static str)], status: u16, response, expected| {
-            let (request, response) = (fields(request), fields(response));
-            let status = StatusCode::from_u16(status).unwrap();
-            let found = cuttable(&request, status, &response, 10);
-            assert_eq!(found.map(|facts| facts.complete_length), expected, "{response:?}");
-        };
-        let large: &[_] = &[("content-length", "81"), ("etag", "\"a\"")];
-        check(&[], 200, large, Some(81));
-        check(&[], 203, large, None);
-        check(&[("range", "bytes=0-")], 200, large, None);
-        check(&[("if-none-match", "\"a\"")], 200, large, None);
-        check(&[], 200, &[("content-length", "80"), ("etag", "\"a\"")], None);
-        check(&[], 200, &[("content-length", "81"), ("etag", "W/\"a\"")], None);
-        check(&[], 200, &[("etag", "\"a\"")], None);
-        let refusing = &[("content-length", "81"), ("etag", "\"a\""), ("accept-ranges", "none")];
-        check(&[], 200, refusing, None);
-        let huge = &[("content-length", "18446744073709551615"), ("etag", "\"a\"")];
-        check(&[], 200, huge, Some(u64::MAX));
-    }
-
-    #[test]
-    fn slices_are_cut_to_their_size_wherever_they_are() {
-        let mut whole = ResponseHeader::build(200, None).unwrap();
-        whole.insert_header(header::ETAG, "\"a\"").unwrap();
-        let check = |index, bytes, complete_length, expected: &str, length: &str| {
-            let slice = Slice { index, bytes, group: 0 };
-            let head = slice.cut(&whole, complete_length).unwrap();
-            assert_eq!(head.headers[header::CONTENT_RANGE], expected);
-            assert_eq!(head.headers[header::CONTENT_LENGTH], length);
-            let facts = slice.facts(head.status, &head.headers).unwrap();
-            assert_eq!(facts.complete_length, complete_length);
-        };
-        check(0, 10, 25, "bytes 0-9/25", "10");
-        check(2, 10, 25, "bytes 20-24/25", "5");
-        let all = u64::MAX;
-        check(
-            1 << 43,
-            1 << 20,
-            all,
-            "bytes 9223372036854775808-9223372036855824383/18446744073709551615",
-            "1048576",
-        );
-        check(
-            (1 << 44) - 1,
-            1 << 20,
-            all,
-            "bytes 18446744073708503040-18446744073709551614/18446744073709551615",
-            "1048575",
-        );
-        assert!(Slice { index: 3, bytes: 10, group: 0 }.cut(&whole, 25).is_none());
-    }
-
-    #[test]
-    fn the_whole_instead_of_a_slice_is_told_by_its_validator() {
-        let slice = fields(&[
-            ("content-range", "bytes 0-9/25"),
-            ("content-length", "10"),
-            ("etag", "\"a\""),
-        ]);
-        let facts = Facts::read(&slice).unwrap();
-        let check = |status: u16, length, tag, expected| {
-            let head = fields(&[("content-length", length), ("etag", tag)]);
-            let status = StatusCode::from_u16(status).unwrap();
-            assert_eq!(is_whole_of(status, &head, &facts), expected, "{length} {tag}");
-        };
-        check(200, "25", "\"a\"", true);
-        check(200, "25", "\"b\"", false);
-        check(200, "24", "\"a\"", false);
-        check(206, "25", "\"a\"", false);
     }
 
     #[test]
