@@ -14,7 +14,7 @@ use crate::stage::deliver::{self, Handling};
 use crate::stage::lookup::{self, Lookup};
 use crate::stage::range;
 use crate::stage::slice::{self, Answer, Facts, Slice};
-use arriving::{Arriving, broken_off};
+use arriving::{Arriving, Asked, broken_off};
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use pingora_error::Result;
@@ -75,7 +75,7 @@ impl Edge {
             let group = self.slices.group(self.cache, &plan.name, plan.hash).await;
             let is_new = group.facts().is_none();
             let slice = self.first_slice(&plan, &group);
-            let first = Arriving::ask(session, slice).await?;
+            let first = Asked::ask(session, slice)?.arrives().await?;
             let (head, request) = (&first.head.headers, &session.req_header().headers);
             let Some(facts) = slice.facts(first.head.status, head) else {
                 return self.without_slices(session, ctx, &plan, first).await;
@@ -216,12 +216,12 @@ impl Edge {
         write_head(session, ctx, head, status, false).await?;
         let mut arriving = first;
         loop {
+            // the next one comes while this one is sent
+            let next = delivery.next_slice().map(|slice| Asked::ask(session, slice)).transpose()?;
             delivery.send(session, &mut arriving).await?;
-            if delivery.next > delivery.last {
-                return Ok(());
-            }
+            let Some(next) = next else { return Ok(()) };
             delivery.slice.index += 1;
-            arriving = Arriving::ask(session, delivery.slice).await?;
+            arriving = next.arrives().await?;
             let (status, head) = (arriving.head.status, &arriving.head.headers);
             let facts = delivery.slice.facts(status, head);
             if facts.is_some_and(|facts| delivery.facts.agree(&facts)) {
@@ -258,6 +258,12 @@ impl Edge {
 }
 
 impl Delivery {
+    /// The slice after the one that is being sent, where something is wanted of it.
+    fn next_slice(&self) -> Option<Slice> {
+        let next = Slice { index: self.slice.index + 1, ..self.slice };
+        (self.last / next.bytes >= next.index).then_some(next)
+    }
+
     /// Sends what is wanted of the slice that arrives.
     async fn send(&mut self, session: &mut Session, arriving: &mut Arriving) -> Result<()> {
         let mut position = self.slice.first();

@@ -600,3 +600,23 @@ async fn positions_are_right_beyond_all_that_is_stored_anywhere() {
         assert_eq!(scene.origin.count(&path), 1);
     }
 }
+
+#[tokio::test]
+async fn the_next_slice_comes_while_one_is_sent() {
+    let scene = Scene::with_config(SMALL).await;
+    let live = Live::new();
+    let part = |range: &str| {
+        let script = scene.origin.on("/a").respond(206).header("Cache-Control", FRESH);
+        script.header("ETag", "\"v\"").header("Content-Range", range)
+    };
+    part(&format!("bytes 0-65535/{LARGE}")).length(SLICE).live(&live);
+    part(&format!("bytes 65536-131071/{LARGE}")).body(content(LARGE)[SLICE..2 * SLICE].to_vec());
+    live.push(content(LARGE)[..10].to_vec());
+    let mut client = scene.call("GET", "/a").header("Range", "bytes=0-65536").open().await;
+    let second = scene.origin.arrived("/a", 2).await;
+    assert_eq!(second.field("range"), Some("bytes=65536-131071"));
+    live.push(content(LARGE)[10..SLICE].to_vec());
+    live.end();
+    client.head().await.unwrap();
+    assert_eq!(client.rest_of_body().await.unwrap(), content(LARGE)[..=SLICE]);
+}
