@@ -197,6 +197,8 @@ pub struct Fills {
     pub hits_total: u64,
     /// Responses that grew too large to be stored.
     pub passed_total: u64,
+    /// Responses given up because nobody read them any more.
+    pub abandoned_total: u64,
 }
 
 /// What is remembered of names that have slices.

@@ -1,8 +1,10 @@
 //! Pingora's `Storage` over our store: the only place where the two meet.
 
 mod head;
+mod miss;
 
 pub(crate) use head::{Head, has_body};
+pub(crate) use miss::Course;
 
 use crate::clock;
 use crate::stage::reuse::Kept;
@@ -13,15 +15,14 @@ use http::HeaderName;
 use pingora_cache::CacheMeta;
 use pingora_cache::key::{CacheHashKey, CacheKey, HashBinary};
 use pingora_cache::storage::{
-    HandleHit, HandleMiss, HitHandler, MissFinishType, MissHandler, PurgeOutcome, PurgeTarget,
-    PurgeType, Storage,
+    HandleHit, HitHandler, MissHandler, PurgeOutcome, PurgeTarget, PurgeType, Storage,
 };
 use pingora_cache::trace::SpanHandle;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use std::any::Any;
 use std::sync::atomic::{AtomicU64, Ordering};
-use store::{Fill, Found, Key, Moment, Reader, Store, Was};
+use store::{Found, Key, Moment, Reader, Store, Was};
 
 /// When the fetch of a response began; long ago for one that wasn't fetched.
 fn began(meta: &CacheMeta) -> Moment {
@@ -119,14 +120,21 @@ pub(crate) struct Selection {
 /// The store as Pingora sees it.
 pub(crate) struct Cache {
     pub(crate) store: Store<Head>,
+    /// Bytes that may be yet to come of a response for which nobody waits.
+    abandoned_max_bytes: u64,
     /// Invariant: higher than the places of all responses that were ever stored.
     next_place: AtomicU64,
 }
 
+/// What Content-Length says, where it can be read.
+pub(crate) fn content_length(fields: &http::HeaderMap) -> Option<u64> {
+    fields.get(http::header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
 impl Cache {
-    /// `first` is higher than the places of all responses that are stored already.
-    pub(crate) fn new(store: Store<Head>, first: u64) -> Self {
-        Self { store, next_place: AtomicU64::new(first) }
+    pub(crate) fn new(store: Store<Head>, abandoned_max_bytes: u64) -> Self {
+        let next_place = AtomicU64::new(store.first_number());
+        Self { store, abandoned_max_bytes, next_place }
     }
 
     /// The meta of a response that is the variant `variance`, to a fetch that began at `began`.
@@ -151,10 +159,12 @@ impl Cache {
         (kept, header): (Kept, ResponseHeader),
         renewed: Option<(Option<HashBinary>, &http::HeaderMap)>,
         rule_key: Option<&route::Key>,
-        began: Moment,
+        (began, course): (Moment, Course),
     ) -> CacheMeta {
         let variant = variant(&header.headers, renewed, request, rule_key);
-        self.new_meta(kept, began, header, variant)
+        let mut meta = self.new_meta(kept, began, header, variant);
+        meta.extensions_mut().insert(course);
+        meta
     }
 
     /// What to store of a response to a request that Pingora's cache has no part in.
@@ -244,11 +254,7 @@ impl Storage for Cache {
         meta: &CacheMeta,
         _: &SpanHandle,
     ) -> Result<MissHandler> {
-        let head = Head::of(meta)
-            .ok_or_else(|| Error::explain(ErrorType::InternalError, "a head without facts"))?;
-        let fill = self.store.fill(store_key(key), key.primary_key().into(), head, began(meta));
-        let number = fill.number().to_le_bytes();
-        Ok(Box::new(Miss { fill, number, bytes: 0 }))
+        Ok(Box::new(self.begin_fill(key, meta)?))
     }
 
     async fn purge(
@@ -348,33 +354,6 @@ impl HandleHit for Hit {
 
     fn as_any_mut(&mut self) -> &mut (dyn Any + Send + Sync) {
         self
-    }
-}
-
-/// A response being filled.
-struct Miss {
-    fill: Fill<Head>,
-    number: [u8; 8],
-    bytes: usize,
-}
-
-#[async_trait]
-impl HandleMiss for Miss {
-    async fn write_body(&mut self, data: Bytes, _: bool) -> Result<()> {
-        self.bytes += data.len();
-        self.fill
-            .write(data)
-            .map_err(|error| Error::because(ErrorType::WriteError, "filling the store", error))
-    }
-
-    /// Called when the origin's response is whole.
-    async fn finish(self: Box<Self>) -> Result<MissFinishType> {
-        self.fill.complete();
-        Ok(MissFinishType::Created(self.bytes))
-    }
-
-    fn streaming_write_tag(&self) -> Option<&[u8]> {
-        Some(&self.number)
     }
 }
 

@@ -71,6 +71,7 @@ pub(crate) struct Memory {
     pub(crate) capacity_bytes: u64,
     pub(crate) response_max_bytes: u64,
     pub(crate) filling_max_bytes: Option<u64>,
+    pub(crate) abandoned_max_bytes: u64,
     pub(crate) slice_bytes: u64,
     pub(crate) variants_max: usize,
 }
@@ -166,6 +167,7 @@ impl Default for Memory {
             capacity_bytes: 256 << 20,
             response_max_bytes: 64 << 20,
             filling_max_bytes: None,
+            abandoned_max_bytes: 16 << 20,
             slice_bytes: 1 << 20,
             variants_max: 64,
         }

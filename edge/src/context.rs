@@ -1,9 +1,9 @@
 //! What is known and decided of one request, in the order it becomes known.
 
-use crate::cache::Head;
+use crate::cache::{Course, Head};
 use crate::clock::{self, Now};
-use crate::proxy::SliceRequest;
 use crate::proxy::interim::Interim;
+use crate::proxy::{Cutting, SliceRequest};
 use crate::request_id::RequestId;
 use crate::snapshot::{Served, Snapshot};
 use crate::stage::deliver::Handling;
@@ -56,8 +56,14 @@ pub(crate) struct Context {
     pub(crate) withheld: http::HeaderMap,
     /// A variant other than the first was looked for.
     pub(crate) varied: bool,
+    /// `keep`: what this request has to do with the response being filled for it.
+    pub(crate) course: Course,
+    /// `pace`: how often in a row the origin was held up for this request's client.
+    pub(crate) held_up: u32,
     /// `keep`: the response to a POST, on its way into the store.
     pub(crate) posted: Option<store::Fill<Head>>,
+    /// `keep`: the response on its way to the client, cut into slices.
+    pub(crate) cutting: Option<Box<Cutting>>,
     /// Fields of the response that are for caches and end here.
     pub(crate) consumed: &'static [HeaderName],
     /// `deliver`
@@ -123,7 +129,10 @@ impl Context {
             kept: None,
             withheld: http::HeaderMap::new(),
             varied: false,
+            course: Course::default(),
+            held_up: 0,
             posted: None,
+            cutting: None,
             consumed: semantics::fields::consumed(false),
             handling: Handling::default(),
             told: None,

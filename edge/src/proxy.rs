@@ -6,10 +6,11 @@ mod fetch;
 mod head;
 mod hit;
 pub(crate) mod interim;
+mod pace;
 mod post;
 mod slices;
 
-pub(crate) use slices::SliceRequest;
+pub(crate) use slices::{Cutting, SliceRequest};
 
 use crate::cache::{self, Cache};
 use crate::collapse::{Collapse, Passing};
@@ -158,8 +159,8 @@ impl ProxyHttp for Edge {
         ctx: &mut Context,
         error: Option<&Error>,
     ) -> bool {
-        // a fetch in the background wouldn't know which slice it is for
-        if ctx.slice.is_some() && error.is_none() {
+        // a fetch in the background wouldn't know which slice it is for, so one request validates it; others needn't wait
+        if ctx.slice.is_some() && error.is_none() && session.cache.is_cache_lock_writer() {
             return false;
         }
         let serves = reuse::serves_stale(ctx.outcome, &ctx.asked, error, clock::steady());
@@ -178,7 +179,8 @@ impl ProxyHttp for Edge {
         if ctx.asked.only_if_cached() && session.subrequest_ctx.is_none() {
             return Err(Error::new(fail::NOT_CACHED));
         }
-        ctx.origin().map(|_| true)
+        ctx.origin()?;
+        Ok(!self.serve_slices_after_waiting(session, ctx).await?)
     }
 
     async fn upstream_peer(
@@ -280,14 +282,9 @@ impl ProxyHttp for Edge {
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
         post::fill_posted(body.as_ref(), is_last, ctx);
+        self.take_in(body.as_ref(), ctx);
         ctx.forward.body_bytes += body.as_ref().map_or(0, |body| body.len() as u64);
-        // a response that turns out to be too large to be stored is taken in only as fast as its client reads it
-        if ctx.forward.body_bytes > self.cache.store.limits().response_max_bytes / 2
-            && !session.has_pending_downstream_tasks()
-        {
-            session.set_proxy_tasks_enabled(false);
-        }
-        Ok(None)
+        Ok(self.pace(session, ctx))
     }
 
     fn cache_not_modified_filter(

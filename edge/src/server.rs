@@ -95,9 +95,8 @@ struct Shared {
 impl Shared {
     fn new(config: &Config) -> anyhow::Result<Self> {
         let shares = config.shares();
-        let store = store(config, shares);
-        let first = store.first_number();
-        let cache: &'static Cache = Box::leak(Box::new(Cache::new(store, first)));
+        let cache = Cache::new(store(config, shares), config.memory.abandoned_max_bytes);
+        let cache: &'static Cache = Box::leak(Box::new(cache));
         let lifetime = Duration::from_secs(config.collapse.uncacheable_seconds);
         let uncacheable = Uncacheable::new(config.collapse.uncacheable_entries, lifetime);
         let slices = Slices::new(config.memory.slice_bytes, shares.slices_bytes);

@@ -1,16 +1,23 @@
 //! Which slices of a response belong together? What is remembered of a name of which parts are stored.
+//!
+//! The table is bounded, and so forgets; what it forgot is found again in the store, where each group is kept as a
+//! response without a body ([`record`]), beside its slices.
 
-use crate::cache::{self, Head};
+mod record;
+
+use crate::cache::{self, Cache as Responses, Head};
 use crate::stage::keep;
+use crate::stage::reuse::Kept;
 use crate::stage::slice::Facts;
 use http::HeaderMap;
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use purge::Horizon;
 use semantics::range::Spec;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use store::Found;
+use store::{Found, Moment};
+use ulid::Ulid;
 
 /// Bytes that a name which has slices holds in memory, and one that has none; measured as growth of the process.
 const GROUP_BYTES: u32 = 1_400;
@@ -23,12 +30,11 @@ pub(crate) struct Slices {
     pub(crate) bytes: u64,
     groups: Cache<[u8; 16], Arc<Group>>,
     declined: Cache<[u8; 16], ()>,
-    next_number: AtomicU64,
 }
 
 /// Slices of one representation.
 pub(crate) struct Group {
-    /// Tells the slices of this group from all others.
+    /// Tells the slices of this group from all others, those of earlier runs too: it is random.
     pub(crate) number: u64,
     known: OnceLock<Known>,
 }
@@ -47,6 +53,7 @@ impl Slices {
         Self {
             bytes,
             groups: Cache::builder()
+                .eviction_policy(EvictionPolicy::lru())
                 .max_capacity(remembered_bytes)
                 .weigher(|_, _| GROUP_BYTES)
                 .build(),
@@ -55,21 +62,73 @@ impl Slices {
                 .weigher(|_, ()| DECLINED_BYTES)
                 .time_to_live(DECLINED_LIFETIME)
                 .build(),
-            next_number: AtomicU64::new(0),
         }
     }
 
-    /// The group of a name; a new one where there is none.
-    pub(crate) fn group(&self, name: [u8; 16]) -> Arc<Group> {
-        self.groups.get_with(name, || {
-            let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-            Arc::new(Group { number, known: OnceLock::new() })
-        })
+    /// The group of the name with this hash; a new one where there is none.
+    pub(crate) async fn group(
+        &self,
+        responses: &Responses,
+        name: &[u8],
+        hash: [u8; 16],
+    ) -> Arc<Group> {
+        match self.known_group(responses, name, hash).await {
+            Some(group) => group,
+            None => self.groups.get_with(hash, || Arc::new(Group::new())),
+        }
     }
 
     /// The group of a name, if there is one and something is known of it.
-    pub(crate) fn known_group(&self, name: [u8; 16]) -> Option<Arc<Group>> {
-        self.groups.get(&name).filter(|group| group.known.get().is_some())
+    pub(crate) async fn known_group(
+        &self,
+        responses: &Responses,
+        name: &[u8],
+        hash: [u8; 16],
+    ) -> Option<Arc<Group>> {
+        if let Some(group) = self.groups.get(&hash) {
+            return group.facts().is_some().then_some(group);
+        }
+        let group = record::find(responses, name).await?;
+        let group = self.groups.get_with(hash, || Arc::new(group));
+        if record::find(responses, name).await.is_none() {
+            // forgotten between the two: that is noted in the store first
+            self.groups.invalidate(&hash);
+            return None;
+        }
+        Some(group)
+    }
+
+    /// The group of a name that a whole with these `facts` tells of; a new one where what is known is of another.
+    /// None where what is known is of another variant.
+    pub(crate) fn group_of_whole(&self, hash: [u8; 16], told: &Told<'_>) -> Option<Arc<Group>> {
+        let known = self.groups.get(&hash);
+        if known.as_ref().is_some_and(|group| !group.is_selected(told.request, told.key)) {
+            return None;
+        }
+        if let Some(group) = known.filter(|group| group.accepts(told)) {
+            return Some(group);
+        }
+        let group = Arc::new(Group::new());
+        group.accepts(told);
+        self.groups.insert(hash, Arc::clone(&group));
+        Some(group)
+    }
+
+    /// Whether the slices of a group are those of its name, as far as the table tells.
+    pub(crate) fn is_current(&self, hash: [u8; 16], group: &Group) -> bool {
+        self.groups.get(&hash).is_some_and(|current| current.number == group.number)
+    }
+
+    /// Stores what is known of a group, so that its slices are found when the table has forgotten it. `since` is when
+    /// the fetch began that told it.
+    pub(crate) fn keep_group(
+        &self,
+        responses: &Responses,
+        name: &[u8],
+        group: &Group,
+        (kept, since): (Kept, Moment),
+    ) {
+        record::keep(responses, name, group, kept, since);
     }
 
     /// How many names have slices, and of how many none can be had.
@@ -80,8 +139,9 @@ impl Slices {
     }
 
     /// Gives up the slices of a name.
-    pub(crate) fn forget(&self, name: [u8; 16]) {
-        self.groups.invalidate(&name);
+    pub(crate) fn forget(&self, responses: &Responses, name: &[u8], hash: [u8; 16]) {
+        record::remove(responses, name);
+        self.groups.invalidate(&hash);
     }
 
     /// Remembers for a while that new slices of a name can't be had.
@@ -114,7 +174,21 @@ impl Slices {
     }
 }
 
+/// What tells of the representation that slices are of.
+pub(crate) struct Told<'t> {
+    pub(crate) facts: &'t Facts,
+    /// The fields of the response, and those of its request.
+    pub(crate) head: &'t HeaderMap,
+    pub(crate) request: &'t HeaderMap,
+    pub(crate) key: Option<&'t route::Key>,
+}
+
 impl Group {
+    fn new() -> Self {
+        let number = u64::try_from(Ulid::new().random() & u128::from(u64::MAX)).unwrap_or_default();
+        Self { number, known: OnceLock::new() }
+    }
+
     /// What its slices are of, once one was seen.
     pub(crate) fn facts(&self) -> Option<&Facts> {
         self.known.get().map(|known| &known.facts)
@@ -126,23 +200,17 @@ impl Group {
         cache::variance(&known.vary, None, request, key) == known.variance
     }
 
-    /// Whether a slice is of the same representation. What the first slice says holds from then on.
-    pub(crate) fn accepts(
-        &self,
-        facts: &Facts,
-        head: &HeaderMap,
-        request: &HeaderMap,
-        key: Option<&route::Key>,
-    ) -> bool {
+    /// Whether a slice, or a whole, is of the same representation. What the first says holds from then on.
+    pub(crate) fn accepts(&self, told: &Told<'_>) -> bool {
         let known = self.known.get_or_init(|| {
-            let lines = head.get_all(http::header::VARY).into_iter();
+            let lines = told.head.get_all(http::header::VARY).into_iter();
             Known {
-                facts: facts.clone(),
+                facts: told.facts.clone(),
                 vary: lines.map(|line| (http::header::VARY, line.clone())).collect(),
-                variance: cache::variance(head, None, request, key),
+                variance: cache::variance(told.head, None, told.request, told.key),
             }
         });
-        known.facts.agree(facts)
+        known.facts.agree(told.facts)
     }
 }
 
@@ -150,7 +218,7 @@ impl Group {
 mod tests {
     use super::*;
     use crate::stage::slice::Slice;
-    use crate::stage::testing::fields;
+    use crate::stage::testing::{self, fields};
 
     fn facts(complete_length: u64) -> Facts {
         let range = format!("bytes 0-0/{complete_length}");
@@ -163,38 +231,88 @@ mod tests {
         slice.facts(http::StatusCode::PARTIAL_CONTENT, &head.into_iter().collect()).unwrap()
     }
 
-    #[test]
-    fn a_group_is_of_one_representation() {
-        let slices = Slices::new(10, 1 << 20);
-        let group = slices.group([1; 16]);
+    fn responses() -> Responses {
+        let limits = store::Limits {
+            memory_bytes: 1 << 20,
+            response_max_bytes: 1 << 16,
+            filling_max_bytes: 1 << 16,
+            variants_max: 4,
+        };
+        Responses::new(store::Store::new(limits), 0)
+    }
+
+    fn accepts(group: &Group, facts: &Facts, head: &HeaderMap, request: &HeaderMap) -> bool {
+        group.accepts(&Told { facts, head, request, key: None })
+    }
+
+    #[tokio::test]
+    async fn a_group_is_of_one_representation() {
+        let (slices, responses) = (Slices::new(10, 1 << 20), responses());
+        let group = slices.group(&responses, b"/a", [1; 16]).await;
         let none = HeaderMap::new();
-        assert!(slices.known_group([1; 16]).is_none());
-        assert!(group.accepts(&facts(5), &none, &none, None));
-        assert!(!group.accepts(&facts(6), &none, &none, None));
-        assert_eq!(slices.known_group([1; 16]).map(|group| group.number), Some(group.number));
-        slices.forget([1; 16]);
-        assert_ne!(slices.group([1; 16]).number, group.number);
+        assert!(slices.known_group(&responses, b"/a", [1; 16]).await.is_none());
+        assert!(accepts(&group, &facts(5), &none, &none));
+        assert!(!accepts(&group, &facts(6), &none, &none));
+        let known = slices.known_group(&responses, b"/a", [1; 16]).await;
+        assert_eq!(known.map(|group| group.number), Some(group.number));
+        slices.forget(&responses, b"/a", [1; 16]);
+        assert_ne!(slices.group(&responses, b"/a", [1; 16]).await.number, group.number);
+        assert!(!slices.is_current([1; 16], &group));
+    }
+
+    #[tokio::test]
+    async fn a_group_that_the_table_forgot_is_found_in_the_store_until_it_is_forgotten() {
+        let (responses, none) = (responses(), HeaderMap::new());
+        let before = Slices::new(10, 1 << 20);
+        let group = before.group(&responses, b"/a", [1; 16]).await;
+        assert!(accepts(&group, &facts(5), &none, &none));
+        let since = responses.store.moment();
+        before.keep_group(&responses, b"/a", &group, (testing::kept("max-age=60", 0), since));
+        let after = Slices::new(10, 1 << 20);
+        let found = after.group(&responses, b"/a", [1; 16]).await;
+        assert_eq!(found.number, group.number);
+        assert!(!accepts(&found, &facts(6), &none, &none));
+        after.forget(&responses, b"/a", [1; 16]);
+        let other = Slices::new(10, 1 << 20);
+        assert!(other.known_group(&responses, b"/a", [1; 16]).await.is_none());
+    }
+
+    #[test]
+    fn a_whole_of_another_representation_begins_a_new_group() {
+        let (slices, none) = (Slices::new(10, 1 << 20), HeaderMap::new());
+        let of = |facts: &Facts| {
+            let told = Told { facts, head: &none, request: &none, key: None };
+            slices.group_of_whole([1; 16], &told).map(|group| group.number)
+        };
+        let first = of(&facts(5));
+        assert!(first.is_some() && of(&facts(5)) == first);
+        assert_ne!(of(&facts(6)), first);
     }
 
     #[test]
     fn a_group_is_of_one_variant() {
-        let group = Slices::new(10, 1 << 20).group([1; 16]);
-        let head = fields(&[("vary", "a")]);
-        assert!(group.is_selected(&fields(&[("a", "2")]), None));
-        assert!(group.accepts(&facts(5), &head, &fields(&[("a", "1")]), None));
-        assert!(group.is_selected(&fields(&[("a", "1"), ("b", "2")]), None));
-        assert!(!group.is_selected(&fields(&[("a", "2")]), None));
+        let slices = Slices::new(10, 1 << 20);
+        let (group, head) = (Group::new(), fields(&[("vary", "a")]));
+        let (one, other) = (fields(&[("a", "1"), ("b", "2")]), fields(&[("a", "2")]));
+        assert!(group.is_selected(&other, None));
+        assert!(accepts(&group, &facts(5), &head, &fields(&[("a", "1")])));
+        assert!(group.is_selected(&one, None) && !group.is_selected(&other, None));
+        let facts = facts(5);
+        let of = |request| Told { facts: &facts, head: &head, request, key: None };
+        assert!(slices.group_of_whole([1; 16], &of(&one)).is_some());
+        assert!(slices.group_of_whole([1; 16], &of(&other)).is_none());
     }
 
-    #[test]
-    fn a_name_that_was_declined_keeps_its_slices() {
-        let slices = Slices::new(10, 1 << 20);
+    #[tokio::test]
+    async fn a_name_that_was_declined_keeps_its_slices() {
+        let (slices, responses) = (Slices::new(10, 1 << 20), responses());
         let none = HeaderMap::new();
-        assert!(slices.group([1; 16]).accepts(&facts(5), &none, &none, None));
+        let group = slices.group(&responses, b"/a", [1; 16]).await;
+        assert!(accepts(&group, &facts(5), &none, &none));
         slices.decline([1; 16]);
         assert!(slices.are_in_vain([1; 16], None) && !slices.are_in_vain([2; 16], None));
         assert!(slices.are_in_vain([2; 16], Some("private")));
         assert!(!slices.are_in_vain([2; 16], Some(keep::TOO_LARGE.token)));
-        assert!(slices.known_group([1; 16]).is_some());
+        assert!(slices.known_group(&responses, b"/a", [1; 16]).await.is_some());
     }
 }

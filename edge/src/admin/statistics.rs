@@ -21,6 +21,7 @@ pub(super) fn of(store: &Store<Head>, slices: &Slices) -> CacheStatistics {
             max_bytes: limits.filling_max_bytes,
             hits_total: numbers.hits.filling,
             passed_total: numbers.passed_total,
+            abandoned_total: numbers.abandoned_total,
         },
         slices: SliceTable { slice_bytes: slices.bytes, names, declined },
         disk: disk(&numbers),

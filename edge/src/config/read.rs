@@ -64,6 +64,7 @@ impl Config {
                 memory.filling_max_bytes.unwrap_or(1_024),
                 1_024..=1 << 50,
             ),
+            bytes("memory.abandoned_max_bytes", memory.abandoned_max_bytes, 0..=1 << 50),
             bytes("memory.slice_bytes", memory.slice_bytes, 65_536..=8 << 20),
             count("memory.variants_max", memory.variants_max, 1..=4_096, "variants"),
             bytes("disk.index_max_bytes", disk.index_max_bytes.unwrap_or(0), 0..=1 << 50),

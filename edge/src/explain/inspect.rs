@@ -73,7 +73,7 @@ impl Known<'_> {
                 parts: lookup::parts(&question.name),
             },
             variants: once_each(&stored).into_iter().map(told).collect(),
-            slices: self.slices_found(&question),
+            slices: self.slices_found(&question).await,
         }
     }
 
@@ -98,8 +98,8 @@ impl Known<'_> {
     }
 
     /// What is known of the slices of a name. None where nothing is.
-    fn slices_found(&self, question: &Question<'_>) -> Option<SlicesFound> {
-        let group = self.slices.known_group(question.hash)?;
+    async fn slices_found(&self, question: &Question<'_>) -> Option<SlicesFound> {
+        let group = self.slices.known_group(self.cache, &question.name, question.hash).await?;
         let complete_length = group.facts()?.complete_length;
         let bytes = self.slices.bytes;
         let count = complete_length.div_ceil(bytes);

@@ -1,7 +1,7 @@
 //! Which of the slices that would answer a request are stored?
 
 use super::{Known, Question};
-use crate::cache::{self, Head};
+use crate::cache::Head;
 use crate::slices::Group;
 use crate::stage::reuse::{self, Outcome as Reusable};
 use crate::stage::slice::{self, Answer, Facts, Slice};
@@ -33,7 +33,8 @@ impl Known<'_> {
         let is_part = fields.contains_key(header::RANGE);
         let begun =
             || self.says(Outcome::Miss, "nothing is stored; the range is fetched in slices");
-        let Some(group) = self.slices.known_group(question.hash) else {
+        let group = self.slices.known_group(self.cache, &question.name, question.hash).await;
+        let Some(group) = group else {
             return (is_part && !self.is_in_vain(question)).then(begun);
         };
         let facts = self
@@ -73,8 +74,9 @@ impl Known<'_> {
             return None;
         }
         let spec = slice::asked(&asked.method, &asked.fields)?;
-        let first = cache::first_variant_of(question.hash);
-        let whole = self.cache.store.find(&first, &question.name).await;
+        let key = &routed.rule.caching.key;
+        let whole = self.cache.select(&question.name, &asked.fields, Some(key)).await.response;
+        let whole = whole.map(|(_, found)| found);
         (!self.slices.are_needless(whole, spec, routed.served.horizon)).then_some(spec)
     }
 

@@ -28,6 +28,8 @@ const GATHER_MAX_BYTES: usize = 16_384;
 pub(crate) struct ClientStream {
     tcp: TcpStream,
     gathered: BytesMut,
+    /// Reading has come to an end, or reading or writing has failed: nobody is there any more.
+    has_gone: bool,
     /// What is told to the stream while Pingora holds it.
     told: Mutex<Told>,
     digest: Arc<SocketDigest>,
@@ -49,12 +51,17 @@ impl ClientStream {
             && digest.local_addr.set(Some(PingoraAddress::Inet(local))).is_ok();
         debug_assert!(known, "a new digest knows no address");
         let (gathered, told) = (BytesMut::new(), Mutex::default());
-        Self { tcp, gathered, told, digest: Arc::new(digest) }
+        Self { tcp, gathered, has_gone: false, told, digest: Arc::new(digest) }
     }
 
     /// The stream of a session, unless a request of our own has none.
     pub(crate) fn of(session: &ServerSession) -> Option<&Self> {
         session.stream().and_then(|stream| stream.as_any().downcast_ref())
+    }
+
+    /// Whether the client has gone, as far as reading or writing has shown it.
+    pub(crate) fn has_gone(&self) -> bool {
+        self.has_gone
     }
 
     /// Has the next head carry this Date. Pingora writes the time of writing into every head, and the field tells when
@@ -83,7 +90,9 @@ impl ClientStream {
         loop {
             let held = self.gathered.len();
             let slices = [IoSlice::new(&self.gathered), IoSlice::new(more)];
-            let written = ready!(Pin::new(&mut self.tcp).poll_write_vectored(cx, &slices))?;
+            let written = ready!(Pin::new(&mut self.tcp).poll_write_vectored(cx, &slices));
+            self.has_gone |= written.is_err();
+            let written = written?;
             if written == 0 && held + more.len() > 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
@@ -178,7 +187,10 @@ impl AsyncRead for ClientStream {
         {
             return Poll::Ready(Err(error));
         }
-        Pin::new(&mut self.tcp).poll_read(cx, buffer)
+        let before = buffer.remaining();
+        let read = ready!(Pin::new(&mut self.tcp).poll_read(cx, buffer));
+        self.has_gone |= read.is_err() || (before > 0 && buffer.remaining() == before);
+        Poll::Ready(read)
     }
 }
 

@@ -51,7 +51,8 @@ pub(super) fn respond(
         deliver::add_withheld(response, &ctx.withheld)?;
     }
     if let Some(request) = &ctx.slice {
-        request.tell(Told::Answered { handling, status, response_time: now.wall });
+        let kept = ctx.kept;
+        request.tell(Told::Answered { handling, status, response_time: now.wall, kept });
         return Ok(());
     }
     let changes = ctx.route.as_ref().map(|routed| &routed.rule.response_headers);

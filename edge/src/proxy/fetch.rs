@@ -3,7 +3,7 @@
 use super::Edge;
 use crate::context::Context;
 use crate::stage::keep::Refused;
-use crate::stage::{fail, forward, keep, lookup};
+use crate::stage::{deliver, fail, forward, keep, lookup};
 use crate::{cache, clock};
 use http::{StatusCode, header};
 use pingora_cache::{CacheMeta, CachePhase, NoCacheReason, RespCacheable};
@@ -110,7 +110,7 @@ impl Edge {
         reused: bool,
     ) -> Box<Error> {
         // before the client is told, who may ask again at once
-        ctx.posted = None;
+        (ctx.posted, ctx.cutting) = (None, None);
         if *error.etype() == fail::NOT_ABOUT && !ctx.forward.anew {
             ctx.forward.anew = true;
             session.cache.disable(NoCacheReason::Custom(keep::NOT_ABOUT.token));
@@ -151,7 +151,7 @@ impl Edge {
             let key = &site.rule(uri.path()).rule.caching.key;
             let name = lookup::name(uri, identity, &site.id, key, ctx.snapshot.epoch);
             let key = cache::first_variant(&name);
-            self.slices.forget(key.name);
+            self.slices.forget(self.cache, &name, key.name);
             if kept != Some(&*name) {
                 self.cache.store.remove(&key);
             }
@@ -167,6 +167,9 @@ impl Edge {
     ) -> RespCacheable {
         let stored = session.cache.maybe_cache_meta().map(CacheMeta::response_header);
         match keep::decide(session.req_header(), response, stored, ctx, clock::now()) {
+            Ok(to_keep) if self.cut(session, response, &to_keep, ctx) => {
+                RespCacheable::Uncacheable(NoCacheReason::Custom(deliver::CUT))
+            }
             Ok(_) if self.is_too_large(response) => {
                 self.refuse(session, keep::TOO_LARGE, ctx);
                 RespCacheable::Uncacheable(NoCacheReason::ResponseTooLarge)
@@ -181,7 +184,13 @@ impl Edge {
                 let renewed = renewed.filter(|_| ctx.forward.not_modified.is_some());
                 let renewed = renewed.map(|stored| (stored.variance(), stored.headers()));
                 let kept = (to_keep.kept, to_keep.header);
-                let meta = self.cache.meta_to(request, kept, renewed, ctx.key(), began);
+                let meta = self.cache.meta_to(
+                    request,
+                    kept,
+                    renewed,
+                    ctx.key(),
+                    (began, ctx.course.clone()),
+                );
                 RespCacheable::Cacheable(meta)
             }
             Err(refused) => {
@@ -210,9 +219,7 @@ impl Edge {
 
     /// Whether a response says that it is too large to be stored.
     pub(super) fn is_too_large(&self, response: &ResponseHeader) -> bool {
-        let length =
-            response.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
-        let length = length.and_then(|length| length.parse::<u64>().ok());
+        let length = cache::content_length(&response.headers);
         length.is_some_and(|length| length > self.cache.store.limits().response_max_bytes)
     }
 }

@@ -2,7 +2,7 @@
 //! the answer what has become of the stored response (RFC 9111 §4.3.5).
 
 use super::{Edge, end};
-use crate::cache::Head;
+use crate::cache::{Course, Head};
 use crate::clock;
 use crate::context::Context;
 use crate::stage::keep::Refused;
@@ -95,7 +95,8 @@ impl Edge {
                 let began = ctx.forward.began.unwrap_or_default();
                 let renewed = Some((was.head.variance(), &header.headers));
                 let (request, kept) = (&request.headers, (to_keep.kept, to_keep.header));
-                let meta = self.cache.meta_to(request, kept, renewed, ctx.key(), began);
+                let course = (began, Course::default());
+                let meta = self.cache.meta_to(request, kept, renewed, ctx.key(), course);
                 let Lookup::Named(name) = &ctx.lookup else { return Ok(()) };
                 if self.cache.freshen(was, name, &meta) {
                     ctx.kept = Some(to_keep.kept);

@@ -115,9 +115,12 @@ fn head(response: &ResponseHeader, rule: Option<&Rule>) -> BytesMut {
     head
 }
 
-/// Notes that the final response has ended. Where the body of the request hasn't, the client was told that its
+/// Notes that the final response has ended: its client reads no further along with a fill. Where the body of the request hasn't, the client was told that its
 /// connection ends here; one that waited to send the body sees that nobody wants it.
 pub(super) fn settle(session: &mut Session, ctx: &mut Context) {
+    if let Some(own) = ctx.course.own() {
+        own.finish();
+    }
     if !session.as_downstream_mut().is_body_done() {
         ctx.interim.settled = true;
         session.as_downstream_mut().set_read_timeout(Some(LINGER));

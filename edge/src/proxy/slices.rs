@@ -1,18 +1,20 @@
 //! Answers a request for a part from slices, each come by through a request of its own that passes all stages.
 
 mod arriving;
+mod cutting;
 
 pub(crate) use arriving::{SliceRequest, Told};
+pub(crate) use cutting::Cutting;
 
 use super::{Edge, end};
 use crate::cache;
 use crate::context::Context;
-use crate::slices::Group;
+use crate::slices::{self, Group};
 use crate::stage::deliver::{self, Handling};
-use crate::stage::lookup::Lookup;
+use crate::stage::lookup::{self, Lookup};
 use crate::stage::range;
 use crate::stage::slice::{self, Answer, Facts, Slice};
-use arriving::{Arriving, broken_off};
+use arriving::{Arriving, Asked, broken_off};
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use pingora_error::Result;
@@ -55,15 +57,8 @@ pub(super) fn may_be_sliced(session: &Session) -> bool {
 /// Takes out of the request for a slice what is about the client's answer.
 pub(super) fn make_unconditional(session: &mut Session) {
     let request = session.req_header_mut();
-    for name in [
-        header::RANGE,
-        header::IF_RANGE,
-        header::IF_MATCH,
-        header::IF_NONE_MATCH,
-        header::IF_MODIFIED_SINCE,
-        header::IF_UNMODIFIED_SINCE,
-    ] {
-        request.remove_header(&name);
+    for name in &slice::ABOUT_ANSWER {
+        request.remove_header(name);
     }
 }
 
@@ -76,21 +71,26 @@ impl Edge {
     ) -> Result<bool> {
         let Some(plan) = self.plan(session, ctx).await else { return Ok(false) };
         for _ in 0..ATTEMPTS {
-            let group = self.slices.group(plan.hash);
+            let since = self.cache.store.moment();
+            let group = self.slices.group(self.cache, &plan.name, plan.hash).await;
+            let is_new = group.facts().is_none();
             let slice = self.first_slice(&plan, &group);
-            let first = Arriving::ask(session, slice).await?;
+            let first = Asked::ask(session, slice)?.arrives().await?;
             let (head, request) = (&first.head.headers, &session.req_header().headers);
             let Some(facts) = slice.facts(first.head.status, head) else {
                 return self.without_slices(session, ctx, &plan, first).await;
             };
-            if !group.accepts(&facts, head, request, ctx.key()) {
-                self.slices.forget(plan.hash);
+            if !group.accepts(&slices::Told { facts: &facts, head, request, key: ctx.key() }) {
+                self.forget_slices(&plan);
                 continue;
             }
-            let response_time = match first.told {
-                Some(Told::Answered { response_time, .. }) => response_time,
-                _ => ctx.received.wall,
+            let (response_time, kept) = match first.told {
+                Some(Told::Answered { response_time, kept, .. }) => (response_time, kept),
+                _ => (ctx.received.wall, None),
             };
+            if let Some(kept) = kept.filter(|_| is_new) {
+                self.slices.keep_group(self.cache, &plan.name, &group, (kept, since));
+            }
             match slice::decide(request, head, &facts, response_time) {
                 Answer::Bytes { first: byte, .. } if byte / slice.bytes != slice.index => {}
                 Answer::Bytes { first: next, last, wanted } => {
@@ -112,6 +112,24 @@ impl Edge {
         Ok(false)
     }
 
+    /// The same for a request that waited for another's fetch, where the response turned out to be one that is cut into
+    /// slices: those it fetches together with all others that waited.
+    pub(super) async fn serve_slices_after_waiting(
+        &self,
+        session: &mut Session,
+        ctx: &mut Context,
+    ) -> Result<bool> {
+        let waited = session.cache.lock_duration().is_some() && !session.cache.enabled();
+        let (Some(identity), Some(routed)) = (&ctx.identity, &ctx.route) else { return Ok(false) };
+        if !waited || !matches!(ctx.lookup, Lookup::Named(_)) {
+            return Ok(false);
+        }
+        let (uri, site) = (&session.req_header().uri, &routed.served.site.id);
+        let key = &routed.rule.caching.key;
+        ctx.lookup = Lookup::Named(lookup::name(uri, identity, site, key, ctx.snapshot.epoch));
+        self.serve_slices(session, ctx).await
+    }
+
     /// Decides whether to look for slices, before any is asked for.
     async fn plan(&self, session: &Session, ctx: &Context) -> Option<Plan> {
         let request = session.req_header();
@@ -122,7 +140,7 @@ impl Edge {
         }
         let asked = slice::asked(&request.method, &request.headers)?;
         let hash = ctx.hash?;
-        let group = self.slices.known_group(hash);
+        let group = self.slices.known_group(self.cache, name, hash).await;
         let is_part = request.headers.contains_key(header::RANGE);
         let is_of_use = match group.as_ref().and_then(|group| Some((group, group.facts()?))) {
             Some((group, facts)) => {
@@ -138,7 +156,8 @@ impl Edge {
         let is_stored =
             || group.is_some_and(|group| self.holds(&plan, self.first_slice(&plan, &group)));
         let is_in_vain = self.slices.are_in_vain(hash, remembered) && !is_stored();
-        let whole = self.cache.store.find(&cache::first_variant_of(hash), name).await;
+        let whole = self.cache.select(name, &request.headers, ctx.key()).await.response;
+        let whole = whole.map(|(_, found)| found);
         let is_needless = self.slices.are_needless(whole, asked, routed.served.horizon);
         (!is_in_vain && !is_needless).then_some(plan)
     }
@@ -197,19 +216,31 @@ impl Edge {
         write_head(session, ctx, head, status, false).await?;
         let mut arriving = first;
         loop {
+            // the next one comes while this one is sent
+            let next = delivery.next_slice().map(|slice| Asked::ask(session, slice)).transpose()?;
             delivery.send(session, &mut arriving).await?;
-            if delivery.next > delivery.last {
-                return Ok(());
-            }
+            let Some(next) = next else { return Ok(()) };
             delivery.slice.index += 1;
-            arriving = Arriving::ask(session, delivery.slice).await?;
-            let facts = delivery.slice.facts(arriving.head.status, &arriving.head.headers);
-            if !facts.is_some_and(|facts| delivery.facts.agree(&facts)) {
-                // the origin's response has changed: what was sent and what would follow don't belong together
-                self.slices.forget(delivery.plan.hash);
-                return Err(broken_off());
+            arriving = next.arrives().await?;
+            let (status, head) = (arriving.head.status, &arriving.head.headers);
+            let facts = delivery.slice.facts(status, head);
+            if facts.is_some_and(|facts| delivery.facts.agree(&facts)) {
+                continue;
             }
+            if slice::is_whole_of(status, head, &delivery.facts) {
+                // the origin doesn't know ranges: the rest is taken from where the answer has come to
+                self.slices.decline(delivery.plan.hash);
+                delivery.slice = Slice { index: 0, bytes: length, ..delivery.slice };
+                return delivery.send(session, &mut arriving).await;
+            }
+            // the origin's response has changed: what was sent and what would follow don't belong together
+            self.forget_slices(&delivery.plan);
+            return Err(broken_off());
         }
+    }
+
+    fn forget_slices(&self, plan: &Plan) {
+        self.slices.forget(self.cache, &plan.name, plan.hash);
     }
 
     /// Whether all slices but the first are stored, as far as that is looked for.
@@ -227,6 +258,12 @@ impl Edge {
 }
 
 impl Delivery {
+    /// The slice after the one that is being sent, where something is wanted of it.
+    fn next_slice(&self) -> Option<Slice> {
+        let next = Slice { index: self.slice.index + 1, ..self.slice };
+        (self.last / next.bytes >= next.index).then_some(next)
+    }
+
     /// Sends what is wanted of the slice that arrives.
     async fn send(&mut self, session: &mut Session, arriving: &mut Arriving) -> Result<()> {
         let mut position = self.slice.first();
@@ -240,7 +277,8 @@ impl Delivery {
                 session.write_response_body(Some(piece), self.next > self.last).await?;
             }
         }
-        let is_whole = self.next > self.last || self.next == self.slice.first() + self.slice.bytes;
+        let end = self.slice.first().saturating_add(self.slice.bytes);
+        let is_whole = self.next > self.last || self.next == end;
         if is_whole { Ok(()) } else { Err(broken_off()) }
     }
 

@@ -15,6 +15,9 @@ use semantics::storing::Reason;
 /// Field of RFC 9211.
 pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
+/// Why Pingora stores nothing of a response that is cut into slices while it passes.
+pub(crate) const CUT: &str = "cut";
+
 /// How the cache took part, as far as Pingora's state machine knows it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Part {
@@ -110,7 +113,9 @@ pub(crate) fn decide(
                 CacheStatus { forward_status, detail: context.refused, ..forward(reason) },
             )
         }
-        CachePhase::Miss | CachePhase::Expired => {
+        CachePhase::Miss
+        | CachePhase::Expired
+        | CachePhase::Disabled(NoCacheReason::Custom(CUT)) => {
             (Handling::Miss, CacheStatus { stored: true, ttl: stored, ..forward(reason) })
         }
         CachePhase::Bypass => {

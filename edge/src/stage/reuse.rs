@@ -98,38 +98,12 @@ pub(crate) fn serves_stale(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stage::testing;
-    use http::{Method, StatusCode};
+    use crate::stage::testing::{self, STORED_AT, kept};
     use pingora_error::ErrorType;
     use semantics::policy::CachePolicy;
-    use semantics::storing::{Exchange, Keep, keep};
-
-    const STORED_AT: Now = Now::ZERO;
 
     fn later(seconds: u64) -> Steady {
         STORED_AT.after(Duration::from_secs(seconds)).steady
-    }
-
-    fn kept(cache_control: &'static str, applied: u64) -> Kept {
-        let exchange = Exchange {
-            method: &Method::GET,
-            target: &"/".parse().unwrap(),
-            request: &testing::fields(&[]),
-            status: StatusCode::OK,
-            response: &testing::fields(&[("cache-control", cache_control)]),
-            request_time: STORED_AT.wall,
-            response_time: STORED_AT.wall,
-        };
-        let Keep::Store(stored) = keep(&exchange, &CachePolicy::default()) else {
-            panic!("{cache_control}")
-        };
-        Kept {
-            freshness: stored.freshness,
-            received: STORED_AT,
-            applied,
-            is_failure: false,
-            forwards_cdn_cache_control: false,
-        }
     }
 
     #[test]

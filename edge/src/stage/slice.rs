@@ -3,9 +3,12 @@
 //! A slice is the part of a representation from one multiple of the slice size to the next, fetched by a request of
 //! its own and stored as a response of its own. Slices are put together only where they share a strong validator.
 
+mod cut;
+
+pub(crate) use cut::{cuttable, is_whole_of, whole};
+
 use http::header::{self, HeaderMap, HeaderName};
 use http::{Method, StatusCode};
-use pingora_http::ResponseHeader;
 use semantics::partial;
 use semantics::preconditions::{self, Representation, Verdict};
 use semantics::range::{self, ByteRange, Spec, Wanted};
@@ -13,6 +16,8 @@ use std::time::SystemTime;
 
 /// Begins the part of a name that tells slices apart; longer than any other part can be.
 const NAME_MARK: u32 = u32::MAX - 1;
+/// Begins the part of a name under which it is stored what its slices are of.
+const GROUP_MARK: u32 = u32::MAX - 2;
 
 /// A slice, in its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +50,20 @@ impl Facts {
     /// Whether two slices are of one representation, byte for byte (RFC 9110 §15.3.7.3).
     pub(crate) fn agree(&self, other: &Self) -> bool {
         partial::continues(&self.representation(), &other.representation())
+    }
+
+    /// What is told of a representation by a slice of it, or by what was stored of one. None where that isn't enough.
+    pub(crate) fn read(head: &HeaderMap) -> Option<Self> {
+        let part = partial::part(StatusCode::PARTIAL_CONTENT, head, None).ok()?;
+        let lines = head.iter().filter(|(name, _)| TELLING.contains(name));
+        let fields = lines.map(|(name, value)| (name.clone(), value.clone())).collect();
+        let facts = Self { complete_length: part.complete_length()?, fields };
+        facts.agree(&facts).then_some(facts)
+    }
+
+    /// The fields that [`Self::read`] reads.
+    pub(crate) fn fields(&self) -> &HeaderMap {
+        &self.fields
     }
 
     fn representation(&self) -> Representation<'_> {
@@ -105,15 +124,30 @@ impl Slice {
         let part = partial::part(status, head, None).ok()?;
         let asked = ByteRange::new(self.first(), self.last())?;
         // without a length, a body that broke off could be taken for the whole slice
-        let complete_length = part.complete_length().filter(|_| {
-            partial::answers(asked, part) && head.contains_key(header::CONTENT_LENGTH)
-        })?;
-        let lines = head.iter().filter(|(name, _)| TELLING.contains(name));
-        let fields = lines.map(|(name, value)| (name.clone(), value.clone())).collect();
-        let facts = Facts { complete_length, fields };
-        facts.agree(&facts).then_some(facts)
+        let is_whole = partial::answers(asked, part) && head.contains_key(header::CONTENT_LENGTH);
+        is_whole.then(|| Facts::read(head)).flatten()
+    }
+
+    /// How many bytes it has of a representation of `complete_length` bytes.
+    pub(crate) fn length(self, complete_length: u64) -> u64 {
+        complete_length.saturating_sub(self.first()).min(self.bytes)
     }
 }
+
+/// Makes the name of a whole the one under which it is stored what its slices are of.
+pub(crate) fn append_group_to(name: &mut Vec<u8>) {
+    name.extend_from_slice(&GROUP_MARK.to_le_bytes());
+}
+
+/// The fields of a request that are about the client's answer.
+pub(crate) const ABOUT_ANSWER: [HeaderName; 6] = [
+    header::RANGE,
+    header::IF_RANGE,
+    header::IF_MATCH,
+    header::IF_NONE_MATCH,
+    header::IF_MODIFIED_SINCE,
+    header::IF_UNMODIFIED_SINCE,
+];
 
 /// The range that slices could answer. None for requests that want something else; the whole counts as a range where
 /// the request says nothing of ranges.
@@ -153,18 +187,6 @@ pub(crate) fn decide(
         Wanted::Unsatisfiable => Answer::Unsatisfiable,
         Wanted::Whole | Wanted::Many(_) => Answer::Other,
     }
-}
-
-/// The head of the whole, by that of one slice (RFC 9110 §15.3.7).
-pub(crate) fn whole(
-    slice: &ResponseHeader,
-    complete_length: u64,
-) -> pingora_error::Result<ResponseHeader> {
-    let mut head = slice.clone();
-    head.set_status(StatusCode::OK)?;
-    head.remove_header(&header::CONTENT_RANGE);
-    head.insert_header(header::CONTENT_LENGTH, complete_length)?;
-    Ok(head)
 }
 
 #[cfg(test)]

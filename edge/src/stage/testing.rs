@@ -1,12 +1,19 @@
 //! What the stages' tests share.
 
+use crate::clock::Now;
 use crate::context::Routed;
 use crate::snapshot::Served;
 use crate::stage::identify::{Identity, Scheme};
+use crate::stage::reuse::Kept;
 use api::id::SiteId;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use semantics::policy::CachePolicy;
+use semantics::storing::{Exchange, Keep, keep};
 use std::net::IpAddr;
 use std::sync::Arc;
+
+/// When what is stored was.
+pub(crate) const STORED_AT: Now = Now::ZERO;
 
 pub(crate) fn routed() -> Routed {
     routed_by(&serde_json::json!({}))
@@ -40,4 +47,27 @@ pub(crate) fn fields(fields: &[(&'static str, &'static str)]) -> HeaderMap {
         map.append(HeaderName::from_static(name), HeaderValue::from_static(value));
     });
     map
+}
+
+/// What is kept beside a response that says this in Cache-Control.
+pub(crate) fn kept(cache_control: &'static str, applied: u64) -> Kept {
+    let exchange = Exchange {
+        method: &Method::GET,
+        target: &"/".parse().unwrap(),
+        request: &fields(&[]),
+        status: StatusCode::OK,
+        response: &fields(&[("cache-control", cache_control)]),
+        request_time: STORED_AT.wall,
+        response_time: STORED_AT.wall,
+    };
+    let Keep::Store(stored) = keep(&exchange, &CachePolicy::default()) else {
+        panic!("{cache_control}")
+    };
+    Kept {
+        freshness: stored.freshness,
+        received: STORED_AT,
+        applied,
+        is_failure: false,
+        forwards_cdn_cache_control: false,
+    }
 }

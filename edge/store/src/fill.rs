@@ -1,165 +1,26 @@
 //! A response being filled: one writer, any number of readers, bounded memory.
 
+mod body;
+
+#[cfg(test)]
+pub(crate) use body::WINDOW_BYTES;
+pub(crate) use body::{Body, Progress};
+
 use crate::reader::Reader;
 use crate::tiers::Inner;
 use crate::{Head, Key, Moment};
-use bytes::{Bytes, BytesMut};
-use std::collections::VecDeque;
+use body::Abandonment;
+use bytes::Bytes;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::watch;
+use std::time::{Duration, Instant};
 
 /// Why a fill can't go on.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum FillError {
-    /// The response won't be stored, and its last reader has left.
-    #[error("nobody reads a response that is not stored")]
+    /// Its last reader has left, and it isn't stored, or too much of it is yet to come.
+    #[error("nobody reads the response any more")]
     Abandoned,
-    /// The response won't be stored, and a reader is too far behind.
-    #[error("a reader is {behind_bytes} bytes behind a response that is not stored")]
-    Behind {
-        /// Bytes received that the slowest reader has not taken.
-        behind_bytes: u64,
-    },
-}
-
-/// How far a fill has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Progress {
-    /// More may come.
-    Filling,
-    /// The body is whole.
-    Complete,
-    /// The body will never be whole.
-    Failed,
-}
-
-/// What a fill and its readers share.
-pub(crate) struct Body {
-    state: Mutex<State>,
-    /// Sends a value for every change of `state` that readers wait for.
-    changed: watch::Sender<()>,
-    backlog_max_bytes: u64,
-}
-
-struct State {
-    /// Invariant: the chunks from number `first` on; earlier ones were dropped because every reader has had them.
-    chunks: VecDeque<Bytes>,
-    first: usize,
-    bytes_held: u64,
-    progress: Progress,
-    /// Whether chunks are dropped once every reader has had them, because the response won't be stored.
-    passing: bool,
-    /// The number of the next chunk of each reader; `None` for readers that left.
-    readers: Vec<Option<usize>>,
-}
-
-impl Body {
-    fn new(backlog_max_bytes: u64) -> Arc<Self> {
-        let state = State {
-            chunks: VecDeque::new(),
-            first: 0,
-            bytes_held: 0,
-            progress: Progress::Filling,
-            passing: false,
-            readers: Vec::new(),
-        };
-        Arc::new(Self {
-            state: Mutex::new(state),
-            changed: watch::Sender::new(()),
-            backlog_max_bytes,
-        })
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        // a panic elsewhere leaves the state whole: every change below is complete when the guard is dropped
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn watch(&self) -> watch::Receiver<()> {
-        self.changed.subscribe()
-    }
-
-    /// Admits a reader from the first chunk on. None where that chunk is gone.
-    pub(crate) fn join(&self) -> Option<usize> {
-        let mut state = self.state();
-        if state.first > 0 {
-            return None;
-        }
-        state.readers.push(Some(0));
-        Some(state.readers.len() - 1)
-    }
-
-    pub(crate) fn leave(&self, reader: usize) {
-        let mut state = self.state();
-        if let Some(place) = state.readers.get_mut(reader) {
-            *place = None;
-        }
-        state.drop_read();
-    }
-
-    /// The next chunk for `reader`, and how far the fill had come when there was none.
-    pub(crate) fn next(&self, reader: usize) -> Result<Bytes, Progress> {
-        let mut state = self.state();
-        let progress = state.progress;
-        let first = state.first;
-        let Some(Some(place)) = state.readers.get_mut(reader) else { return Err(Progress::Failed) };
-        let index = *place - first;
-        let Some(chunk) = state.chunks.get(index).cloned() else { return Err(progress) };
-        if let Some(Some(place)) = state.readers.get_mut(reader) {
-            *place += 1;
-        }
-        state.drop_read();
-        Ok(chunk)
-    }
-
-    fn push(&self, chunk: Bytes) -> Result<(), FillError> {
-        let mut state = self.state();
-        state.bytes_held += chunk.len() as u64;
-        state.chunks.push_back(chunk);
-        if state.passing {
-            if state.readers.iter().all(Option::is_none) {
-                return Err(FillError::Abandoned);
-            }
-            if state.bytes_held > self.backlog_max_bytes {
-                return Err(FillError::Behind { behind_bytes: state.bytes_held });
-            }
-        }
-        drop(state);
-        self.changed.send_replace(());
-        Ok(())
-    }
-
-    fn pass(&self) {
-        let mut state = self.state();
-        state.passing = true;
-        state.drop_read();
-    }
-
-    fn end(&self, progress: Progress) {
-        self.state().progress = progress;
-        self.changed.send_replace(());
-    }
-
-    /// The whole body in one piece of exactly its size: a chunk may be a small part of a large buffer.
-    fn collect(&self) -> Bytes {
-        let state = self.state();
-        let mut body =
-            BytesMut::with_capacity(usize::try_from(state.bytes_held).unwrap_or_default());
-        state.chunks.iter().for_each(|chunk| body.extend_from_slice(chunk));
-        body.freeze()
-    }
-}
-
-impl State {
-    fn drop_read(&mut self) {
-        let slowest = self.readers.iter().flatten().min().copied().unwrap_or(usize::MAX);
-        while self.passing && self.first < slowest {
-            let Some(chunk) = self.chunks.pop_front() else { break };
-            self.bytes_held -= chunk.len() as u64;
-            self.first += 1;
-        }
-    }
 }
 
 /// The writer's end of a response being filled. Dropped without [`Fill::complete`], the fill has failed: readers see
@@ -171,6 +32,45 @@ pub struct Fill<H: Head> {
     stores: bool,
     /// Bytes of the body that count as being filled.
     counted_bytes: u64,
+    /// Where the one it was fetched for reads along, what becomes of it when nobody reads it any more.
+    abandonment: Option<Abandonment>,
+}
+
+/// The reader for which a response is fetched, and what its fill has to know of it: it is served in turn with the writer,
+/// which therefore can't wait for it.
+#[derive(Clone)]
+pub struct Own {
+    body: Arc<Body>,
+}
+
+impl Own {
+    /// Notes that it reads no further, because it has gone.
+    pub fn leave(&self) {
+        self.body.leave_own(false);
+    }
+
+    /// Notes that it reads no further, because it has had all it wanted. What is stored is filled to its end.
+    pub fn finish(&self) {
+        self.body.leave_own(true);
+    }
+
+    /// Whether the response won't be stored, so that what readers have yet to take is all that is held of it.
+    #[must_use]
+    pub fn passes(&self) -> bool {
+        self.body.passes()
+    }
+
+    /// Whether it is 4 MiB behind in a response that isn't stored.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.body.own_is_behind()
+    }
+
+    /// Whether there is something to read for it, and has been for as long as `patience` says.
+    #[must_use]
+    pub fn is_stuck(&self, now: Instant, patience: Duration) -> bool {
+        self.body.own_waits_since().is_some_and(|since| now.duration_since(since) > patience)
+    }
 }
 
 /// A fill as the store shows it.
@@ -182,6 +82,8 @@ pub(crate) struct Filling<H> {
     pub(crate) body: Arc<Body>,
     /// A removal has reached it: it has no new readers, and is not stored.
     forgotten: AtomicBool,
+    /// When its fetch began, where lookups don't find it while it is filled: removals don't either.
+    pub(crate) aside: Option<Moment>,
 }
 
 impl<H> Filling<H> {
@@ -202,13 +104,17 @@ impl<H: Head> Fill<H> {
         name: Box<[u8]>,
         head: Arc<H>,
         since: Moment,
+        is_aside: bool,
     ) -> Self {
-        let body = Body::new(store.limits.response_max_bytes);
+        let body = Body::new();
         let number = store.fills_begun.fetch_add(1, Ordering::Relaxed);
         let forgotten = AtomicBool::new(false);
-        let filling = Arc::new(Filling { number, key, name, head, body, forgotten });
-        store.show(&filling, since);
-        Self { store, filling, stores: true, counted_bytes: 0 }
+        let aside = is_aside.then_some(since);
+        let filling = Arc::new(Filling { number, key, name, head, body, forgotten, aside });
+        if !is_aside {
+            store.show(&filling, since);
+        }
+        Self { store, filling, stores: true, counted_bytes: 0, abandonment: None }
     }
 
     /// Tells this fill from every other of its store.
@@ -217,20 +123,42 @@ impl<H: Head> Fill<H> {
         self.filling.number
     }
 
+    /// Has the fill end when nobody reads it any more and more than `allowed_bytes` are yet to come; where `length`, that
+    /// of its body, isn't known, when so much has come since. One that isn't stored ends at once.
+    #[must_use]
+    pub fn with_own_reader(&mut self, length: Option<u64>, allowed_bytes: u64) -> Own {
+        self.abandonment = Some(Abandonment::new(length, allowed_bytes));
+        Own { body: Arc::clone(&self.filling.body) }
+    }
+
+    /// Waits while a reader, the one it is fetched for aside, is 4 MiB behind in a response that isn't
+    /// stored.
+    pub async fn ready(&self) {
+        if !self.stores {
+            self.filling.body.room().await;
+        }
+    }
+
+    /// Whether [`Fill::ready`] would wait.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        !self.stores && self.filling.body.is_behind()
+    }
+
     /// A reader of this fill, from its first byte. None when the response won't be stored and its beginning is gone.
     #[must_use]
     pub fn reader(&self) -> Option<Reader> {
-        Reader::following(&self.filling.body)
+        Reader::following(&self.filling.body, false)
     }
 
     /// Takes the next piece of the body in.
     ///
     /// A response that grows over [`crate::Limits::response_max_bytes`], for which the fills under way together leave
     /// no room, or which a removal has reached, won't be stored: from then on it holds what its readers have yet to
-    /// take, and no more.
+    /// take, and no more. [`Fill::ready`] tells when that is little enough.
     ///
     /// # Errors
-    /// [`FillError`], for such a response only.
+    /// [`FillError`]: the fill has failed.
     pub fn write(&mut self, chunk: Bytes) -> Result<(), FillError> {
         if chunk.is_empty() {
             return Ok(());
@@ -248,7 +176,11 @@ impl<H: Head> Fill<H> {
                 self.pass();
             }
         }
-        self.filling.body.push(chunk)
+        let pushed = self.filling.body.push(chunk, self.abandonment.as_mut());
+        if pushed.is_err() {
+            self.store.abandoned.fetch_add(1, Ordering::Relaxed);
+        }
+        pushed
     }
 
     /// Whether the response won't be stored, because it has grown too large or was removed.
@@ -288,11 +220,6 @@ impl<H: Head> Drop for Fill<H> {
         if self.stores {
             self.store.hide(&self.filling);
         }
-        let mut state = self.filling.body.state();
-        if state.progress == Progress::Filling {
-            state.progress = Progress::Failed;
-            drop(state);
-            self.filling.body.changed.send_replace(());
-        }
+        self.filling.body.give_up();
     }
 }

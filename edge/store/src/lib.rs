@@ -23,7 +23,7 @@ mod variants;
 pub use disk::{
     DirectoryOptions, DirectoryState, DirectoryStatistics, DiskOptions, DiskStatistics,
 };
-pub use fill::{Fill, FillError};
+pub use fill::{Fill, FillError, Own};
 pub use key::Key;
 pub use listing::{Listed, Page, Place, Tier};
 pub use reader::{ReadError, Reader};

@@ -6,6 +6,9 @@ use bytes::Bytes;
 use std::sync::Arc;
 use tokio::sync::watch;
 
+/// What is given at a time of a complete body: so little that a slow client takes it before it counts as stalled.
+const PIECE_MAX_BYTES: usize = 1 << 20;
+
 /// Why a body can't be read to its end.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ReadError {
@@ -46,9 +49,10 @@ impl Reader {
         Self { source: Source::Disk(body, 0), skip: 0, left: u64::MAX }
     }
 
-    pub(crate) fn following(body: &Arc<Body>) -> Option<Self> {
+    /// `is_own`: the body is fetched for this reader.
+    pub(crate) fn following(body: &Arc<Body>, is_own: bool) -> Option<Self> {
         let changed = body.watch();
-        let place = body.join()?;
+        let place = body.join(is_own)?;
         let source = Source::Filling { body: Arc::clone(body), place, changed };
         Some(Self { source, skip: 0, left: u64::MAX })
     }
@@ -90,9 +94,7 @@ impl Reader {
             let chunk = match &mut self.source {
                 Source::Complete(body) => {
                     let body = body.clone();
-                    let piece = self.cut(body);
-                    self.left = 0;
-                    return Ok(piece);
+                    return Ok(self.piece(&body));
                 }
                 Source::Disk(body, position) => {
                     let bytes = body.read(*position).await.map_err(|_| ReadError::Unreadable)?;
@@ -119,6 +121,17 @@ impl Reader {
                 return Ok(Some(piece));
             }
         }
+    }
+
+    /// The next piece of a complete body.
+    fn piece(&mut self, body: &Bytes) -> Option<Bytes> {
+        let start = usize::try_from(self.skip).unwrap_or(usize::MAX).min(body.len());
+        let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let end = start + (body.len() - start).min(left).min(PIECE_MAX_BYTES);
+        let length = (end - start) as u64;
+        self.skip += length;
+        self.left -= length;
+        (length > 0).then(|| body.slice(start..end))
     }
 
     /// The part of `chunk` that lies in the range sought.

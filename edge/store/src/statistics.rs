@@ -20,6 +20,8 @@ pub struct Statistics {
     pub filling_bytes: u64,
     /// Responses that grew too large to be stored.
     pub passed_total: u64,
+    /// Responses given up because nobody read them any more.
+    pub abandoned_total: u64,
     /// Responses removed from memory to make room for others.
     pub evicted_total: u64,
     /// Responses in memory replaced by newer ones.
@@ -85,7 +87,8 @@ impl<H: Head> Store<H> {
     /// The store's numbers. Catches up on work put off, so call it once in a while, not per request.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        let Inner { memory, filling_count, filling_bytes, passed, disk, hits, .. } = &*self.inner;
+        let Inner { memory, filling_count, filling_bytes, passed, abandoned, disk, hits, .. } =
+            &*self.inner;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (responses, bytes) = memory.size();
         let removed = memory.removed();
@@ -96,6 +99,7 @@ impl<H: Head> Store<H> {
             filling: filling_count.load(Ordering::Relaxed) as u64,
             filling_bytes: read(filling_bytes),
             passed_total: read(passed),
+            abandoned_total: read(abandoned),
             evicted_total: read(&removed.for_room),
             replaced_total: read(&removed.replaced),
             removed_total: read(&removed.on_command),

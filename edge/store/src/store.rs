@@ -153,7 +153,8 @@ impl<H: Head> Store<H> {
         Some(self.inner.take_in(key, name, stored, since))
     }
 
-    /// The response that the fill with this [`Fill::number`] fills, whether or not another one fills the same key.
+    /// The response that the fill with this [`Fill::number`] fills, whether or not another one fills the same key: for
+    /// the reader that it is fetched for ([`crate::Own`]).
     #[must_use]
     pub fn find_fill(&self, key: &Key, name: &[u8], number: u64) -> Option<Found<H>> {
         self.inner.find_filling(key, name, Some(number))
@@ -169,7 +170,13 @@ impl<H: Head> Store<H> {
     /// removal has overtaken it: then it is for its own readers ([`Fill::reader`], [`Store::find_fill`]) only.
     #[must_use]
     pub fn fill(&self, key: Key, name: Box<[u8]>, head: H, since: Moment) -> Fill<H> {
-        Fill::new(Arc::clone(&self.inner), key, name, Arc::new(head), since)
+        Fill::new(Arc::clone(&self.inner), key, name, Arc::new(head), since, false)
+    }
+
+    /// Like [`Store::fill`], but lookups find nothing before it is complete.
+    #[must_use]
+    pub fn fill_aside(&self, key: Key, name: Box<[u8]>, head: H, since: Moment) -> Fill<H> {
+        Fill::new(Arc::clone(&self.inner), key, name, Arc::new(head), since, true)
     }
 
     /// Gives the response `was`, found under `name`, another head, learnt by a fetch that began at `since`, and stores it

@@ -28,6 +28,7 @@ pub(crate) struct Inner<H: Head> {
     pub(crate) filling_count: AtomicUsize,
     pub(crate) filling_bytes: AtomicU64,
     pub(crate) passed: AtomicU64,
+    pub(crate) abandoned: AtomicU64,
     /// The number of the first response of this run.
     pub(crate) first_number: u64,
 }
@@ -53,6 +54,7 @@ impl<H: Head> Inner<H> {
             filling_count: AtomicUsize::new(0),
             filling_bytes: AtomicU64::new(0),
             passed: AtomicU64::new(0),
+            abandoned: AtomicU64::new(0),
             first_number,
         }
     }
@@ -98,7 +100,7 @@ impl<H: Head> Inner<H> {
         if *filling.name != *name {
             return None;
         }
-        let reader = Reader::following(&filling.body)?;
+        let reader = Reader::following(&filling.body, number.is_some())?;
         let head = Arc::clone(&filling.head);
         Some(Found { head, number: 0, reader, length: None, tier: Tier::Filling })
     }
@@ -168,7 +170,8 @@ impl<H: Head> Inner<H> {
     pub(crate) fn keep_filled(&self, filling: &Filling<H>, body: Bytes) -> bool {
         // a removal waits for the lock, and so finds what is stored here
         let mut under_way = self.under_way();
-        let keeps = !filling.is_forgotten();
+        let overtaken = |since| under_way.is_removed(&filling.key.name, since);
+        let keeps = !filling.is_forgotten() && !filling.aside.is_some_and(overtaken);
         if keeps {
             let number = self.next_number(&mut under_way, filling.key.name);
             let head = Arc::clone(&filling.head);

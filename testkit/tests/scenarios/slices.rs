@@ -351,3 +351,272 @@ async fn what_the_client_wants_unstored_is_asked_for_as_it_asks() {
     assert_eq!((answer.status, answer.body.len()), (206, 1));
     assert_eq!(asked(&scene), ["bytes=-1"]);
 }
+
+const SMALL: &str = "[memory]\nslice_bytes = 65536\n";
+const SLICE: usize = 65_536;
+
+/// A whole that is too large to be anything but cut.
+const LARGE: usize = 20 * SLICE + 100;
+
+#[tokio::test]
+async fn a_large_whole_is_cut_into_slices_while_it_passes() {
+    let scene = Scene::with_config(SMALL).await;
+    file(&scene, "/a", LARGE, "\"v\"");
+    let first = scene.get("/a").await;
+    assert_eq!((first.status, &first.body), (200, &content(LARGE)));
+    let told = first.cache_status();
+    assert!(told.starts_with("longshore; fwd=uri-miss; stored; ttl="), "{told}");
+    let part = range(&scene, "/a", &format!("bytes={}-{}", 3 * SLICE - 1, 5 * SLICE)).await;
+    assert_eq!(part.body, content(LARGE)[3 * SLICE - 1..=5 * SLICE]);
+    let (tail, again) = (range(&scene, "/a", "bytes=-5").await, scene.get("/a").await);
+    assert_eq!(tail.body, content(LARGE)[LARGE - 5..]);
+    assert_eq!((again.status, &again.body), (200, &content(LARGE)));
+    assert!(part.is_hit() && tail.is_hit() && again.is_hit(), "{}", again.cache_status());
+    assert_eq!(asked(&scene), ["-"]);
+}
+
+#[tokio::test]
+async fn what_is_larger_than_may_be_stored_is_cut_too() {
+    let config = "[memory]\nslice_bytes = 65536\nresponse_max_bytes = 100000\n";
+    let scene = Scene::with_config(config).await;
+    file(&scene, "/a", LARGE, "\"v\"");
+    assert_eq!(scene.get("/a").await.body, content(LARGE));
+    assert!(scene.get("/a").await.is_hit());
+    assert_eq!(asked(&scene), ["-"]);
+}
+
+#[tokio::test]
+async fn a_whole_that_breaks_off_leaves_its_complete_slices() {
+    let scene = Scene::with_config(SMALL).await;
+    let script = scene.origin.on("/a").respond(200).header("Cache-Control", FRESH);
+    let script = script.header("ETag", "\"v\"").length(LARGE);
+    script.body(content(2 * SLICE + 10)).close();
+    let mut client = scene.call("GET", "/a").open().await;
+    client.head().await.unwrap();
+    assert!(client.rest_of_body().await.is_err());
+    file(&scene, "/a", LARGE, "\"v\"");
+    let part = range(&scene, "/a", &format!("bytes=5-{}", 2 * SLICE - 1)).await;
+    assert_eq!((part.status, part.is_hit()), (206, true), "{}", part.cache_status());
+    let rest = range(&scene, "/a", &format!("bytes={}-{}", 2 * SLICE, 2 * SLICE + 20)).await;
+    assert_eq!(rest.body, content(LARGE)[2 * SLICE..=2 * SLICE + 20]);
+    assert_eq!(asked(&scene), ["-", "bytes=131072-196607"]);
+}
+
+#[tokio::test]
+async fn clients_at_once_share_what_is_cut() {
+    let scene = Scene::with_config(SMALL).await;
+    let barrier = Barrier::new();
+    let script = scene.origin.on("/a").wait(&barrier).respond(200);
+    let script = script.header("Cache-Control", FRESH).header("ETag", "\"v\"");
+    script.body(content(LARGE)).ranged();
+    file_on(&scene, "/a", LARGE);
+    let mut clients = Vec::new();
+    for _ in 0..10 {
+        clients.push(scene.call("GET", "/a").open().await);
+    }
+    scene.origin.arrived("/a", 1).await;
+    barrier.release();
+    for client in &mut clients {
+        let answer = client.response().await.unwrap();
+        assert_eq!((answer.status, answer.body), (200, content(LARGE)));
+    }
+    let mut asked = asked(&scene);
+    let wholes = asked.iter().filter(|range| *range == "-").count();
+    asked.sort();
+    asked.dedup();
+    assert_eq!(wholes, 1);
+    assert_eq!(asked.len(), scene.origin.count("/a"), "each slice was asked for once at most");
+}
+
+fn file_on(scene: &Scene, path: &str, length: usize) {
+    let script = scene.origin.on(path).respond(200);
+    script.header("Cache-Control", FRESH).header("ETag", "\"v\"").body(content(length)).ranged();
+}
+
+#[tokio::test]
+async fn a_slow_client_of_a_whole_that_is_cut_holds_up_nobody() {
+    let scene = Scene::with_config(SMALL).await;
+    let live = Live::new();
+    let script = scene.origin.on("/a").respond(200).header("Cache-Control", FRESH);
+    script.header("ETag", "\"v\"").length(LARGE).live(&live);
+    live.push(content(LARGE)[..SLICE + 7].to_vec());
+    let mut first = scene.call("GET", "/a").open().await;
+    first.head().await.unwrap();
+    first.at_least(SLICE + 7).await.unwrap();
+    file(&scene, "/a", LARGE, "\"v\"");
+    let answer = scene.get("/a").await;
+    assert_eq!((answer.status, answer.body), (200, content(LARGE)));
+    // the first slice had been cut
+    assert!(!asked(&scene).contains(&"bytes=0-65535".to_owned()));
+    live.push(content(LARGE)[SLICE + 7..].to_vec());
+    live.end();
+    assert_eq!(first.rest_of_body().await.unwrap(), content(LARGE)[SLICE + 7..]);
+}
+
+#[tokio::test]
+async fn an_unsafe_request_reaches_what_is_being_cut() {
+    let scene = Scene::with_config(SMALL).await;
+    let live = Live::new();
+    let script = scene.origin.on("/a").respond(200).header("Cache-Control", FRESH);
+    script.header("ETag", "\"one\"").length(LARGE).live(&live);
+    live.push(content(LARGE)[..SLICE + 7].to_vec());
+    let mut first = scene.call("GET", "/a").open().await;
+    first.head().await.unwrap();
+    first.at_least(SLICE + 7).await.unwrap();
+    scene.origin.now_on("/a").respond(204);
+    scene.call("DELETE", "/a").send().await;
+    live.push(content(LARGE)[SLICE + 7..].to_vec());
+    live.end();
+    assert_eq!(first.rest_of_body().await.unwrap().len(), LARGE - SLICE - 7);
+    file(&scene, "/a", LARGE, "\"two\"");
+    for at in [0, 2 * SLICE] {
+        let answer = range(&scene, "/a", &format!("bytes={at}-{}", at + 1)).await;
+        assert_eq!((answer.field("etag"), answer.is_hit()), (Some("\"two\""), false));
+    }
+}
+
+#[tokio::test]
+async fn a_purge_reaches_what_is_being_cut() {
+    let scene = Scene::with_config(SMALL).await;
+    let live = Live::new();
+    let script = scene.origin.on("/a").respond(200).header("Cache-Control", FRESH);
+    script.header("ETag", "\"v\"").length(LARGE).live(&live);
+    let mut first = scene.call("GET", "/a").open().await;
+    live.push(content(LARGE)[..SLICE + 7].to_vec());
+    first.head().await.unwrap();
+    first.at_least(SLICE + 7).await.unwrap();
+    scene.feed.adopted(scene.feed.purge(1)).await;
+    live.push(content(LARGE)[SLICE + 7..].to_vec());
+    live.end();
+    first.rest_of_body().await.unwrap();
+    file(&scene, "/a", LARGE, "\"v\"");
+    for at in [0, 2 * SLICE] {
+        assert!(!range(&scene, "/a", &format!("bytes={at}-{}", at + 1)).await.is_hit());
+    }
+}
+
+#[tokio::test]
+async fn an_origin_that_knows_no_ranges_never_breaks_an_answer_off() {
+    let config = "[memory]\nslice_bytes = 65536\nresponse_max_bytes = 100000\n";
+    let scene = Scene::with_config(config).await;
+    // what passes before it breaks off is cut
+    let script = scene.origin.on("/a").respond(200).header("Cache-Control", FRESH);
+    let script = script.header("ETag", "\"v\"").length(LARGE);
+    script.body(content(2 * SLICE)).close();
+    let whole = scene.origin.on("/a").respond(200).header("Cache-Control", FRESH);
+    whole.header("ETag", "\"v\"").body(content(LARGE));
+    let mut client = scene.call("GET", "/a").open().await;
+    client.head().await.unwrap();
+    client.rest_of_body().await.unwrap_err();
+    for _ in 0..2 {
+        let answer = scene.get("/a").await;
+        assert_eq!((answer.status, answer.body), (200, content(LARGE)));
+    }
+    let part = range(&scene, "/a", &format!("bytes=9-{}", 3 * SLICE)).await;
+    assert_eq!((part.status, &*part.body), (206, &content(LARGE)[9..=3 * SLICE]));
+}
+
+#[tokio::test]
+async fn variants_are_cut_apart() {
+    let scene = Scene::with_config(SMALL).await;
+    for _ in 0..2 {
+        let script = scene.origin.on("/a").respond(200).header("Cache-Control", FRESH);
+        let script = script.header("ETag", "\"v\"").header("Vary", "X");
+        script.body(content(LARGE)).ranged();
+    }
+    let get = async |value: &str| scene.call("GET", "/a").header("X", value).send().await;
+    assert_eq!(get("1").await.body, content(LARGE));
+    assert!(get("1").await.is_hit());
+    let other = get("2").await;
+    assert_eq!((other.is_hit(), other.body), (false, content(LARGE)));
+    assert!(get("1").await.is_hit());
+}
+
+#[tokio::test]
+async fn a_stale_slice_is_used_where_the_origin_fails() {
+    let scene = Scene::start().await;
+    let script = scene.origin.on("/a").respond(200);
+    let script = script.header("Cache-Control", "max-age=0, stale-if-error=60");
+    script.header("ETag", "\"v\"").body(content(100)).ranged();
+    range(&scene, "/a", "bytes=0-1").await;
+    scene.origin.now_on("/a").respond(503).body("later");
+    let stale = range(&scene, "/a", "bytes=1-2").await;
+    assert_eq!((stale.status, &*stale.body), (206, &content(100)[1..3]));
+    assert!(stale.cache_status().contains("detail=stale-if-error"), "{}", stale.cache_status());
+}
+
+#[tokio::test]
+async fn while_a_slice_is_validated_others_use_it_stale() {
+    let scene = Scene::start().await;
+    let cache_control = "max-age=0, stale-while-revalidate=60";
+    let script = scene.origin.on("/a").respond(200).header("Cache-Control", cache_control);
+    script.header("ETag", "\"v\"").body(content(100)).ranged();
+    range(&scene, "/a", "bytes=0-1").await;
+    let barrier = Barrier::new();
+    let script = scene.origin.now_on("/a").wait(&barrier).respond(304);
+    script.header("Cache-Control", cache_control).header("ETag", "\"v\"");
+    let call = scene.call("GET", "/a").header("Range", "bytes=0-1");
+    let mut validating = call.open().await;
+    scene.origin.arrived("/a", 2).await;
+    let stale = range(&scene, "/a", "bytes=1-2").await;
+    assert_eq!((stale.status, &*stale.body), (206, &content(100)[1..3]));
+    assert!(stale.cache_status().contains("stale-while-revalidate"), "{}", stale.cache_status());
+    barrier.release();
+    assert_eq!(validating.response().await.unwrap().status, 206);
+}
+
+#[tokio::test]
+async fn a_file_that_changes_under_way_is_never_mixed() {
+    let scene = Scene::with_config(SMALL).await;
+    file(&scene, "/a", LARGE, "\"v\"");
+    range(&scene, "/a", "bytes=0-1").await;
+    // it has grown, and its validator tells nothing of it
+    file(&scene, "/a", 2 * LARGE, "\"v\"");
+    let mut client = scene.call("GET", "/a").header("Range", "bytes=0-99999").open().await;
+    client.head().await.unwrap();
+    client.rest_of_body().await.unwrap_err();
+    let answer = range(&scene, "/a", "bytes=0-99999").await;
+    let expected = format!("bytes 0-99999/{}", 2 * LARGE);
+    assert_eq!(answer.field("content-range"), Some(expected.as_str()));
+    assert_eq!(answer.body, content(2 * LARGE)[..100_000]);
+}
+
+#[tokio::test]
+async fn positions_are_right_beyond_all_that_is_stored_anywhere() {
+    let scene = Scene::with_config(SMALL).await;
+    for (first, length) in [(10_000_000_000_u64, 20_000_000_000), (1 << 63, u64::MAX)] {
+        let (begin, path) = (first / 65_536 * 65_536, format!("/{first}"));
+        let script = scene.origin.on(&path).respond(206).header("Cache-Control", FRESH);
+        let script = script.header("ETag", "\"v\"");
+        let told = format!("bytes {begin}-{}/{length}", begin + 65_535);
+        script.header("Content-Range", &told).body(content(SLICE));
+        for _ in 0..2 {
+            let answer = range(&scene, &path, &format!("bytes={first}-{}", first + 9)).await;
+            let at = usize::try_from(first - begin).unwrap();
+            assert_eq!((answer.status, &*answer.body), (206, &content(SLICE)[at..at + 10]));
+            let told = format!("bytes {first}-{}/{length}", first + 9);
+            assert_eq!(answer.field("content-range"), Some(told.as_str()));
+        }
+        assert_eq!(scene.origin.count(&path), 1);
+    }
+}
+
+#[tokio::test]
+async fn the_next_slice_comes_while_one_is_sent() {
+    let scene = Scene::with_config(SMALL).await;
+    let live = Live::new();
+    let part = |range: &str| {
+        let script = scene.origin.on("/a").respond(206).header("Cache-Control", FRESH);
+        script.header("ETag", "\"v\"").header("Content-Range", range)
+    };
+    part(&format!("bytes 0-65535/{LARGE}")).length(SLICE).live(&live);
+    part(&format!("bytes 65536-131071/{LARGE}")).body(content(LARGE)[SLICE..2 * SLICE].to_vec());
+    live.push(content(LARGE)[..10].to_vec());
+    let mut client = scene.call("GET", "/a").header("Range", "bytes=0-65536").open().await;
+    let second = scene.origin.arrived("/a", 2).await;
+    assert_eq!(second.field("range"), Some("bytes=65536-131071"));
+    live.push(content(LARGE)[10..SLICE].to_vec());
+    live.end();
+    client.head().await.unwrap();
+    assert_eq!(client.rest_of_body().await.unwrap(), content(LARGE)[..=SLICE]);
+}

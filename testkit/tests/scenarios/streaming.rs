@@ -1,7 +1,7 @@
 //! Bodies reach readers while they are being filled.
 
 use crate::scene::{FRESH, Scene};
-use testkit::Live;
+use testkit::{Client, Live, eventually};
 
 const PIECE: usize = 65_536;
 
@@ -86,4 +86,121 @@ async fn uncacheable_bodies_are_streamed_too() {
     assert_eq!(client.at_least(8).await.unwrap(), b"event 2\n");
     live.end();
     assert_eq!(client.piece().await.unwrap(), None);
+}
+
+const ABANDONED: &str = "longshore_edge_store_abandoned_responses";
+
+/// An origin that has sent a piece of `length` bytes in all, or of a body without a length, and a client that asks for
+/// it.
+async fn begun(config: &str, length: Option<usize>) -> (Scene, Live, Client) {
+    let scene = Scene::with_config(config).await;
+    let live = Live::new();
+    let script = scene.origin.on("/a").respond(200).header("Cache-Control", FRESH);
+    match length {
+        Some(length) => script.length(length).live(&live),
+        None => script.chunked().live(&live),
+    };
+    live.push(piece(b'1'));
+    let client = scene.call("GET", "/a").open().await;
+    (scene, live, client)
+}
+
+/// Waits until a metric is 1.
+async fn measured(scene: &Scene, name: &str) {
+    let is_one = || async { (scene.edge.metrics().await.sum(name, &[]) > 0.5).then_some(()) };
+    eventually(&format!("{name} to be 1"), is_one).await;
+}
+
+#[tokio::test]
+async fn a_fill_that_nobody_reads_goes_on_while_little_is_left() {
+    for length in [Some(5 * PIECE), None] {
+        let config = "[memory]\nabandoned_max_bytes = 270000\n";
+        let (scene, live, mut client) = begun(config, length).await;
+        client.head().await.unwrap();
+        client.at_least(PIECE).await.unwrap();
+        client.reset();
+        (0..4).for_each(|_| live.push(piece(b'2')));
+        live.end();
+        measured(&scene, "longshore_edge_store_responses").await;
+        let answer = scene.get("/a").await;
+        assert_eq!((answer.is_hit(), answer.body.len()), (true, 5 * PIECE));
+    }
+}
+
+#[tokio::test]
+async fn a_fill_that_nobody_reads_stops_while_much_is_left() {
+    for (config, length) in [
+        ("[memory]\nabandoned_max_bytes = 200000\n", Some(10 * PIECE)),
+        ("[memory]\nabandoned_max_bytes = 200000\n", None),
+        ("[memory]\nabandoned_max_bytes = 0\n", Some(10 * PIECE)),
+    ] {
+        let (scene, live, mut client) = begun(config, length).await;
+        client.head().await.unwrap();
+        client.at_least(PIECE).await.unwrap();
+        client.reset();
+        (0..4).for_each(|_| live.push(piece(b'2')));
+        measured(&scene, ABANDONED).await;
+        scene.origin.now_on("/a").respond(200).header("Cache-Control", FRESH).body("again");
+        assert_eq!(scene.get("/a").await.body, b"again", "{config} {length:?}");
+        live.end();
+    }
+}
+
+#[tokio::test]
+async fn a_fill_that_others_read_goes_on_without_its_client() {
+    let scene = Scene::with_config("[memory]\nabandoned_max_bytes = 0\n").await;
+    let live = Live::new();
+    scene.origin.on("/a").respond(200).header("Cache-Control", FRESH).chunked().live(&live);
+    live.push(piece(b'1'));
+    let mut first = scene.call("GET", "/a").open().await;
+    first.head().await.unwrap();
+    let mut second = scene.call("GET", "/a").open().await;
+    second.head().await.unwrap();
+    first.reset();
+    (0..100).for_each(|_| live.push(piece(b'2')));
+    live.end();
+    assert_eq!(second.rest_of_body().await.unwrap().len(), 101 * PIECE);
+    assert!(scene.edge.metrics().await.sum(ABANDONED, &[]) < 0.5);
+    assert_eq!(scene.origin.count("/a"), 1);
+}
+
+#[tokio::test]
+async fn a_body_that_grows_too_large_reaches_slow_clients_whole() {
+    // more than the buffers between origin, edge and client hold together
+    const PIECES: usize = 640;
+    let scene = Scene::with_config("[memory]\nresponse_max_bytes = 1000000\n").await;
+    let live = Live::new();
+    scene.origin.on("/a").respond(200).header("Cache-Control", FRESH).chunked().live(&live);
+    live.push(piece(b'1'));
+    let mut own = scene.call("GET", "/a").open().await;
+    own.head().await.unwrap();
+    let mut joined = scene.call("GET", "/a").open().await;
+    joined.head().await.unwrap();
+    (1..PIECES).for_each(|_| live.push(piece(b'2')));
+    live.end();
+    // each waits for the other by more than a window
+    let taken = joined.at_least(10 * PIECE).await.unwrap().len();
+    let (own, joined) = tokio::join!(own.rest_of_body(), joined.rest_of_body());
+    assert_eq!(own.unwrap().len(), PIECES * PIECE);
+    assert_eq!(joined.unwrap().len(), PIECES * PIECE - taken);
+    assert_eq!(scene.origin.count("/a"), 1);
+}
+
+#[tokio::test]
+async fn a_client_that_takes_nothing_ends_what_only_passes() {
+    let scene = Scene::with_config(
+        "[http]\nstall_timeout_seconds = 1\n[memory]\nresponse_max_bytes = 1000000\n",
+    )
+    .await;
+    let live = Live::new();
+    scene.origin.on("/a").respond(200).header("Cache-Control", FRESH).chunked().live(&live);
+    let mut client = scene.call("GET", "/a").open().await;
+    let endless = bytes::Bytes::from(piece(b'1'));
+    (0..20_000).for_each(|_| live.push(endless.clone()));
+    client.head().await.unwrap();
+    measured(&scene, ABANDONED).await;
+    let process = scene.edge.program.id().unwrap();
+    let resident = crate::scale::resident_bytes(process);
+    assert!(resident < 200 << 20, "{resident} bytes");
+    client.rest_of_body().await.unwrap_err();
 }

@@ -44,7 +44,13 @@ fn say_memory(tier: &MemoryTier, say: &mut impl FnMut(&str, String)) {
 fn say_fills(fills: &Fills, say: &mut impl FnMut(&str, String)) {
     let (held, max) = (bytes(fills.bytes), bytes(fills.max_bytes));
     let (count, hits, passed) = (fills.count, fills.hits_total, fills.passed_total);
-    say("fills", format!("{count} under way, {held} of {max}; {hits} hits; {passed} too large"));
+    let abandoned = fills.abandoned_total;
+    say(
+        "fills",
+        format!(
+            "{count} under way, {held} of {max}; {hits} hits; {passed} too large, {abandoned} given up"
+        ),
+    );
 }
 
 fn say_disk(tier: &DiskTier, say: &mut impl FnMut(&str, String)) {

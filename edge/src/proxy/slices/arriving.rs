@@ -1,6 +1,7 @@
 //! The request for one slice: what it is told, what it tells, and its response as it arrives.
 
 use crate::stage::deliver::Handling;
+use crate::stage::reuse::Kept;
 use crate::stage::slice::Slice;
 use bytes::Bytes;
 use pingora_core::protocols::http::HttpTask;
@@ -31,7 +32,13 @@ struct Telling {
 #[derive(Clone, Copy)]
 pub(crate) enum Told {
     /// The store or the origin answered.
-    Answered { handling: Handling, status: CacheStatus<'static>, response_time: SystemTime },
+    Answered {
+        handling: Handling,
+        status: CacheStatus<'static>,
+        response_time: SystemTime,
+        /// What is kept beside it, where it is stored now.
+        kept: Option<Kept>,
+    },
     /// It failed here: the `error` token of Proxy-Status.
     Failed(&'static str),
 }
@@ -65,21 +72,32 @@ pub(super) struct Arriving {
     ended: bool,
 }
 
-impl Arriving {
-    /// Asks for a slice, and waits for its head.
-    pub(super) async fn ask(session: &Session, slice: Slice) -> Result<Self> {
+/// A slice that was asked for, and comes whether or not it is waited for.
+pub(super) struct Asked {
+    answer: Arc<Telling>,
+    handle: SubrequestHandle,
+}
+
+impl Asked {
+    pub(super) fn ask(session: &Session, slice: Slice) -> Result<Self> {
         let spawner = session.subrequest_spawner.as_ref().ok_or_else(broken_off)?;
         let answer = Arc::new(Telling::default());
         let request = SliceRequest { slice, answer: Arc::clone(&answer) };
         let context = Ctx::builder().user_ctx(Box::new(request)).build();
-        let (prepared, mut handle) = spawner.create_subrequest(session.as_downstream(), context);
+        let (prepared, handle) = spawner.create_subrequest(session.as_downstream(), context);
         tokio::spawn(prepared.run());
+        Ok(Self { answer, handle })
+    }
+
+    /// Waits for its head.
+    pub(super) async fn arrives(self) -> Result<Arriving> {
+        let Self { answer, mut handle } = self;
         loop {
             match handle.rx.recv().await {
                 Some(HttpTask::Header(head, ended)) if !head.status.is_informational() => {
                     let (told, refused) = (answer.told.get(), answer.refused.get());
                     let (told, refused) = (told.copied(), refused.copied());
-                    return Ok(Self { head: *head, told, refused, handle, ended });
+                    return Ok(Arriving { head: *head, told, refused, handle, ended });
                 }
                 Some(HttpTask::Header(..)) => {}
                 Some(HttpTask::Failed(error)) => return Err(error),
@@ -87,7 +105,9 @@ impl Arriving {
             }
         }
     }
+}
 
+impl Arriving {
     /// The next piece of its body. None at the end; an error where it breaks off before.
     pub(super) async fn next(&mut self) -> Result<Option<Bytes>> {
         while !self.ended {

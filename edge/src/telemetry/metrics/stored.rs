@@ -18,6 +18,7 @@ pub(super) struct StoreMetrics {
     filling_bytes: IntGauge,
     filling_max_bytes: IntGauge,
     passed: IntGauge,
+    abandoned: IntGauge,
     removed: [IntGauge; 4],
     index_bytes: IntGauge,
     index_max_bytes: IntGauge,
@@ -55,6 +56,10 @@ impl StoreMetrics {
             filling_max_bytes: make.gauge(
                 "longshore_edge_store_filling_max_bytes",
                 "Bytes that responses being filled to be stored may take.",
+            )?,
+            abandoned: make.gauge(
+                "longshore_edge_store_abandoned_responses",
+                "Responses since the start that were given up because nobody read them any more.",
             )?,
             passed: make.gauge(
                 "longshore_edge_store_passed_responses",
@@ -108,6 +113,7 @@ impl StoreMetrics {
         set(&self.filling_bytes, store.filling_bytes);
         set(&self.filling_max_bytes, limits.filling_max_bytes);
         set(&self.passed, store.passed_total);
+        set(&self.abandoned, store.abandoned_total);
         let removed = [
             store.evicted_total,
             store.replaced_total,

@@ -13,6 +13,7 @@ fn statistics(directories: Vec<DirectoryStatistics>) -> Statistics {
         filling: 0,
         filling_bytes: 0,
         passed_total: 0,
+        abandoned_total: 0,
         evicted_total: 0,
         replaced_total: 0,
         removed_total: 0,

@@ -157,13 +157,120 @@ async fn a_response_that_grows_too_large_passes_through_bounded() {
     }
     assert!(fill.passes() && find(&store).is_none() && fill.reader().is_none());
     assert_eq!(store.statistics().filling_bytes, 0);
-    fill.write(Bytes::from(vec![7; 900])).unwrap();
-    assert_eq!(
-        fill.write(Bytes::from(vec![7; 900])),
-        Err(FillError::Behind { behind_bytes: 1_800 })
-    );
     drop(reader);
     assert_eq!(fill.write(Bytes::from_static(b"x")), Err(FillError::Abandoned));
+}
+
+/// Bytes that fill more than half of a reader's window.
+fn half_of_a_window() -> Bytes {
+    Bytes::from(vec![7; usize::try_from(crate::fill::WINDOW_BYTES).unwrap() / 2 + 1])
+}
+
+#[tokio::test]
+async fn what_passes_waits_for_the_slowest_reader() {
+    use futures_util::FutureExt;
+    let store = store();
+    let mut fill = fill(&store);
+    let (mut slow, mut fast) = (fill.reader().unwrap(), fill.reader().unwrap());
+    for _ in 0..2 {
+        fill.write(half_of_a_window()).unwrap();
+        assert!(fast.read().await.unwrap().is_some());
+    }
+    assert!(fill.ready().now_or_never().is_none());
+    assert!(slow.read().await.unwrap().is_some());
+    assert!(fill.ready().now_or_never().is_some());
+    fill.write(half_of_a_window()).unwrap();
+    let waits = tokio::spawn(async move {
+        fill.ready().await;
+        fill
+    });
+    // one that leaves wakes the writer
+    drop(slow);
+    let mut fill = waits.await.unwrap();
+    fill.write(Bytes::from_static(b"end")).unwrap();
+    fill.complete();
+    assert_eq!(rest(&mut fast).await.unwrap().len(), half_of_a_window().len() + 3);
+}
+
+#[tokio::test]
+async fn the_own_reader_holds_nothing_up_and_takes_many_pieces_at_once() {
+    use futures_util::FutureExt;
+    let store = store();
+    let mut fill = fill(&store);
+    let own = fill.with_own_reader(None, 0);
+    let mut reader = store.find_fill(&KEY, b"/a", fill.number()).unwrap().reader;
+    for _ in 0..200 {
+        fill.write(Bytes::from(vec![7; 65_536])).unwrap();
+        assert!(fill.ready().now_or_never().is_some());
+    }
+    assert!(own.passes());
+    assert_eq!(reader.read().await.unwrap().unwrap().len(), 524_288);
+    let (now, patience) = (std::time::Instant::now(), std::time::Duration::from_secs(60));
+    assert!(own.is_stuck(now + 2 * patience, patience) && !own.is_stuck(now, patience));
+    own.leave();
+    assert!(!own.is_stuck(now + 2 * patience, patience));
+    assert_eq!(fill.write(Bytes::from_static(b"x")), Err(FillError::Abandoned));
+    assert_eq!(store.statistics().abandoned_total, 1);
+}
+
+#[tokio::test]
+async fn what_nobody_reads_any_more_goes_on_while_little_is_left() {
+    let check = |length: Option<u64>, allowed, is_joined: bool, expected| {
+        let store = store();
+        let mut fill = fill(&store);
+        let own = fill.with_own_reader(length, allowed);
+        let _reader = store.find_fill(&KEY, b"/a", fill.number());
+        fill.write(Bytes::from(vec![0; 50])).unwrap();
+        let joined = is_joined.then(|| find(&store));
+        own.leave();
+        let goes_on = (0..5).all(|_| fill.write(Bytes::from(vec![0; 10])).is_ok());
+        assert_eq!(goes_on, expected, "{length:?} {allowed} {is_joined}");
+        drop(joined);
+        if !goes_on {
+            assert!(find(&store).is_none() && fill.reader().is_none(), "nobody joins it");
+        }
+    };
+    check(Some(100), 40, false, true);
+    check(Some(101), 40, false, false);
+    check(Some(101), 40, true, true);
+    check(Some(100), 0, false, false);
+    check(None, 50, false, true);
+    check(None, 49, false, false);
+    check(None, 49, true, true);
+}
+
+#[tokio::test]
+async fn what_its_reader_has_had_enough_of_is_stored_all_the_same() {
+    let store = store();
+    let mut fill = fill(&store);
+    let own = fill.with_own_reader(Some(500), 0);
+    let _reader = store.find_fill(&KEY, b"/a", fill.number());
+    own.finish();
+    fill.write(Bytes::from(vec![0; 500])).unwrap();
+    // not what is too large to be stored
+    assert_eq!(fill.write(Bytes::from(vec![0; 501])), Err(FillError::Abandoned));
+}
+
+#[tokio::test]
+async fn a_complete_body_is_given_in_pieces() {
+    let store = Store::new(Limits {
+        response_max_bytes: 1 << 30,
+        filling_max_bytes: 1 << 30,
+        capacity_bytes: 1 << 30,
+        ..LIMITS
+    });
+    let mut fill = fill(&store);
+    let body: Vec<u8> = (0..3_000_000_u32).map(|at| u8::try_from(at % 251).unwrap()).collect();
+    fill.write(body.clone().into()).unwrap();
+    fill.complete();
+    let mut reader = find(&store).unwrap().reader;
+    assert_eq!(reader.read().await.unwrap().unwrap().len(), 1 << 20);
+    assert_eq!(rest(&mut reader).await.unwrap(), body[1 << 20..]);
+    assert_eq!(reader.read().await.unwrap(), None);
+    reader.seek(1_000, Some(2_500_000));
+    assert_eq!(rest(&mut reader).await.unwrap(), body[1_000..2_500_000]);
+    reader.seek(2_999_999, None);
+    assert_eq!(rest(&mut reader).await.unwrap(), body[2_999_999..]);
 }
 
 #[test]
@@ -244,6 +351,25 @@ async fn a_fetch_that_began_before_a_removal_fills_for_its_own_reader_only() {
     let was = find(&store).unwrap().was(KEY);
     assert!(!store.update(&was, KEY, b"/a", Name("older"), before));
     assert!(store.update(&was, KEY, b"/a", Name("newer"), store.moment()));
+}
+
+#[test]
+fn what_is_filled_aside_is_found_when_it_is_complete() {
+    let store = store();
+    let aside = || {
+        let mut fill = store.fill_aside(KEY, (*b"/a").into(), Name("head"), store.moment());
+        fill.write(Bytes::from_static(b"part")).unwrap();
+        fill
+    };
+    let fill = aside();
+    assert!(find(&store).is_none());
+    assert_eq!(store.statistics().filling_bytes, 4);
+    assert_eq!(fill.complete(), Some(4));
+    assert!(find(&store).is_some_and(|found| found.length == Some(4)));
+    let overtaken = aside();
+    store.remove(&KEY);
+    assert_eq!(overtaken.complete(), None);
+    assert!(find(&store).is_none());
 }
 
 fn variant(number: u8) -> Key {
