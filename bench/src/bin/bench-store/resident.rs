@@ -20,14 +20,12 @@ pub(crate) async fn run(bench: &Bench) -> Result<Value> {
     let count = number("RESIDENT_COUNT", 5_000_000_u64)?;
     let capacity = number("RESIDENT_CAPACITY_BYTES", GIB)?;
     // the disk has room for the responses once, the index for somewhat more
-    let shape = Shape::new(0, count * RECORD_BYTES, count + count / 10);
-    let below = Shape { tier_bytes: 0, ..shape }.memory_bytes();
-    let full = Shape { tier_bytes: capacity.saturating_sub(below), ..shape };
-    let least = Shape { tier_bytes: TIER_OFF_BYTES, ..shape };
+    let least = Shape::new(TIER_OFF_BYTES, count * RECORD_BYTES, count + count / 10);
+    let full = Shape { capacity_bytes: Some(capacity), ..least };
     print_heading();
     let mut measured = vec![one(bench, "full", &full, count).await?];
-    if shape.edge_disk {
-        measured.push(one(bench, "tier off", &least, count).await?);
+    if least.edge_disk {
+        measured.push(one(bench, "least", &least, count).await?);
     }
     Ok(json!(measured))
 }

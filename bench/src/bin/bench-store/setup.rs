@@ -12,11 +12,12 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 const MIB: u64 = 1 << 20;
-/// What the edge may use for responses being filled, and for those that wait to be written.
+/// What the edge may use for responses being filled, for those that wait to be written, and for those being read.
 const FILLING_BYTES: u64 = 16 * MIB;
-const QUEUE_BYTES: u64 = 32 * MIB;
-/// Less than any response takes: the memory tier holds none.
-pub(crate) const TIER_OFF_BYTES: u64 = 1_000;
+const QUEUE_BYTES: u64 = 16 * MIB;
+const READING_BYTES: u64 = 20 * MIB;
+/// For a memory tier as small as the configuration allows.
+pub(crate) const TIER_OFF_BYTES: u64 = 0;
 /// What nginx needs in shared memory for a response; "one megabyte can store about 8 thousand keys".
 const NGINX_KEY_BYTES: u64 = MIB / 8_000;
 
@@ -24,8 +25,10 @@ const NGINX_KEY_BYTES: u64 = MIB / 8_000;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shape {
     pub(crate) threads: usize,
-    /// Bytes of responses in memory: the edge's memory tier, and all of Varnish.
+    /// Bytes of responses in memory: the edge's memory tier at least, and all of Varnish.
     pub(crate) tier_bytes: u64,
+    /// What the edge may use memory for altogether. Without, it follows from the tier.
+    pub(crate) capacity_bytes: Option<u64>,
     /// Responses the index of the disk tier has room for, and nginx's zone.
     pub(crate) responses: u64,
     /// Bytes on disk.
@@ -46,6 +49,7 @@ impl Shape {
         Self {
             threads: 1,
             tier_bytes,
+            capacity_bytes: None,
             responses,
             disk_bytes,
             edge_disk,
@@ -59,10 +63,24 @@ impl Shape {
         Self { edge_disk: false, ..Self::new(tier_bytes, tier_bytes, responses) }
     }
 
-    /// What the edge calls `memory.capacity_bytes`: all it uses memory for.
+    /// What the edge calls `memory.capacity_bytes`: all it uses memory for. It keeps a sixteenth for slices, and wants an
+    /// eighth for responses.
     pub(crate) fn memory_bytes(&self) -> u64 {
-        let below = if self.edge_disk { self.index_bytes() + QUEUE_BYTES } else { 0 };
-        self.tier_bytes + FILLING_BYTES + below
+        let least = self
+            .beside_bytes()
+            .div_ceil(13)
+            .max((self.beside_bytes() + self.tier_bytes).div_ceil(15));
+        self.capacity_bytes.unwrap_or(least * 16)
+    }
+
+    /// What the edge's memory tier comes to.
+    pub(crate) fn edge_tier_bytes(&self) -> u64 {
+        (self.memory_bytes() / 16 * 15).saturating_sub(self.beside_bytes())
+    }
+
+    fn beside_bytes(&self) -> u64 {
+        let of_disk = self.index_bytes() + QUEUE_BYTES + READING_BYTES;
+        FILLING_BYTES + if self.edge_disk { of_disk } else { 0 }
     }
 
     /// 64 bytes a response is what is promised.
@@ -77,7 +95,7 @@ impl Shape {
         let (index_bytes, disk_bytes) = (self.index_bytes(), self.disk_bytes);
         format!(
             "[disk]\nindex_max_bytes = {index_bytes}\nqueue_max_bytes = {QUEUE_BYTES}\n\
-             [[disk.directories]]\npath = \"{directory}\"\ncapacity_bytes = {disk_bytes}\n"
+             reading_max_bytes = {READING_BYTES}\n[[disk.directories]]\npath = \"{directory}\"\ncapacity_bytes = {disk_bytes}\n"
         )
     }
 }

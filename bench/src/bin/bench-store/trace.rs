@@ -76,18 +76,21 @@ fn servers(capacity: u64, mean: u64) -> Vec<(&'static str, &'static str, Shape)>
     // nginx's, and half a block on the average is lost.
     let peers = Shape::new(capacity, capacity, capacity / (mean + 2_500));
     let peers = Shape { nginx_open_files: false, ..peers };
-    let ours = |tier, disk| Shape::new(tier, disk, capacity / 1_024);
+    let ours = |tier, disk| Shape::new(tier, disk, capacity / 4_096);
     let memory = capacity / 8;
     let both = ours(memory, capacity - memory);
+    // the configuration wants some memory for responses: less is left for the disk
+    let least = ours(TIER_OFF_BYTES, capacity);
+    let least = Shape { disk_bytes: capacity.saturating_sub(least.edge_tier_bytes()), ..least };
     let mut servers = Vec::new();
     for name in wanted(&["longshore", "nginx", "varnish"]) {
         match name {
             "longshore" => {
                 if both.edge_disk {
                     servers.push(("longshore both", name, both));
-                    servers.push(("longshore disk", name, ours(TIER_OFF_BYTES, capacity)));
+                    servers.push(("longshore disk", name, least));
                 }
-                let memory = Shape::in_memory(capacity, capacity / 1_024);
+                let memory = Shape::in_memory(capacity, capacity / 4_096);
                 servers.push(("longshore memory", name, memory));
             }
             _ => servers.push((name, name, peers)),
