@@ -1,6 +1,7 @@
 //! What a hit costs with few and with many responses stored, for the memory tier and for the disk tier.
 //!
-//! One edge for each count, filled first; then they take turns, each asked for a thousand of its responses, at random.
+//! One edge for each count, filled first; then they take turns, each asked for a part of its responses, at random: for
+//! a thousand of those in memory, and for ten times as many of those on disk as the memory tier above has room for.
 
 use crate::machine::number;
 use crate::object::Object;
@@ -19,6 +20,8 @@ const OTHERS_LENGTH: usize = 64;
 /// Bytes that one of the others may take in memory and on disk, with what belongs to it.
 const MEMORY_ROOM_BYTES: u64 = 2_600;
 const DISK_ROOM_BYTES: u64 = 1_000;
+/// Bytes that one of those asked for takes in the memory tier.
+const TIER_ROOM_BYTES: u64 = 1_300;
 
 pub(crate) async fn run(bench: &Bench) -> Result<Value> {
     let mut tiers = Vec::new();
@@ -75,11 +78,14 @@ async fn of_tier(bench: &Bench, tier: &str) -> Result<Value> {
 async fn filled(bench: &Bench, tier: &str, count: u64) -> Result<Filled> {
     let shape = match tier {
         "memory" => Shape::in_memory(count * MEMORY_ROOM_BYTES + 64 * MIB, count),
-        _ => Shape::new(TIER_OFF_BYTES, count * DISK_ROOM_BYTES + 64 * MIB, count),
+        _ => on_disk(count),
     };
     let setting = bench.setting(&format!("{tier}-{count}"), &shape)?;
     let server = Server::start("longshore", &setting).await?;
-    let subset = number("FLAT_SUBSET", 1_000)?.min(count);
+    let subset = match tier {
+        "memory" => number("FLAT_SUBSET", 1_000)?.min(count),
+        _ => (10 * shape.edge_tier_bytes() / TIER_ROOM_BYTES).clamp(1, count),
+    };
     let step = count / subset;
     let object = move |number: u64| {
         let asked = number.is_multiple_of(step);
@@ -92,6 +98,13 @@ async fn filled(bench: &Bench, tier: &str, count: u64) -> Result<Filled> {
     Ok(Filled { server, setting, count, subset, fill_seconds: fill.seconds, rounds })
 }
 
+/// A disk tier for so many, below a memory tier as small as the configuration allows.
+fn on_disk(count: u64) -> Shape {
+    let buffer_bytes = (count * 64).clamp(MIB / 5, 16 * MIB);
+    let shape = Shape::new(TIER_OFF_BYTES, count * DISK_ROOM_BYTES + 64 * MIB, count * 2);
+    Shape { buffer_bytes, ..shape }
+}
+
 impl Filled {
     async fn over(&self, tier: &str, fewest: &[Round]) -> Value {
         let ratios = ratios(&self.rounds, fewest);
@@ -100,7 +113,7 @@ impl Filled {
         let held = if tier == "disk" { tiers.disk_responses } else { tiers.memory_responses };
         print_row(tier, self.count, held, &round, &ratios);
         let rounds: Vec<Value> = self.rounds.iter().map(Round::json).collect();
-        json!({ "asked": self.count, "stored": held, "fill_seconds": self.fill_seconds,
+        json!({ "asked": self.count, "subset": self.subset.len(), "dropped_responses": tiers.dropped_responses, "stored": held, "fill_seconds": self.fill_seconds,
             "rounds": rounds, "ratios": ratios })
     }
 }

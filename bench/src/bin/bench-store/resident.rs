@@ -20,7 +20,7 @@ pub(crate) async fn run(bench: &Bench) -> Result<Value> {
     let count = number("RESIDENT_COUNT", 5_000_000_u64)?;
     let capacity = number("RESIDENT_CAPACITY_BYTES", GIB)?;
     // the disk has room for the responses once, the index for somewhat more
-    let least = Shape::new(TIER_OFF_BYTES, count * RECORD_BYTES, count + count / 10);
+    let least = Shape::new(TIER_OFF_BYTES, count * RECORD_BYTES, count + count / 2);
     let full = Shape { capacity_bytes: Some(capacity), ..least };
     print_heading();
     let mut measured = vec![one(bench, "full", &full, count).await?];

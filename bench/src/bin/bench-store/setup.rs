@@ -12,10 +12,6 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 const MIB: u64 = 1 << 20;
-/// What the edge may use for responses being filled, for those that wait to be written, and for those being read.
-const FILLING_BYTES: u64 = 16 * MIB;
-const QUEUE_BYTES: u64 = 16 * MIB;
-const READING_BYTES: u64 = 20 * MIB;
 /// For a memory tier as small as the configuration allows.
 pub(crate) const TIER_OFF_BYTES: u64 = 0;
 /// What nginx needs in shared memory for a response; "one megabyte can store about 8 thousand keys".
@@ -31,6 +27,9 @@ pub(crate) struct Shape {
     pub(crate) capacity_bytes: Option<u64>,
     /// Responses the index of the disk tier has room for, and nginx's zone.
     pub(crate) responses: u64,
+    /// What the edge may use for responses being filled, as much for those that wait to be written, and two and a half
+    /// times as much for those being read.
+    pub(crate) buffer_bytes: u64,
     /// Bytes on disk.
     pub(crate) disk_bytes: u64,
     /// Whether the edge has a disk tier.
@@ -51,6 +50,7 @@ impl Shape {
             tier_bytes,
             capacity_bytes: None,
             responses,
+            buffer_bytes: 8 * MIB,
             disk_bytes,
             edge_disk,
             varnish_file: false,
@@ -79,23 +79,28 @@ impl Shape {
     }
 
     fn beside_bytes(&self) -> u64 {
-        let of_disk = self.index_bytes() + QUEUE_BYTES + READING_BYTES;
-        FILLING_BYTES + if self.edge_disk { of_disk } else { 0 }
+        let of_disk = self.index_bytes() + self.buffer_bytes + self.reading_bytes();
+        self.buffer_bytes + if self.edge_disk { of_disk } else { 0 }
+    }
+
+    fn reading_bytes(&self) -> u64 {
+        self.buffer_bytes / 2 * 5
     }
 
     /// 64 bytes a response is what is promised.
     fn index_bytes(&self) -> u64 {
-        (self.responses * 64).max(MIB)
+        (self.responses * 64).max(MIB / 4)
     }
 
     fn disk_sections(&self, directory: &str) -> String {
         if !self.edge_disk {
             return String::new();
         }
-        let (index_bytes, disk_bytes) = (self.index_bytes(), self.disk_bytes);
+        let (index_bytes, queue_bytes) = (self.index_bytes(), self.buffer_bytes);
+        let (reading_bytes, disk_bytes) = (self.reading_bytes(), self.disk_bytes);
         format!(
-            "[disk]\nindex_max_bytes = {index_bytes}\nqueue_max_bytes = {QUEUE_BYTES}\n\
-             reading_max_bytes = {READING_BYTES}\n[[disk.directories]]\npath = \"{directory}\"\ncapacity_bytes = {disk_bytes}\n"
+            "[disk]\nindex_max_bytes = {index_bytes}\nqueue_max_bytes = {queue_bytes}\n\
+             reading_max_bytes = {reading_bytes}\n[[disk.directories]]\npath = \"{directory}\"\ncapacity_bytes = {disk_bytes}\n"
         )
     }
 }
@@ -129,7 +134,7 @@ impl Bench {
         let values = vec![
             ("threads", shape.threads.to_string()),
             ("memory_bytes", shape.memory_bytes().to_string()),
-            ("filling_bytes", FILLING_BYTES.to_string()),
+            ("filling_bytes", shape.buffer_bytes.to_string()),
             ("disk", shape.disk_sections(&path)),
             ("descriptors", descriptors.to_string()),
             ("open_files", open_files),
