@@ -225,14 +225,15 @@ impl<H: Head> Disk<H> {
             let queued = place.queue.of_name(name);
             let short = Short::of(&Key { name, variant: [0; 16] });
             let mut written = place.directory.index.of_name(short.name);
-            written.retain(|entry| queued.iter().all(|key| Short::of(key) != entry.short()));
+            written.retain(|entry| queued.iter().all(|(key, _)| Short::of(key) != entry.short()));
             ages.extend(written.iter().map(|entry| Aged {
                 key: key_of(name, entry),
                 place: position,
                 age: (entry.segment(), entry.offset()),
             }));
-            let queued = queued.into_iter();
-            ages.extend(queued.map(|key| Aged { key, place: position, age: (u32::MAX, 0) }));
+            let stored = queued.into_iter().filter(|(_, is_stored)| *is_stored);
+            let age = (u32::MAX, 0);
+            ages.extend(stored.map(|(key, _)| Aged { key, place: position, age }));
         }
         ages
     }

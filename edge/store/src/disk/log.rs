@@ -19,6 +19,8 @@ use tracing::warn;
 const WRITE_BYTES: usize = 1 << 20;
 /// Left free in each segment for removals, which can't be dropped.
 const RESERVED_BYTES: u64 = 32 << 10;
+/// The table of a segment is in memory until it is sealed: one of small responses ends early.
+const TABLE_MAX_BYTES: u64 = 8 << 20;
 /// What of a directory's capacity is for its other files.
 const OTHER_FILES_BYTES: u64 = 16 << 10;
 
@@ -96,6 +98,8 @@ pub(super) struct Log<H: Head> {
     landing: Vec<Landing<H>>,
     /// Bytes of the queue that are written with `gathered`.
     queued_bytes: u64,
+    /// Removals were written that may not have reached the device.
+    has_removed: bool,
     /// What the device had room for when it last was full.
     full_at: Option<(u64, Instant)>,
 }
@@ -110,6 +114,7 @@ impl<H: Head> Log<H> {
             gathered: Vec::new(),
             landing: Vec::new(),
             queued_bytes: 0,
+            has_removed: false,
             full_at: None,
         }
     }
@@ -120,6 +125,7 @@ impl<H: Head> Log<H> {
         self.gathered = Vec::new();
         self.landing.clear();
         self.queue.done(std::mem::take(&mut self.queued_bytes));
+        self.has_removed = false;
         self.full_at = None;
     }
 
@@ -208,6 +214,7 @@ impl<H: Head> Log<H> {
             open.end = end;
         }
         open.segment.add(&row);
+        self.has_removed |= matches!(header.kind, Kind::Removal | Kind::NameRemoval);
         Ok(Entry::new(open.segment.number(), &row).map_or(Appended::TooLarge, Appended::At))
     }
 
@@ -220,7 +227,8 @@ impl<H: Head> Log<H> {
         let reserved = if is_removal { 0 } else { RESERVED_BYTES };
         let table = open.segment.table_bytes() + ROW_BYTES as u64;
         let bytes = bytes.next_multiple_of(UNIT_BYTES);
-        open.end + gathered as u64 + bytes + table + reserved <= self.segment_bytes()
+        let end = open.end + gathered as u64 + bytes + table + reserved;
+        end <= self.segment_bytes() && table <= TABLE_MAX_BYTES
     }
 
     /// Seals the segment that is open, and opens the next. False where there is no room for it.
@@ -273,6 +281,15 @@ impl<H: Head> Log<H> {
             Some(open) => open.segment.seal(open.end),
             None => Ok(()),
         }
+    }
+
+    /// Has the removals that were written reach the device. False where they all have.
+    pub(super) fn sync_removals(&mut self) -> io::Result<bool> {
+        let has_removed = std::mem::take(&mut self.has_removed);
+        if let Some(open) = self.open.as_ref().filter(|_| has_removed) {
+            open.segment.file().sync_data()?;
+        }
+        Ok(has_removed)
     }
 
     /// Writes what is gathered, and has it found.

@@ -9,6 +9,8 @@ const SEGMENT_MIN_BYTES: u64 = 16 << 20;
 const SEGMENT_MAX_BYTES: u64 = 1 << 30;
 /// Into how many segments a directory is divided where they come out neither too small nor too large.
 const SEGMENTS: u64 = 128;
+/// Into how many at most: each is an open file.
+const SEGMENTS_LIMIT: u64 = 1024;
 /// Into how many at least: one that is written, one that is read, one that makes room.
 const SEGMENTS_MIN: u64 = 4;
 
@@ -42,6 +44,7 @@ impl DirectoryOptions {
     /// Length of a segment.
     pub(super) fn segment_bytes(&self) -> u64 {
         let bytes = (self.capacity_bytes / SEGMENTS).clamp(SEGMENT_MIN_BYTES, SEGMENT_MAX_BYTES);
+        let bytes = bytes.max(self.capacity_bytes / SEGMENTS_LIMIT);
         bytes.min(self.capacity_bytes / SEGMENTS_MIN) / ROUND_BYTES * ROUND_BYTES
     }
 }

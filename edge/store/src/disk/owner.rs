@@ -105,7 +105,9 @@ impl<H: Head> Owner<H> {
         let wrote = self.write()?;
         let recovered = self.recover()?;
         let reclaims = self.begin_reclaim()?;
-        Ok(self.reclaim()? || reclaims || recovered || wrote)
+        let works = self.reclaim()? || reclaims || recovered || wrote;
+        // only where nothing waits for it
+        Ok(works || self.log.sync_removals()?)
     }
 
     /// Writes the mark of the present into the directory, where it isn't there.

@@ -102,15 +102,14 @@ impl<H: Head> Queue<H> {
         locked(&self.state).get(key).cloned()
     }
 
-    /// What waits of a name to be stored.
-    pub(super) fn of_name(&self, name: [u8; 16]) -> Vec<Key> {
+    /// What waits of a name, and whether it is to be stored: if not, it moves to another key.
+    pub(super) fn of_name(&self, name: [u8; 16]) -> Vec<(Key, bool)> {
         if self.pending.load(Ordering::Acquire) == 0 {
             return Vec::new();
         }
         let state = locked(&self.state);
         let own = state.names.get(&name).into_iter().flatten();
-        let own = own.filter(|(_, pending)| !matches!(pending, Pending::Moving(_)));
-        own.map(|(key, _)| *key).collect()
+        own.map(|(key, pending)| (*key, !matches!(pending, Pending::Moving(_)))).collect()
     }
 
     pub(super) fn has_name(&self, name: [u8; 16]) -> bool {
