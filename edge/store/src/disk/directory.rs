@@ -252,13 +252,15 @@ impl Directory {
         self.index.remove(short)
     }
 
-    /// Removes all that is stored of a name, and has recovery not find it. Returns how much there was.
-    pub(super) fn remove_name(&self, name: u64) -> usize {
+    /// Removes all that is stored of a name, and has recovery not find it.
+    pub(super) fn remove_name(&self, name: u64) {
         if let Phase::Recovering(gone) = &mut *self.phase() {
             gone.names.insert(name);
         }
-        let entries = self.index.of_name(name);
-        entries.iter().filter(|entry| self.index.remove_entry(entry)).count()
+        // whatever record it is by then: one may be written again meanwhile
+        for entry in self.index.of_name(name) {
+            self.index.remove(entry.short());
+        }
     }
 
     pub(super) fn read_succeeded(&self) {

@@ -9,6 +9,7 @@ use crate::disk::segment::Segment;
 use crate::disk::table::{Identity, RECORD_MAX_BYTES, ROW_BYTES, Row, START_BYTES};
 use crate::{Head, Key};
 use bytes::Bytes;
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -98,6 +99,8 @@ pub(super) struct Log<H: Head> {
     landing: Vec<Landing<H>>,
     /// Bytes of the queue that are written with `gathered`.
     queued_bytes: u64,
+    /// What has records that the index never learnt of, because newer ones were to come; they have yet to.
+    overtaken: HashSet<Short>,
     /// Removals were written that may not have reached the device.
     has_removed: bool,
     /// What the device had room for when it last was full.
@@ -114,6 +117,7 @@ impl<H: Head> Log<H> {
             gathered: Vec::new(),
             landing: Vec::new(),
             queued_bytes: 0,
+            overtaken: HashSet::new(),
             has_removed: false,
             full_at: None,
         }
@@ -125,6 +129,7 @@ impl<H: Head> Log<H> {
         self.gathered = Vec::new();
         self.landing.clear();
         self.queue.done(std::mem::take(&mut self.queued_bytes));
+        self.overtaken.clear();
         self.has_removed = false;
         self.full_at = None;
     }
@@ -154,9 +159,12 @@ impl<H: Head> Log<H> {
         self.full_at.is_some()
     }
 
-    /// Whether the next segment would have no room, were nothing removed.
+    /// Whether the next segment would have no room, were nothing removed. Where it is readers of what was removed that
+    /// take it, no more than half of what is there makes up for them.
     pub(super) fn lacks_room(&mut self) -> bool {
-        self.directory.segments_bytes() + self.segment_bytes() > self.capacity()
+        let (next, capacity) = (self.segment_bytes(), self.capacity());
+        let in_use = self.directory.disk_bytes.load(Ordering::Relaxed);
+        in_use + next > capacity && self.directory.segments_bytes() + next > capacity / 2
     }
 
     /// Has `bytes` of the queue given back when what is gathered is written.
@@ -169,7 +177,8 @@ impl<H: Head> Log<H> {
     }
 
     pub(super) fn append(&mut self, draft: &Draft<'_>) -> io::Result<Appended> {
-        let max = (self.segment_bytes() - START_BYTES - RESERVED_BYTES).min(RECORD_MAX_BYTES);
+        let max = self.segment_bytes().saturating_sub(START_BYTES + RESERVED_BYTES);
+        let max = max.min(RECORD_MAX_BYTES);
         let mut bytes = record::HEADER_BYTES as u64 + draft.body.len() as u64;
         loop {
             if bytes > max {
@@ -215,6 +224,11 @@ impl<H: Head> Log<H> {
         }
         open.segment.add(&row);
         self.has_removed |= matches!(header.kind, Kind::Removal | Kind::NameRemoval);
+        if !self.overtaken.is_empty() {
+            let own = Short::of(&header.key);
+            let is_name = header.kind == Kind::NameRemoval;
+            self.overtaken.retain(|other| *other != own && !(is_name && other.name == own.name));
+        }
         Ok(Entry::new(open.segment.number(), &row).map_or(Appended::TooLarge, Appended::At))
     }
 
@@ -306,34 +320,47 @@ impl<H: Head> Log<H> {
         let mut phase = self.directory.phase();
         let landing = std::mem::take(&mut self.landing);
         if !matches!(*phase, Phase::Out(_)) {
-            landing.into_iter().for_each(|landing| self.index(landing, &mut phase));
+            for landing in landing {
+                self.overtaken.extend(self.index(landing, &mut phase));
+            }
         }
         drop(phase);
         self.queue.done(std::mem::take(&mut self.queued_bytes));
         Ok(())
     }
 
-    fn index(&self, landing: Landing<H>, phase: &mut Phase) {
+    /// Returns what is overtaken.
+    fn index(&self, landing: Landing<H>, phase: &mut Phase) -> Option<Short> {
         let index = &self.directory.index;
         match landing {
             Landing::Moved { from, to } => {
                 index.replace(&from, to);
+                None
             }
             Landing::Left { key, pending } => {
                 self.queue.settle(&key, &pending, || {
                     index.remove(Short::of(&key));
                 });
+                None
             }
-            Landing::Stored { entry, key, pending } => self.queue.settle(&key, &pending, || {
-                if index.find(entry.short()).is_some() || self.directory.has_index_room() {
-                    index.insert(entry);
-                    return;
-                }
-                self.directory.counters.dropped.add(1);
-                if let Phase::Recovering(gone) = phase {
-                    gone.keys.insert(entry.short());
-                }
-            }),
+            Landing::Stored { entry, key, pending } => {
+                let is_newest = self.queue.settle(&key, &pending, || {
+                    if index.find(entry.short()).is_some() || self.directory.has_index_room() {
+                        index.insert(entry);
+                        return;
+                    }
+                    self.directory.counters.dropped.add(1);
+                    if let Phase::Recovering(gone) = phase {
+                        gone.keys.insert(entry.short());
+                    }
+                });
+                (!is_newest).then_some(entry.short())
+            }
         }
+    }
+
+    /// Whether the log has records of a key that lookups don't find and a restart would.
+    pub(super) fn has_overtaken(&self, short: Short) -> bool {
+        self.overtaken.contains(&short)
     }
 }

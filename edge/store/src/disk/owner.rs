@@ -34,6 +34,17 @@ pub(super) struct Start {
     pub(super) keeps: Receiver<bool>,
 }
 
+/// Takes a directory out whose thread is no more.
+struct FailsOnPanic(Arc<Directory>);
+
+impl Drop for FailsOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail("its thread has panicked".to_owned());
+        }
+    }
+}
+
 pub(super) struct Owner<H: Head> {
     pub(super) directory: Arc<Directory>,
     pub(super) queue: Arc<Queue<H>>,
@@ -55,6 +66,7 @@ impl<H: Head> Owner<H> {
 
     /// Works until it is told to end.
     pub(super) fn run(mut self, start: &Start) {
+        let _fails = FailsOnPanic(Arc::clone(&self.directory));
         if let Err(error) = self.begin(start) {
             self.directory.fail(error.to_string());
         }
@@ -213,9 +225,10 @@ impl<H: Head> Owner<H> {
     fn give_up(&mut self, key: Key, pending: &Pending<H>) -> io::Result<()> {
         self.directory.counters.dropped.add(1);
         let short = Short::of(&key);
-        let was_there =
-            self.directory.index.find(short).is_some() || self.directory.is_recovering();
         self.log.flush()?;
+        let was_there = self.directory.index.find(short).is_some()
+            || self.directory.is_recovering()
+            || self.log.has_overtaken(short);
         if was_there {
             self.directory.remove(short);
             self.log_removal(Kind::Removal, key)?;

@@ -155,14 +155,17 @@ impl<H: Head> Queue<H> {
         locked(&self.state).get(key).is_some_and(|newest| newest.is(pending))
     }
 
-    /// Ends what waits under `key`, by `act`, as long as this is still the newest.
-    pub(super) fn settle(&self, key: &Key, pending: &Pending<H>, act: impl FnOnce()) {
+    /// Ends what waits under `key`, by `act`, as long as this is still the newest. False where
+    /// it isn't.
+    pub(super) fn settle(&self, key: &Key, pending: &Pending<H>, act: impl FnOnce()) -> bool {
         let mut state = locked(&self.state);
-        if state.get(key).is_some_and(|newest| newest.is(pending)) {
+        let is_newest = state.get(key).is_some_and(|newest| newest.is(pending));
+        if is_newest {
             act();
             state.remove(key);
             self.count(&state);
         }
+        is_newest
     }
 
     /// Gives back the room of what is done.

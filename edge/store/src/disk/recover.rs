@@ -19,7 +19,7 @@ const ROWS_AT_ONCE: usize = 4_096;
 pub(super) struct Recovery {
     /// What is yet to be listed, the newest last.
     pub(super) segments: Vec<Arc<Segment>>,
-    /// The run of the segment listed last.
+    /// The run of the segment listed last that has records.
     run: Option<u64>,
     began: Instant,
 }
@@ -53,7 +53,10 @@ impl<H: Head> Owner<H> {
         let listing = segment.list()?;
         // only where a run ended can there be less than was meant to be
         let is_last_of_run = recovery.run != Some(segment.identity.run);
-        recovery.run = Some(segment.identity.run);
+        if !listing.rows.is_empty() {
+            // an empty one may have been made while the one before was being sealed
+            recovery.run = Some(segment.identity.run);
+        }
         let is_whole = !listing.is_damaged || is_last_of_run;
         if listing.is_damaged {
             self.directory.counters.checksum_failures.add(1);

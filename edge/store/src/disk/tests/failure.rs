@@ -307,3 +307,31 @@ async fn what_may_have_been_removed_by_what_is_lost_is_not_found() {
     assert_eq!(find(&disk, key(1, 0), 1).await, None);
     assert!(find(&disk, key(149, 0), 149).await.is_some());
 }
+
+#[tokio::test]
+async fn a_crash_while_a_segment_is_sealed_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = options(&[directory.path()]);
+    let disk = open(&options);
+    for of in 0..100 {
+        put(&disk, of, key(of, 0), of, bytes(of, 60_000));
+    }
+    disk.close();
+    drop(disk);
+    // half of the last table is written, and the next segment is there
+    let last = segments(directory.path()).pop().unwrap();
+    let file = OpenOptions::new().write(true).open(&last).unwrap();
+    file.set_len(last.metadata().unwrap().len() - 1_000).unwrap();
+    let next = segment::Segment::create(
+        directory.path(),
+        table::Identity { segment: 3, run: 1 },
+        4 * MIB,
+        &(Box::new(segment::allocate) as segment::Allocate),
+        &Arc::default(),
+    );
+    drop(next.unwrap());
+    let disk = reopen(&options);
+    for of in 0..100 {
+        assert!(find(&disk, key(of, 0), of).await.is_some(), "{of}");
+    }
+}

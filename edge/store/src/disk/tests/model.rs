@@ -20,8 +20,8 @@ enum Step {
     Crash,
     /// Flips a bit, as far into a file as the first number says, while the store is closed.
     Damage(u16, u16, u8),
-    /// Cuts the end of the newest file off.
-    Cut(u16),
+    /// Cuts the end of the newest file off, or a page of it never reached the device.
+    Lose(u16),
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -40,7 +40,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Restart),
         1 => Just(Step::Crash),
         1 => any::<(u16, u16, u8)>().prop_map(|(file, at, bit)| Step::Damage(file, at, bit)),
-        1 => any::<u16>().prop_map(Step::Cut),
+        1 => any::<u16>().prop_map(Step::Lose),
     ];
     prop::collection::vec(step, 1..120)
 }
@@ -125,9 +125,9 @@ impl Run {
                 self.damage(file, at, bit);
                 self.start(false);
             }
-            Step::Cut(bytes) => {
+            Step::Lose(bytes) => {
                 self.stop(false);
-                self.cut(bytes);
+                self.lose(bytes);
                 self.start(true);
             }
         }
@@ -171,11 +171,16 @@ impl Run {
         self.model.has_lost |= path == files.last().unwrap();
     }
 
-    fn cut(&mut self, bytes: u16) {
+    fn lose(&mut self, bytes: u16) {
         if let Some(path) = segments(self.directory.path()).last() {
             let file = OpenOptions::new().write(true).open(path).unwrap();
             let length = file.metadata().unwrap().len();
-            file.set_len(length.saturating_sub(u64::from(bytes) * 40)).unwrap();
+            let bytes = u64::from(bytes) * 40;
+            if bytes % 80 == 0 {
+                file.set_len(length.saturating_sub(bytes)).unwrap();
+            } else {
+                file.write_all_at(&[0; 4_096], bytes / 4_096 * 4_096 + 4_096).unwrap();
+            }
             self.model.has_lost = true;
         }
     }

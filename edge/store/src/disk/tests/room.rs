@@ -118,6 +118,38 @@ async fn a_full_queue_drops_a_write_and_what_it_would_have_replaced() {
 }
 
 #[tokio::test]
+async fn a_directory_too_small_for_anything_stores_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    for capacity_bytes in [0, 1, 4_096, 100_000, MIB] {
+        let mut options = options(&[directory.path()]);
+        options.directories[0].capacity_bytes = capacity_bytes;
+        let disk = open(&options);
+        put(&disk, 1, key(1, 0), 1, bytes(1, 1_000));
+        disk.remove(&key(1, 0));
+        put(&disk, 2, key(1, 0), 1, bytes(2, 1_000));
+        until(|| disk.statistics().queue_bytes == 0);
+        let found = find(&disk, key(1, 0), 1).await;
+        assert_eq!(found.is_some(), capacity_bytes == MIB, "{capacity_bytes}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_written_before_a_write_that_is_dropped_is_not_found_after_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = options(&[directory.path()]);
+    for _ in 0..10 {
+        let disk = open(&options);
+        // written together, so that the first is overtaken before it is found
+        put(&disk, 1, key(1, 0), 1, bytes(1, 2_000_000));
+        put(&disk, 2, key(1, 0), 1, bytes(2, 4 << 20));
+        written(&disk);
+        drop(disk);
+        let disk = reopen(&options);
+        assert_eq!(find(&disk, key(1, 0), 1).await, None);
+    }
+}
+
+#[tokio::test]
 async fn what_is_larger_than_a_segment_is_not_stored() {
     let directory = tempfile::tempdir().unwrap();
     let options = options(&[directory.path()]);
