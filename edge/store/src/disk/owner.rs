@@ -107,8 +107,19 @@ impl<H: Head> Owner<H> {
         if !keeps {
             segment::unlink_all(path)?;
         }
-        self.mark()?;
+        self.mark_at_start()?;
         self.begin_recovery()
+    }
+
+    /// Marks the directory. Where the device is full, its oldest segments make room.
+    fn mark_at_start(&mut self) -> io::Result<()> {
+        while let Err(error) = self.mark() {
+            let is_full = error.kind() == io::ErrorKind::StorageFull;
+            if !is_full || !segment::unlink_oldest(&self.directory.options.path)? {
+                return Err(error);
+            }
+        }
+        Ok(())
     }
 
     /// Does some of what there is to do. False where there is nothing.

@@ -8,6 +8,7 @@ use crate::disk::signal::Signal;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -112,11 +113,27 @@ pub(super) fn read(directory: &Path) -> io::Result<Option<Mark>> {
 
 /// Marks a directory, so that it lasts.
 pub(super) fn write(directory: &Path, mark: Mark) -> io::Result<()> {
+    match replace(directory, mark) {
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => overwrite(directory, mark),
+        result => result,
+    }
+}
+
+fn replace(directory: &Path, mark: Mark) -> io::Result<()> {
     let mut file = File::create(directory.join(NEW_FILE))?;
     file.write_all(mark.line().as_bytes())?;
     file.sync_all()?;
     std::fs::rename(directory.join(NEW_FILE), directory.join(FILE))?;
     File::open(directory)?.sync_all()
+}
+
+/// Takes no room on the device. A crash may leave what is no mark, and then the directory is emptied.
+fn overwrite(directory: &Path, mark: Mark) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(directory.join(FILE))?;
+    let line = mark.line();
+    file.write_all_at(line.as_bytes(), 0)?;
+    file.set_len(line.len() as u64)?;
+    file.sync_all()
 }
 
 /// Takes a directory's mark away, so that a later run empties it.

@@ -288,3 +288,10 @@ pub(super) fn unlink_all(directory: &Path) -> io::Result<()> {
         .into_iter()
         .try_for_each(|number| std::fs::remove_file(directory.join(file_name(number))))
 }
+
+/// Unlinks the oldest segment in a directory. False where there is none.
+pub(super) fn unlink_oldest(directory: &Path) -> io::Result<bool> {
+    let Some(oldest) = numbers(directory)?.first().copied() else { return Ok(false) };
+    std::fs::remove_file(directory.join(file_name(oldest)))?;
+    Ok(true)
+}

@@ -335,3 +335,37 @@ async fn a_crash_while_a_segment_is_sealed_loses_nothing() {
         assert!(find(&disk, key(of, 0), of).await.is_some(), "{of}");
     }
 }
+
+#[tokio::test]
+#[ignore = "needs a file system of 20 MiB or so at $SMALL_FILE_SYSTEM"]
+async fn a_full_file_system_keeps_nothing_from_starting_warm() {
+    let path = PathBuf::from(std::env::var_os("SMALL_FILE_SYSTEM").unwrap()).join("store");
+    let mut options = options(&[&path]);
+    options.directories[0].capacity_bytes = 64 * MIB;
+    options.retry = Duration::from_secs(60);
+    for round in 1..6 {
+        let disk = reopen(&options);
+        for of in 0..1_000 {
+            put(&disk, of, key(of, 0), of, bytes(of + round, 15_000));
+            if of % 50 == 0 {
+                written(&disk);
+            }
+        }
+        written(&disk);
+        if round % 2 == 0 {
+            disk.close();
+        }
+        drop(disk);
+        let rest = path.with_file_name("rest");
+        let full = io::copy(&mut io::repeat(1), &mut File::create(&rest).unwrap());
+        assert_eq!(full.unwrap_err().kind(), io::ErrorKind::StorageFull);
+        let disk = reopen(&options);
+        let statistics = disk.statistics().directories.remove(0);
+        assert!(statistics.responses > 500, "{statistics:?}");
+        for of in 0..1_000 {
+            let found = find(&disk, key(of, 0), of).await;
+            assert!(found.is_none_or(|found| found == (of, bytes(of + round, 15_000))));
+        }
+        std::fs::remove_file(&rest).unwrap();
+    }
+}
