@@ -121,37 +121,38 @@ impl<H: Head> Disk<H> {
         self.places[chosen].put(response);
     }
 
-    /// Gives a stored response a new head. Where it isn't stored any more, nothing is stored under the new key.
-    pub(crate) fn put_head(&self, mut renewed: Renewed<H>) {
-        let from = renewed.from;
-        let Some(place) = self.places().position(|place| place.contains(&from)) else {
+    /// Gives a stored response a new head. Where it isn't stored any more, nothing is stored under the new key; where
+    /// something newer is, that stays.
+    pub(crate) fn put_head(&self, renewed: Renewed<H>) {
+        let Some(place) = self.places().find(|place| place.contains(&renewed.from)) else {
             return self.remove_one(&renewed.key);
         };
-        let Some(place) = self.places().nth(place) else { return };
-        match place.queue.find(&from) {
+        let was = match place.queue.find(&renewed.from) {
+            None => renewed.was,
             Some(Pending::Whole(response)) if response.number == renewed.was => {
-                if from != renewed.key {
-                    self.remove_one(&from);
-                }
-                let Renewed { number, key, name, head, .. } = renewed;
-                let body = response.body.clone();
-                return self.put(Arc::new(Complete { number, key, name, head, body }));
+                return self.put_with_head(&response, renewed);
             }
             // the last of several heads is written
             Some(Pending::Renewed(other))
                 if other.number == renewed.was && other.from == other.key =>
             {
-                renewed.was = other.was;
+                other.was
             }
-            Some(_) => {
-                self.remove_one(&renewed.key);
-                return;
-            }
-            None => {}
-        }
+            Some(other) if other.number() > renewed.was && renewed.from == renewed.key => return,
+            Some(_) => return self.remove_one(&renewed.key),
+        };
         let own = self.places.iter().position(|other| std::ptr::eq(other, place));
         self.remove_elsewhere(&renewed.key, own.unwrap_or_default());
-        place.renew(renewed);
+        place.renew(Renewed { was, ..renewed });
+    }
+
+    /// Puts a response that waits to be written with another head.
+    fn put_with_head(&self, response: &Complete<H>, renewed: Renewed<H>) {
+        if renewed.from != renewed.key {
+            self.remove_one(&renewed.from);
+        }
+        let Renewed { number, key, name, head, .. } = renewed;
+        self.put(Arc::new(Complete { number, key, name, head, body: response.body.clone() }));
     }
 
     /// Removes what is stored under `key`, and with the first variant of its name all others.

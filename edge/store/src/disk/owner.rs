@@ -280,8 +280,14 @@ impl<H: Head> Owner<H> {
         let pending = Pending::Renewed(Arc::clone(renewed));
         if self.queue.is_pending(&renewed.key, &pending) {
             match self.body_of(renewed) {
-                Some(front) => self.store_renewed(renewed, &front, pending)?,
-                None => self.give_up(renewed.key, &pending)?,
+                Some(front) if front.header.number == renewed.was => {
+                    self.store_renewed(renewed, &front, pending)?;
+                }
+                // something newer has taken its place, and keeps it
+                Some(front) if front.header.number > renewed.was && renewed.from == renewed.key => {
+                    self.queue.settle(&renewed.key, &pending, || {});
+                }
+                _ => self.give_up(renewed.key, &pending)?,
             }
         }
         if renewed.from != renewed.key {
@@ -292,14 +298,12 @@ impl<H: Head> Owner<H> {
         Ok(())
     }
 
-    /// The record with the body that a new head is for.
+    /// The record of what a new head is for, or of what has taken its place.
     fn body_of(&self, renewed: &Renewed<H>) -> Option<Front> {
         let entry = self.directory.index.find(Short::of(&renewed.from))?;
         let front = self.directory.front(&entry, entry.bytes().min(SMALL_BODY_BYTES), Mode::Wait);
         front.ok().filter(|front| {
-            front.header.number == renewed.was
-                && front.header.key == renewed.from
-                && front.bytes[front.name.clone()] == *renewed.name
+            front.header.key == renewed.from && front.bytes[front.name.clone()] == *renewed.name
         })
     }
 

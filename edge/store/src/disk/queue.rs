@@ -40,6 +40,13 @@ impl<H> Clone for Pending<H> {
 }
 
 impl<H> Pending<H> {
+    pub(super) fn number(&self) -> u64 {
+        match self {
+            Self::Whole(response) => response.number,
+            Self::Renewed(renewed) | Self::Moving(renewed) => renewed.number,
+        }
+    }
+
     fn is(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Whole(one), Self::Whole(other)) => Arc::ptr_eq(one, other),
