@@ -6,6 +6,7 @@ mod cost;
 mod failure;
 mod model;
 mod room;
+mod threads;
 
 /// A head that is its bytes.
 pub(super) struct Text(Vec<u8>);
