@@ -256,7 +256,7 @@ async fn a_complete_body_is_given_in_pieces() {
     let store = Store::new(Limits {
         response_max_bytes: 1 << 30,
         filling_max_bytes: 1 << 30,
-        capacity_bytes: 1 << 30,
+        memory_bytes: 1 << 30,
         ..LIMITS
     });
     let mut fill = fill(&store);
