@@ -200,11 +200,6 @@ impl<H: Head> Disk<H> {
         self.places().any(|place| place.contains(key))
     }
 
-    /// How many variants of a name are stored.
-    pub(crate) fn variants(&self, name: [u8; 16]) -> usize {
-        self.ages(name).len()
-    }
-
     /// Removes the variants of `name` stored longest ago, never its first, until at most `max` are left, the first
     /// included.
     pub(crate) fn crowd_out(&self, name: [u8; 16], max: usize) {
@@ -257,10 +252,9 @@ impl<H: Head> Disk<H> {
                 continue;
             };
             rows += piece.rows;
-            let directory = cursor.directory;
             cursor = piece.next;
             for one in piece.candidates.into_iter().filter(|one| wanted(&one.name)) {
-                let Some(found) = one.decode(directory) else { continue };
+                let Some(found) = one.decode() else { continue };
                 listed.push(found);
                 if listed.len() == limit {
                     cursor = one.next;
@@ -274,10 +268,10 @@ impl<H: Head> Disk<H> {
     /// What is stored under a name, for operators.
     pub(crate) async fn of_name(&self, hash: [u8; 16], name: &[u8]) -> Vec<Listed<H>> {
         let mut listed = Vec::new();
-        for (directory, place) in self.places.iter().enumerate() {
+        for place in &self.places {
             let own = Box::<[u8]>::from(name);
             let read = place.directory.wait_for(move |at| listing::of_name(at, hash, &own)).await;
-            listed.extend(read.into_iter().flatten().filter_map(|one| one.decode(directory)));
+            listed.extend(read.into_iter().flatten().filter_map(|one| one.decode()));
         }
         listed
     }

@@ -19,8 +19,6 @@ pub(crate) struct Listed<H> {
     pub(crate) name: Box<[u8]>,
     pub(crate) head: H,
     pub(crate) body_bytes: u64,
-    /// Position of its directory in the options.
-    pub(crate) directory: usize,
 }
 
 /// How far a listing has come.
@@ -67,10 +65,10 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    pub(super) fn decode<H: Head>(&self, directory: usize) -> Option<Listed<H>> {
+    pub(super) fn decode<H: Head>(&self) -> Option<Listed<H>> {
         let Self { key, number, body_bytes, .. } = *self;
         let (head, name) = (H::decode(&self.head)?, Box::from(&*self.name));
-        Some(Listed { key, number, name, head, body_bytes, directory })
+        Some(Listed { key, number, name, head, body_bytes })
     }
 }
 

@@ -134,10 +134,6 @@ impl<H: Head> Log<H> {
         self.full_at = None;
     }
 
-    pub(super) const fn is_open(&self) -> bool {
-        self.open.is_some()
-    }
-
     pub(super) fn is_gathered(&self) -> bool {
         self.gathered.len() >= WRITE_BYTES
     }
