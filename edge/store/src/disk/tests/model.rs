@@ -74,8 +74,9 @@ impl Model {
 }
 
 struct Run {
-    directory: tempfile::TempDir,
+    /// Dropped before its directory is removed.
     disk: Option<TestDisk>,
+    directory: tempfile::TempDir,
     model: Model,
 }
 
