@@ -68,8 +68,12 @@ impl Listing {
                 break;
             }
             let page = store.list(at, left, |name| self.wants(name)).await;
-            let told =
-                page.listed.iter().filter_map(|listed| describe(listed, snapshot, now.steady));
+            let told = page.listed.iter().filter_map(|listed| {
+                let tiers = store.tiers(listed);
+                // what is in memory too was told with that
+                let is_told = self.tier.is_none() && tiers.first() != Some(&listed.tier);
+                (!is_told).then(|| describe(listed, &tiers, snapshot, now.steady)).flatten()
+            });
             responses.extend(told);
             place = page.next;
             // a page that is short within its tier has cost enough: the next one is asked for
@@ -178,7 +182,12 @@ fn after(place: Place) -> String {
     format!("{word}-{number}")
 }
 
-fn describe(listed: &Listed<Head>, snapshot: &Snapshot, now: Steady) -> Option<StoredResponse> {
+fn describe(
+    listed: &Listed<Head>,
+    tiers: &[store::Tier],
+    snapshot: &Snapshot,
+    now: Steady,
+) -> Option<StoredResponse> {
     let (named, kept) = (Named::read(&listed.name)?, listed.head.kept());
     let resident = kept.resident(now);
     Some(StoredResponse {
@@ -190,7 +199,7 @@ fn describe(listed: &Listed<Head>, snapshot: &Snapshot, now: Steady) -> Option<S
             .map(|slice| SlicePlace { index: slice.index, first_byte: slice.first() }),
         status: listed.head.status().as_u16(),
         body_bytes: listed.length,
-        tiers: vec![told_tier(listed.tier)],
+        tiers: tiers.iter().copied().map(told_tier).collect(),
         received: humantime::format_rfc3339_millis(kept.received.wall).to_string(),
         age_seconds: kept.freshness.age(resident).as_secs(),
         ttl_seconds: kept.freshness.ttl(resident),

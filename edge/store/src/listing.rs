@@ -6,6 +6,7 @@
 use crate::complete::Complete;
 use crate::disk;
 use crate::fill::Filling;
+use crate::tiers::Inner;
 use crate::{Head, Key, Store};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -113,6 +114,21 @@ impl<H: Head> Store<H> {
         let (listed, next) = disk.list(after.unwrap_or_default(), limit, wanted).await;
         let next = next.map(|after| Place { tier: Tier::Disk, after: Some(after) });
         Page { listed: listed.into_iter().map(Listed::on_disk).collect(), next }
+    }
+
+    /// The tiers that a response listed is in; one of them is that it was listed in.
+    #[must_use]
+    pub fn tiers(&self, listed: &Listed<H>) -> Vec<Tier> {
+        let Inner { memory, disk, .. } = &*self.inner;
+        let is_on_disk = || disk.as_ref().is_some_and(|disk| disk.contains(&listed.key));
+        let other = match listed.tier {
+            Tier::Memory if is_on_disk() => Some(Tier::Disk),
+            Tier::Disk if memory.contains(&listed.key) => Some(Tier::Memory),
+            Tier::Filling | Tier::Memory | Tier::Disk => None,
+        };
+        let mut tiers: Vec<_> = std::iter::once(listed.tier).chain(other).collect();
+        tiers.sort_unstable();
+        tiers
     }
 
     /// Every variant of a name, with those being filled before those that are complete. `key` is any of its keys.

@@ -13,10 +13,16 @@ pub(crate) struct Memory<H: Head> {
     responses: moka::sync::Cache<Key, Arc<Complete<H>>>,
     /// Bytes of the heaviest response that is taken in.
     heaviest_bytes: u64,
+    /// Bytes taken in since room was last made for what is taken in, and how many may be.
+    taken_in_bytes: AtomicU64,
+    taken_in_max_bytes: u64,
     /// Never locked while `responses` is asked for anything: its listener locks it.
     variants: Arc<Mutex<Variants>>,
     removed: Arc<Removed>,
 }
+
+/// The part of the capacity by which it may be exceeded, because moka makes room in batches.
+const EXCESS_SHARE: u64 = 64;
 
 /// How many responses were removed, by why.
 #[derive(Default)]
@@ -42,7 +48,9 @@ impl<H: Head> Memory<H> {
                 counted.count(cause, known);
             })
             .build();
-        Self { responses, heaviest_bytes, variants, removed }
+        let taken_in_max_bytes = capacity_bytes / EXCESS_SHARE;
+        let taken_in_bytes = AtomicU64::new(0);
+        Self { responses, heaviest_bytes, taken_in_bytes, taken_in_max_bytes, variants, removed }
     }
 
     /// The response stored under `key`, whatever its name.
@@ -58,8 +66,8 @@ impl<H: Head> Memory<H> {
     /// Takes a response in, one at a time. One that is too heavy only removes what it replaces. Where its
     /// name has too many variants, another one goes.
     pub(crate) fn insert(&self, response: Arc<Complete<H>>) {
-        let key = response.key;
-        if u64::from(response.weight()) > self.heaviest_bytes {
+        let (key, weight) = (response.key, u64::from(response.weight()));
+        if weight > self.heaviest_bytes {
             return self.forget(&key);
         }
         let surplus = if key.is_first() {
@@ -71,6 +79,11 @@ impl<H: Head> Memory<H> {
         self.responses.insert(key, response);
         if let Some(surplus) = surplus {
             self.responses.invalidate(&surplus);
+        }
+        let taken_in = self.taken_in_bytes.fetch_add(weight, Ordering::Relaxed) + weight;
+        if taken_in > self.taken_in_max_bytes {
+            self.taken_in_bytes.store(0, Ordering::Relaxed);
+            self.responses.run_pending_tasks();
         }
     }
 

@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 /// The part of the memory tier that one response may take, where there is a disk tier to have it instead.
 const HEAVIEST_SHARE: u64 = 16;
+/// The part that it may take before it is read again.
+pub(crate) const FIRST_SHARE: u64 = 128;
 
 /// The bounds of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

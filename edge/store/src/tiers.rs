@@ -7,6 +7,7 @@ use crate::memory::Memory;
 use crate::reader::Reader;
 use crate::seen::Seen;
 use crate::statistics::{DiskLimits, HitCounters};
+use crate::store::FIRST_SHARE;
 use crate::under_way::UnderWay;
 use crate::{Found, Head, Key, Limits, Moment, Tier, Was, locked};
 use bytes::Bytes;
@@ -235,13 +236,18 @@ impl<H: Head> Inner<H> {
     /// With the lock of `under_way` held, so that one response is stored at a time.
     fn keep(&self, complete: Complete<H>) {
         let complete = Arc::new(complete);
-        if let Some(disk) = &self.disk {
-            disk.put(Arc::clone(&complete));
-            if !complete.key.is_first() {
-                disk.crowd_out(complete.key.name, self.limits.variants_max);
-            }
+        let Some(disk) = &self.disk else { return self.memory.insert(complete) };
+        disk.put(Arc::clone(&complete));
+        if !complete.key.is_first() {
+            disk.crowd_out(complete.key.name, self.limits.variants_max);
         }
-        self.memory.insert(complete);
+        let is_heavy = u64::from(complete.weight()) > self.limits.memory_bytes / FIRST_SHARE;
+        // what is heavy comes into memory when it is read again, so that a large file read once displaces nothing
+        if is_heavy && disk.contains(&complete.key) {
+            self.memory.forget(&complete.key);
+        } else {
+            self.memory.insert(complete);
+        }
     }
 
     /// Removes what is stored under `key`, and with the first variant of a name all others. False when nothing was

@@ -73,8 +73,14 @@ impl Control {
 
     /// Starts an edge that follows this control service, and waits until it is ready.
     pub async fn edge(&self) -> Edge {
+        self.edge_with("").await
+    }
+
+    /// Starts an edge with a configuration of its own, and waits until it follows.
+    pub async fn edge_with(&self, config: &str) -> Edge {
         let token = self.token(&["edge"]).await;
-        let edge = Edge::start(EdgeOptions::new().control(&self.url(), &token)).await;
+        let edge =
+            Edge::start(EdgeOptions::new().config(config).control(&self.url(), &token)).await;
         edge.wait_ready().await;
         edge
     }

@@ -175,7 +175,8 @@ fn report(figure: &str) {
 async fn files_are_served_and_changes_adopted_whatever_control_does() {
     let nginx = Nginx::start().await;
     let mut control = Control::start().await;
-    let mut edge = control.edge().await;
+    // room for all of the large file, and the others
+    let mut edge = control.edge_with("[memory]\ncapacity_bytes = 1000000000\n").await;
     let file = nginx.directory.path().join("files.toml");
     std::fs::write(&file, nginx.document("")).expect("the directory can be written");
     let file = file.to_str().expect("the path is text");
