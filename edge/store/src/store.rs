@@ -151,7 +151,11 @@ impl<H: Head> Store<H> {
         }
         let disk = self.inner.disk.as_ref()?;
         let since = self.moment();
-        let stored = disk.find(key, name).await?;
+        let stored = match disk.find_now(key, name) {
+            Now::Found(stored) => stored,
+            Now::Absent => return None,
+            Now::Blocks => disk.find(key, name).await?,
+        };
         Some(self.inner.take_in(key, name, stored, since))
     }
 

@@ -69,6 +69,8 @@ async fn measured(name: &str) -> Result<Value> {
         directory: directory.path().to_owned(),
         origin: origin.address,
         access_log: false,
+        values: Vec::new(),
+        varnish_storage: String::new(),
     };
     let server = Server::start(name, &setting).await?;
     let ranges = ranges();
