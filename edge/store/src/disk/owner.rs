@@ -182,6 +182,7 @@ impl<H: Head> Owner<H> {
         self.lock = Some(run::lock(path)?);
         run::read(path)?;
         segment::unlink_all(path)?;
+        self.log.next = 1;
         self.mark()
     }
 
