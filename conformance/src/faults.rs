@@ -16,6 +16,7 @@ mod run;
 mod stage;
 mod tally;
 
+pub use room::NotPermitted;
 pub use tally::{Tally, table};
 
 use anyhow::Result;

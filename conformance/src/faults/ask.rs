@@ -33,6 +33,13 @@ impl Ask {
         Content { page: self.page, version, flavour }
     }
 
+    /// Whether an answer says rightly that the content ends before what was asked for.
+    fn is_beyond(&self, content: Content, answer: &Response) -> bool {
+        let length = content.length();
+        let says = answer.field("content-range") == Some(&format!("bytes */{length}"));
+        says && self.range.is_some_and(|(first, _)| first >= length)
+    }
+
     fn request(&self) -> String {
         let (path, host) = (self.page.path(), self.page.host());
         let mut request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n");
@@ -63,22 +70,26 @@ pub(crate) enum Outcome {
     Failed(String),
 }
 
-/// Why an answer isn't right.
-enum Fault {
-    Changed,
-    Wrong(String),
-    Old(String),
-    Failed(String),
+impl Outcome {
+    /// The same, with what was asked.
+    fn of(self, ask: &Ask) -> Self {
+        match self {
+            Self::Wrong(what) => Self::Wrong(format!("{ask:?}: {what}")),
+            Self::Old(what) => Self::Old(format!("{ask:?}: {what}")),
+            Self::Failed(what) => Self::Failed(format!("{ask:?}: {what}")),
+            Self::Right { .. } | Self::Changed => self,
+        }
+    }
 }
 
-impl From<Broken> for Fault {
+impl From<Broken> for Outcome {
     fn from(error: Broken) -> Self {
         Self::Failed(error.to_string())
     }
 }
 
-fn wrong(what: impl fmt::Display) -> Fault {
-    Fault::Wrong(what.to_string())
+fn wrong(what: impl fmt::Display) -> Outcome {
+    Outcome::Wrong(what.to_string())
 }
 
 /// A client with a connection that it keeps.
@@ -98,15 +109,9 @@ impl Asker {
         let floor = self.ledger.floor(ask.page);
         match self.exchange(ask, floor).await {
             Ok(answer) => self.done(&answer),
-            Err(fault) => {
+            Err(outcome) => {
                 self.client = None;
-                let place = format!("{ask:?}");
-                match fault {
-                    Fault::Changed => Outcome::Changed,
-                    Fault::Wrong(what) => Outcome::Wrong(format!("{place}: {what}")),
-                    Fault::Old(what) => Outcome::Old(format!("{place}: {what}")),
-                    Fault::Failed(what) => Outcome::Failed(format!("{place}: {what}")),
-                }
+                outcome.of(ask)
             }
         }
     }
@@ -171,16 +176,21 @@ impl Asker {
     }
 
     /// Returns the head of the answer, which was right.
-    async fn exchange(&mut self, ask: &Ask, floor: Floor) -> Result<Response, Fault> {
+    async fn exchange(&mut self, ask: &Ask, floor: Floor) -> Result<Response, Outcome> {
         let ledger = Arc::clone(&self.ledger);
         let answer = self.head(&ask.request()).await?;
         let client = self.client().await?;
-        if answer.status == 416 && ask.range.is_some() {
+        if answer.status == 416 {
             while client.piece().await?.is_some() {}
-            return Ok(answer);
+            let current = ledger.current(ask.page).unwrap_or_default();
+            let is_beyond = |version| ask.is_beyond(ask.content(version), &answer);
+            return match (floor.removed..=current).any(is_beyond) {
+                true => Ok(answer),
+                false => Err(wrong(answer.head)),
+            };
         }
         if !matches!(answer.status, 200 | 206 | 304) {
-            return Err(Fault::Failed(answer.head));
+            return Err(Outcome::Failed(answer.head));
         }
         let version = number(&answer, "x-version").ok_or_else(|| wrong(&answer.head))?;
         let content = ask.content(version);
@@ -188,8 +198,8 @@ impl Asker {
         let checked = check_body(client, part_of(ask, content, &answer)?).await;
         let is_changed = ledger.current(ask.page) != Some(version);
         let is_in_parts = ask.range.is_some() || content.length() > SLICE_BYTES;
-        if matches!(checked, Err(Fault::Failed(_)) if is_changed && is_in_parts) {
-            return Err(Fault::Changed);
+        if matches!(checked, Err(Outcome::Failed(_)) if is_changed && is_in_parts) {
+            return Err(Outcome::Changed);
         }
         checked?;
         // the origin may have changed it while it was read
@@ -200,7 +210,7 @@ impl Asker {
         let has_joined = answer.cache_status().contains("; collapsed");
         let floor = if has_joined { floor.removed } else { floor.validated };
         if version < floor {
-            return Err(Fault::Old(format!("version {version} after {floor}\n{}", answer.head)));
+            return Err(Outcome::Old(format!("version {version} after {floor}\n{}", answer.head)));
         }
         Ok(answer)
     }
@@ -211,7 +221,7 @@ fn number(answer: &Response, field: &str) -> Option<u64> {
 }
 
 /// Whether the fields are of the content.
-fn check_head(ask: &Ask, content: Content, answer: &Response) -> Result<(), Fault> {
+fn check_head(ask: &Ask, content: Content, answer: &Response) -> Result<(), Outcome> {
     let Content { page, flavour, .. } = content;
     let is_own = answer.field("x-page") == Some(&format!("{}{}", page.host(), page.path()))
         && number(answer, "x-got-flavour") == Some(flavour as u64)
@@ -225,7 +235,7 @@ fn check_head(ask: &Ask, content: Content, answer: &Response) -> Result<(), Faul
 }
 
 /// The bytes that an answer should have.
-fn part_of(ask: &Ask, content: Content, answer: &Response) -> Result<Expected, Fault> {
+fn part_of(ask: &Ask, content: Content, answer: &Response) -> Result<Expected, Outcome> {
     let length = content.length();
     let part = match (answer.status, ask.range) {
         (304, _) => 0..0,
@@ -246,7 +256,7 @@ struct Expected {
     part: Range<u64>,
 }
 
-async fn check_body(client: &mut Client, expected: Expected) -> Result<(), Fault> {
+async fn check_body(client: &mut Client, expected: Expected) -> Result<(), Outcome> {
     let Expected { content, part } = expected;
     let mut at = part.start;
     while let Some(piece) = client.piece().await? {
@@ -262,4 +272,50 @@ async fn check_body(client: &mut Client, expected: Expected) -> Result<(), Fault
         return Err(wrong(format!("an end after {at} of {} bytes of {content:?}", part.end)));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use testkit::Origin;
+
+    const PAGE: Page = Page { site: 1, number: 4 };
+
+    /// What comes of a GET for the page's first 1000 bytes, answered with these; version 2 is what the origin has, and
+    /// nothing before may be served.
+    async fn outcome(version: u64, head: &str, bytes: &[u8]) -> Outcome {
+        let ledger = Arc::new(Ledger::new(5));
+        ledger.publish(PAGE);
+        ledger.invalidated(PAGE, 2);
+        let content = Content { page: PAGE, version, flavour: 0 };
+        let edge = Origin::start().await;
+        let answer = edge.on(&PAGE.path()).respond(206).header("ETag", &content.tag());
+        let answer = answer.header("X-Version", &version.to_string()).header("X-Got-Flavour", "0");
+        let range = format!("bytes 0-999/{}", content.length());
+        answer.header("X-Page", head).header("Content-Range", &range).body(bytes.to_vec());
+        let ask = Ask { range: Some((0, 999)), ..Ask::whole(PAGE, 0) };
+        Asker::new(ledger, edge.address()).get(&ask).await
+    }
+
+    #[tokio::test]
+    async fn whatever_is_wrong_is_seen() {
+        let own = PAGE.host() + &PAGE.path();
+        let bytes = |version| Content { page: PAGE, version, flavour: 0 }.bytes(0, 1_000);
+        let right = outcome(2, &own, &bytes(2)).await;
+        assert!(matches!(right, Outcome::Right { is_hit: false }), "{right:?}");
+        let mut flipped = bytes(2);
+        flipped[999] ^= 1;
+        for (version, head, bytes) in [
+            (2, own.as_str(), flipped.as_slice()),
+            (2, &own, &bytes(1)),
+            (2, "site-0.example/large/4", &bytes(2)),
+            (2, &own, &bytes(2)[..999]),
+            (3, &own, &bytes(3)),
+        ] {
+            let wrong = outcome(version, head, bytes).await;
+            assert!(matches!(wrong, Outcome::Wrong(_)), "{wrong:?}");
+        }
+        let old = outcome(1, &own, &bytes(1)).await;
+        assert!(matches!(old, Outcome::Old(_)), "{old:?}");
+    }
 }

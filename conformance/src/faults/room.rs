@@ -8,6 +8,11 @@ use std::process::Command;
 const SMALL_BYTES: u64 = 24 << 20;
 const BALLAST: &str = "ballast";
 
+/// The fault run may not make a file system of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("mounting a small file system needs root: {0}")]
+pub struct NotPermitted(String);
+
 /// A file system in memory, too small for what is to be stored in it. Unmounted when dropped.
 pub(crate) struct Small {
     path: PathBuf,
@@ -17,15 +22,17 @@ impl Small {
     /// Mounts one at `path`.
     ///
     /// # Errors
-    /// Where that isn't permitted: it needs root.
+    /// [`NotPermitted`], without root.
     pub(crate) fn mount(path: &Path) -> Result<Self> {
         fs::create_dir(path)?;
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", &format!("size={SMALL_BYTES}"), "none"]).arg(path);
         let output = mount.output().context("there is no mount")?;
+        if output.status.success() {
+            return Ok(Self { path: path.to_owned() });
+        }
         let said = String::from_utf8_lossy(&output.stderr);
-        anyhow::ensure!(output.status.success(), "mounting a tmpfs needs root: {}", said.trim());
-        Ok(Self { path: path.to_owned() })
+        Err(NotPermitted(said.trim().to_owned()).into())
     }
 
     /// Takes up all the room there is, or gives it back.
