@@ -19,6 +19,7 @@ pub use case::Case;
 pub use exchange::{Caches, Outcome};
 pub use feature::{Feature, Place};
 pub use grammar::random_case;
+pub(crate) use origin::now;
 pub use random::Random;
 pub use servers::{Cache, Missing, Servers};
 pub use shrink::{Found, Signature, shrink};

@@ -100,6 +100,17 @@ impl Client {
         Self { wire: Wire::new(stream, true), body: Body::new(Framing::Length(0)) }
     }
 
+    /// Opens a connection to a server that may not be there.
+    ///
+    /// # Errors
+    /// [`Broken`] when it isn't.
+    pub async fn try_connect(address: SocketAddr) -> Result<Self, Broken> {
+        let what = format!("a connection to {address}");
+        let stream = within(&what, TcpStream::connect(address)).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { wire: Wire::new(stream, true), body: Body::new(Framing::Length(0)) })
+    }
+
     /// Sends bytes as they are.
     pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.try_send(bytes).await.expect("the server reads");

@@ -14,6 +14,8 @@ mod conditional;
 mod configuration;
 #[path = "scenarios/connections.rs"]
 mod connections;
+#[path = "scenarios/disk.rs"]
+mod disk;
 #[path = "scenarios/documents.rs"]
 mod documents;
 #[path = "scenarios/expectation.rs"]

@@ -23,6 +23,23 @@ impl Random {
         self.next() % 100 < percent
     }
 
+    /// A number less than `limit`, or 0.
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        let limit = u64::try_from(limit).unwrap_or(u64::MAX).max(1);
+        usize::try_from(self.next() % limit).unwrap_or_default()
+    }
+
+    /// A source of other numbers.
+    pub(crate) fn split(&mut self) -> Self {
+        Self(self.next())
+    }
+
+    /// Bytes of all kinds.
+    pub(crate) fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let words = (0..count.div_ceil(8)).flat_map(|_| self.next().to_le_bytes());
+        words.take(count).collect()
+    }
+
     /// One of `choices`, which are some.
     pub(crate) fn choose<'c, T: ?Sized>(&mut self, choices: &'c [&'c T]) -> &'c T {
         let count = u64::try_from(choices.len()).unwrap_or(u64::MAX);

@@ -178,7 +178,14 @@ impl Edge {
         mut answer: Arriving,
     ) -> Result<bool> {
         let status = answer.head.status;
-        if status != StatusCode::RANGE_NOT_SATISFIABLE && !status.is_server_error() {
+        if status == StatusCode::RANGE_NOT_SATISFIABLE {
+            let asked = &session.req_header().headers;
+            if !asked.contains_key(header::RANGE) || asked.contains_key(header::IF_RANGE) {
+                // the response has become shorter, and its client may want the whole
+                self.forget_slices(plan);
+                return Ok(false);
+            }
+        } else if !status.is_server_error() {
             self.slices.decline(plan.hash);
             return Ok(false);
         }

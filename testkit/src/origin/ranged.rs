@@ -34,7 +34,9 @@ fn part(asked: &str, length: usize) -> Option<Range<usize>> {
     let range = match (first, last) {
         ("", suffix) => length.saturating_sub(suffix.parse().ok()?)..length,
         (first, "") => first.parse().ok()?..length,
-        (first, last) => first.parse().ok()?..last.parse::<usize>().ok()?.min(length - 1) + 1,
+        (first, last) => {
+            first.parse().ok()?..last.parse::<usize>().ok()?.saturating_add(1).min(length)
+        }
     };
     (range.start < range.end).then_some(range)
 }

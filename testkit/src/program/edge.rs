@@ -18,6 +18,7 @@ pub struct EdgeOptions {
     http_listen: String,
     access_log: bool,
     certificates: Option<PathBuf>,
+    environment: Vec<(String, PathBuf)>,
     directory: Arc<TempDir>,
 }
 
@@ -33,6 +34,7 @@ impl EdgeOptions {
             http_listen: "127.0.0.1:0".to_owned(),
             access_log: true,
             certificates: None,
+            environment: Vec::new(),
             directory: Arc::new(directory),
         }
     }
@@ -61,6 +63,13 @@ impl EdgeOptions {
         Self { certificates: Some(certificates.to_owned()), ..self }
     }
 
+    /// A variable of its environment, that names a file or a directory.
+    #[must_use]
+    pub fn environment(mut self, name: &str, path: &Path) -> Self {
+        self.environment.push((name.to_owned(), path.to_owned()));
+        self
+    }
+
     /// Writes no access log.
     #[must_use]
     pub fn without_access_log(self) -> Self {
@@ -81,6 +90,7 @@ impl EdgeOptions {
         if let Some(certificates) = &self.certificates {
             command.env("SSL_CERT_FILE", certificates);
         }
+        command.envs(self.environment.iter().map(|(name, path)| (name, path)));
         if let Some((url, token)) = &self.control {
             command.args(["--control-url", url]).env("LONGSHORE_TOKEN", token);
         }

@@ -620,3 +620,17 @@ async fn the_next_slice_comes_while_one_is_sent() {
     client.head().await.unwrap();
     assert_eq!(client.rest_of_body().await.unwrap(), content(LARGE)[..=SLICE]);
 }
+
+#[tokio::test]
+async fn a_response_that_has_become_empty_is_answered_as_a_whole() {
+    let scene = Scene::start().await;
+    file(&scene, "/a", 3 * MIB, "\"v\"");
+    assert_eq!(range(&scene, "/a", &format!("bytes={}-", 2 * MIB)).await.status, 206);
+    file(&scene, "/a", 0, "\"w\"");
+    let answer = scene.get("/a").await;
+    assert_eq!((answer.status, answer.body.len()), (200, 0), "{}", answer.head);
+    let answer =
+        scene.call("GET", "/a").header("Range", "bytes=2097152-").header("If-Range", "\"v\"");
+    let answer = answer.send().await;
+    assert_eq!((answer.status, answer.body.len()), (200, 0), "{}", answer.head);
+}

@@ -11,6 +11,9 @@ pub(super) const BLOCK: u64 = BLOCK_BYTES as u64;
 /// Blocks that one of the directory's threads verifies before others have their turn.
 const BLOCKS_AT_ONCE: u64 = 8;
 
+/// How often a block is waited for by those who were promised it.
+const ATTEMPTS: u32 = 3;
+
 /// The body of a stored response.
 pub(crate) enum StoredBody {
     /// All of it, verified.
@@ -67,18 +70,24 @@ impl DiskBody {
         if from >= self.length {
             return Ok(Bytes::new());
         }
-        let block = from / BLOCK;
-        let read = match self.directory.block(self, block, Mode::Now) {
-            Err(Failure::Blocks) => {
-                let body = self.clone();
-                let read =
-                    move |directory: &Arc<Directory>| directory.block(&body, block, Mode::Wait);
-                self.directory.wait_for(read).await.ok_or(BodyError::Late)?
-            }
-            read => read,
-        };
-        let bytes = Bytes::from(read.map_err(|failure| self.error(failure))?);
+        let bytes = Bytes::from(self.block(from / BLOCK).await?);
         Ok(bytes.slice(usize::try_from(from % BLOCK).unwrap_or_default()..))
+    }
+
+    /// It was whole when it was begun with, so what fails is perhaps only one read of it.
+    async fn block(&self, block: u64) -> Result<Vec<u8>, BodyError> {
+        let mut read = self.directory.block(self, block, Mode::Now);
+        for _ in 0..ATTEMPTS {
+            match read {
+                Ok(bytes) => return Ok(bytes),
+                Err(Failure::Blocks) => {}
+                Err(failure) => drop(self.error(failure)),
+            }
+            let body = self.clone();
+            let wait = move |directory: &Arc<Directory>| directory.block(&body, block, Mode::Wait);
+            read = self.directory.wait_for(wait).await.ok_or(BodyError::Late)?;
+        }
+        read.map_err(|failure| self.error(failure))
     }
 
     /// Reads all of it once, so that a damaged one isn't begun with. False where it is, or it takes too long.

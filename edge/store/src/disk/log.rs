@@ -5,7 +5,7 @@ use crate::disk::directory::{Directory, Phase};
 use crate::disk::index::{Entry, Short};
 use crate::disk::queue::{Pending, Queue};
 use crate::disk::record::{self, Header, Kind, UNIT_BYTES, checksums};
-use crate::disk::segment::Segment;
+use crate::disk::segment::{self, Segment};
 use crate::disk::table::{Identity, RECORD_MAX_BYTES, ROW_BYTES, Row, START_BYTES};
 use crate::{Head, Key};
 use bytes::Bytes;
@@ -246,6 +246,10 @@ impl<H: Head> Log<H> {
         let in_use = self.directory.disk_bytes.load(Ordering::Relaxed);
         if in_use + self.segment_bytes() > self.capacity() {
             return Ok(false);
+        }
+        if self.next > segment::NUMBER_MAX {
+            // a file that came in has a number no log comes to
+            return Err(io::Error::other("there are no numbers left for segments"));
         }
         let identity = Identity { segment: self.next, run: self.directory.run_number() };
         let (shared, options) = (&self.directory.shared, &self.directory.options);

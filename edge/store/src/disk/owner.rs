@@ -182,6 +182,7 @@ impl<H: Head> Owner<H> {
         self.lock = Some(run::lock(path)?);
         run::read(path)?;
         segment::unlink_all(path)?;
+        self.log.next = 1;
         self.mark()
     }
 
@@ -195,9 +196,16 @@ impl<H: Head> Owner<H> {
             let done = match &operation {
                 Operation::Put(response) => self.put(response),
                 Operation::Renew(renewed) => self.renew(renewed),
-                Operation::Remove(key) => self.log_removal(Kind::Removal, *key),
+                Operation::Remove(key) => {
+                    // not left to who asked for it: what is found is written again where room is made, and behind
+                    // this it would outlast it
+                    self.directory.remove(Short::of(key));
+                    self.log_removal(Kind::Removal, *key)
+                }
                 Operation::RemoveName(name) => {
-                    self.log_removal(Kind::NameRemoval, Key { name: *name, variant: [0; 16] })
+                    let key = Key { name: *name, variant: [0; 16] };
+                    self.directory.remove_name(Short::of(&key).name);
+                    self.log_removal(Kind::NameRemoval, key)
                 }
             };
             // only now: some of it may have been written on the way

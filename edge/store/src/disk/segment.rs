@@ -13,6 +13,8 @@ use std::sync::{Arc, Mutex};
 /// What is read at once where only headers are looked for.
 const SCAN_BYTES: u64 = 64 << 10;
 const EXTENSION: &str = "segment";
+/// More segments than can be written in the life of a device.
+pub(super) const NUMBER_MAX: u32 = u32::MAX / 2;
 
 /// Gives a new file its room on the device.
 pub(super) type Allocate = Box<dyn Fn(&File, u64) -> io::Result<()> + Send + Sync>;
@@ -269,14 +271,16 @@ fn file_name(number: u32) -> String {
     format!("{number:08x}.{EXTENSION}")
 }
 
-/// The numbers of the segments in a directory, in rising order. Other files are not ours.
+/// The numbers of the segments in a directory, in rising order. Other files are not ours: those too whose number no log
+/// comes to.
 pub(super) fn numbers(directory: &Path) -> io::Result<Vec<u32>> {
     let mut numbers = Vec::new();
     for file in std::fs::read_dir(directory)? {
         let name = file?.file_name();
         let number = name.to_str().and_then(|name| name.strip_suffix(EXTENSION)?.strip_suffix('.'));
         let number = number.filter(|digits| digits.len() == 8);
-        numbers.extend(number.and_then(|digits| u32::from_str_radix(digits, 16).ok()));
+        let number = number.and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        numbers.extend(number.filter(|number| *number <= NUMBER_MAX));
     }
     numbers.sort_unstable();
     Ok(numbers)
