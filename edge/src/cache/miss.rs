@@ -58,6 +58,7 @@ impl HandleMiss for Miss {
 
     /// Called when the origin's response is whole.
     async fn finish(self: Box<Self>) -> Result<MissFinishType> {
+        self.fill.settle().await;
         self.fill.complete();
         Ok(MissFinishType::Created(self.bytes))
     }

@@ -25,6 +25,10 @@ impl Edge {
         if ctx.posted.as_ref().is_some_and(Fill::is_behind) {
             return Some(hold_up(ctx));
         }
+        // what is cut is to be written, as fast as that is done
+        if ctx.cutting.is_some() && self.cache.store.is_behind() {
+            return Some(hold_up(ctx));
+        }
         let passes = self.note_reading(session, ctx);
         let limits = self.cache.store.limits();
         if !passes && ctx.forward.body_bytes <= limits.response_max_bytes / 2 {

@@ -276,6 +276,16 @@ impl<H: Head> Disk<H> {
         listed
     }
 
+    /// Whether what is written is so far behind that what comes should wait.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.shared.is_behind()
+    }
+
+    /// Waits until it isn't, at most for so long.
+    pub(crate) async fn room(&self, at_most: Duration) {
+        self.shared.room(at_most).await;
+    }
+
     /// The numbers of all directories.
     pub(crate) fn statistics(&self) -> DiskStatistics {
         DiskStatistics {

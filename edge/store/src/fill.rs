@@ -15,6 +15,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+/// How long a response waits for directories to come along.
+const SETTLE_MAX: Duration = Duration::from_secs(1);
+
 /// Why a fill can't go on.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum FillError {
@@ -136,6 +139,14 @@ impl<H: Head> Fill<H> {
     pub async fn ready(&self) {
         if !self.stores {
             self.filling.body.room().await;
+        }
+    }
+
+    /// Waits, before the fill is completed, while directories are far behind with what they have to write: a second at
+    /// most. What is completed then, and finds no room to wait, isn't written.
+    pub async fn settle(&self) {
+        if let Some(disk) = self.store.disk.as_ref().filter(|_| self.stores) {
+            disk.room(SETTLE_MAX).await;
         }
     }
 

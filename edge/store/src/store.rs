@@ -212,6 +212,12 @@ impl<H: Head> Store<H> {
         (!is_overtaken).then_some(now)
     }
 
+    /// Whether directories are so far behind that what is stored now would soon not be written.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.inner.disk.as_ref().is_some_and(|disk| disk.is_behind())
+    }
+
     /// Whether a response seems to be stored, or being filled, under `key`: its name isn't looked at, and what is on disk
     /// not read.
     #[must_use]

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
 /// So many reads that fail one after another take a directory out.
@@ -22,6 +23,8 @@ pub(super) struct Shared {
     pub(super) run: OnceLock<Run>,
     pub(super) queue_bytes: AtomicU64,
     pub(super) queue_max_bytes: u64,
+    /// Told when bytes leave the queue.
+    pub(super) written: Notify,
     pub(super) reading_bytes: Arc<AtomicU64>,
     pub(super) reading_max_bytes: u64,
     pub(super) read_timeout: Duration,
@@ -30,6 +33,30 @@ pub(super) struct Shared {
     pub(super) responses: Arc<AtomicU64>,
     pub(super) responses_max: u64,
     pub(super) allocate: Allocate,
+}
+
+impl Shared {
+    /// Whether so much waits to be written that what comes should wait too: three quarters of what may.
+    pub(super) fn is_behind(&self) -> bool {
+        self.queue_bytes.load(Ordering::Relaxed) > self.queue_max_bytes / 4 * 3
+    }
+
+    /// Waits until less does, at most for so long.
+    pub(super) async fn room(&self, at_most: Duration) {
+        let waiting = async {
+            loop {
+                // registered before it is looked, so that nothing is missed between
+                let mut written = std::pin::pin!(self.written.notified());
+                written.as_mut().enable();
+                if !self.is_behind() {
+                    return;
+                }
+                written.await;
+            }
+        };
+        // in vain: what comes then isn't written
+        tokio::time::timeout(at_most, waiting).await.ok();
+    }
 }
 
 /// Whether a directory is used.

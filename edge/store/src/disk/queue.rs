@@ -178,6 +178,7 @@ impl<H: Head> Queue<H> {
     /// Gives back the room of what is done.
     pub(super) fn done(&self, bytes: u64) {
         self.shared.queue_bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.shared.written.notify_waiters();
     }
 
     /// Drops all that waits.

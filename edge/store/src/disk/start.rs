@@ -14,6 +14,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 
 impl<H: Head> Disk<H> {
     /// Opens the directories. What can't be used is out; what an earlier run left is found in the background. `is_hot` is
@@ -58,6 +59,7 @@ fn shared(options: &DiskOptions, allocate: Allocate) -> Shared {
     Shared {
         run: OnceLock::new(),
         queue_bytes: AtomicU64::new(0),
+        written: Notify::new(),
         queue_max_bytes: options.queue_max_bytes,
         reading_bytes: Arc::default(),
         reading_max_bytes: options.reading_max_bytes,
