@@ -276,6 +276,15 @@ impl<H: Head> Disk<H> {
         listed
     }
 
+    /// Bytes of the largest body that any segment takes, with a head of the usual size.
+    pub(crate) fn largest_body_bytes(&self) -> u64 {
+        self.places
+            .iter()
+            .map(|place| place.directory.options.largest_body_bytes())
+            .max()
+            .unwrap_or(0)
+    }
+
     /// Whether what is written is so far behind that what comes should wait.
     pub(crate) fn is_behind(&self) -> bool {
         self.shared.is_behind()

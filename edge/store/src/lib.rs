@@ -9,6 +9,7 @@ mod changes;
 mod complete;
 mod disk;
 mod fill;
+mod filled;
 mod key;
 mod listing;
 mod memory;

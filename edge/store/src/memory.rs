@@ -11,8 +11,6 @@ use std::sync::{Arc, Mutex};
 /// it.
 pub(crate) struct Memory<H: Head> {
     responses: moka::sync::Cache<Key, Arc<Complete<H>>>,
-    /// Bytes of the heaviest response that is taken in.
-    heaviest_bytes: u64,
     /// Bytes taken in since room was last made for what is taken in, and how many may be.
     taken_in_bytes: AtomicU64,
     taken_in_max_bytes: u64,
@@ -34,9 +32,8 @@ pub(crate) struct Removed {
 }
 
 impl<H: Head> Memory<H> {
-    /// Room for `capacity_bytes`, metadata included, of responses of at most `heaviest_bytes`, and of each name at most
-    /// `variants_max`.
-    pub(crate) fn new(capacity_bytes: u64, heaviest_bytes: u64, variants_max: usize) -> Self {
+    /// Room for `capacity_bytes`, metadata included, and of each name at most `variants_max` responses.
+    pub(crate) fn new(capacity_bytes: u64, variants_max: usize) -> Self {
         let removed = Arc::new(Removed::default());
         let variants = Arc::new(Mutex::new(Variants::new(variants_max)));
         let (counted, known) = (Arc::clone(&removed), Arc::clone(&variants));
@@ -50,7 +47,7 @@ impl<H: Head> Memory<H> {
             .build();
         let taken_in_max_bytes = capacity_bytes / EXCESS_SHARE;
         let taken_in_bytes = AtomicU64::new(0);
-        Self { responses, heaviest_bytes, taken_in_bytes, taken_in_max_bytes, variants, removed }
+        Self { responses, taken_in_bytes, taken_in_max_bytes, variants, removed }
     }
 
     /// The response stored under `key`, whatever its name.
@@ -63,13 +60,9 @@ impl<H: Head> Memory<H> {
         self.responses.contains_key(key)
     }
 
-    /// Takes a response in, one at a time. One that is too heavy only removes what it replaces. Where its
-    /// name has too many variants, another one goes.
+    /// Takes a response in, one at a time. Where its name has too many variants, another one goes.
     pub(crate) fn insert(&self, response: Arc<Complete<H>>) {
         let (key, weight) = (response.key, u64::from(response.weight()));
-        if weight > self.heaviest_bytes {
-            return self.forget(&key);
-        }
         let surplus = if key.is_first() {
             None
         } else {
@@ -80,8 +73,12 @@ impl<H: Head> Memory<H> {
         if let Some(surplus) = surplus {
             self.responses.invalidate(&surplus);
         }
-        let taken_in = self.taken_in_bytes.fetch_add(weight, Ordering::Relaxed) + weight;
-        if taken_in > self.taken_in_max_bytes {
+        self.taken_in_bytes.fetch_add(weight, Ordering::Relaxed);
+    }
+
+    /// Makes room for what was taken in, if that is much by now.
+    pub(crate) fn make_room(&self) {
+        if self.taken_in_bytes.load(Ordering::Relaxed) > self.taken_in_max_bytes {
             self.taken_in_bytes.store(0, Ordering::Relaxed);
             self.responses.run_pending_tasks();
         }

@@ -87,7 +87,7 @@ impl<H: Head> Store<H> {
     /// The store's numbers. Catches up on work put off, so call it once in a while, not per request.
     #[must_use]
     pub fn statistics(&self) -> Statistics {
-        let Inner { memory, filling_count, filling_bytes, passed, abandoned, disk, hits, .. } =
+        let Inner { memory, filled, filling_bytes, passed, abandoned, disk, hits, .. } =
             &*self.inner;
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         let (responses, bytes) = memory.size();
@@ -96,7 +96,7 @@ impl<H: Head> Store<H> {
             hits: hits.read(),
             responses,
             bytes,
-            filling: filling_count.load(Ordering::Relaxed) as u64,
+            filling: filled.count() as u64,
             filling_bytes: read(filling_bytes),
             passed_total: read(passed),
             abandoned_total: read(abandoned),

@@ -10,11 +10,6 @@ use crate::tiers::Inner;
 use crate::{Head, Key, Tier};
 use std::sync::Arc;
 
-/// The part of the memory tier that one response may take, where there is a disk tier to have it instead.
-const HEAVIEST_SHARE: u64 = 16;
-/// The part that it may take before it is read again.
-pub(crate) const FIRST_SHARE: u64 = 128;
-
 /// The bounds of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -95,17 +90,14 @@ impl<H: Head> Store<H> {
     /// A store without a disk tier.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        let heaviest = u64::MAX;
-        let memory = Memory::new(limits.memory_bytes, heaviest, limits.variants_max);
+        let memory = Memory::new(limits.memory_bytes, limits.variants_max);
         Self { inner: Arc::new(Inner::new(limits, Arc::new(memory), None, DiskLimits::default())) }
     }
 
     /// A store that keeps responses on disk too. It begins at once; what the directories have is found as it is read.
     #[must_use]
     pub fn with_disk(limits: Limits, options: &DiskOptions) -> Self {
-        let heaviest = limits.memory_bytes / HEAVIEST_SHARE;
-        let memory = Memory::new(limits.memory_bytes, heaviest, limits.variants_max);
-        let memory = Arc::new(memory);
+        let memory = Arc::new(Memory::new(limits.memory_bytes, limits.variants_max));
         let used = Arc::clone(&memory);
         let disk = Disk::open(options, Box::new(move |key| used.contains(key)));
         let disk_limits = DiskLimits {
@@ -169,7 +161,7 @@ impl<H: Head> Store<H> {
     /// This moment, to be told to [`Store::fill`] and [`Store::update`] by a fetch that begins now.
     #[must_use]
     pub fn moment(&self) -> Moment {
-        self.inner.under_way().moment()
+        self.inner.moment()
     }
 
     /// Begins to fill `key` with the response to a fetch that began at `since`. Lookups find it from now on, unless a
@@ -198,7 +190,9 @@ impl<H: Head> Store<H> {
     pub fn remove(&self, key: &Key) -> bool {
         let mut under_way = self.inner.under_way();
         under_way.forget(key.name);
-        self.inner.discard(key)
+        let was_there = self.inner.discard(key);
+        self.inner.changed(under_way);
+        was_there
     }
 
     /// Removes like [`Store::remove`], for a fetch that began at `since` and brings what replaces it: the moment from
@@ -209,6 +203,7 @@ impl<H: Head> Store<H> {
         under_way.forget(key.name);
         let now = under_way.moment();
         self.inner.discard(key);
+        self.inner.changed(under_way);
         (!is_overtaken).then_some(now)
     }
 

@@ -3,16 +3,21 @@
 use crate::complete::Complete;
 use crate::disk::{Disk, Renewed, Stored, StoredBody};
 use crate::fill::Filling;
+use crate::filled::Filled;
 use crate::memory::Memory;
 use crate::reader::Reader;
 use crate::seen::Seen;
 use crate::statistics::{DiskLimits, HitCounters};
-use crate::store::FIRST_SHARE;
 use crate::under_way::UnderWay;
 use crate::{Found, Head, Key, Limits, Moment, Tier, Was, locked};
 use bytes::Bytes;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+
+/// The part of the memory tier that one response may take, where there is a disk tier to have it instead.
+const HEAVIEST_SHARE: u64 = 16;
+/// The part that it may take before it is read again.
+const FIRST_SHARE: u64 = 128;
 
 /// What all clones of a store share.
 pub(crate) struct Inner<H: Head> {
@@ -25,11 +30,15 @@ pub(crate) struct Inner<H: Head> {
     seen: Seen,
     under_way: Mutex<UnderWay<H>>,
     pub(crate) fills_begun: AtomicU64,
-    /// Invariant: the number of keys being filled, so that a lookup need not lock `under_way` while there is none.
-    pub(crate) filling_count: AtomicUsize,
+    /// What is being filled, so that a lookup need not lock `under_way` for what isn't.
+    pub(crate) filled: Filled,
+    /// Invariant: the moment of `under_way` when it was last unlocked after a change.
+    moment: [AtomicU64; 2],
     pub(crate) filling_bytes: AtomicU64,
     pub(crate) passed: AtomicU64,
     pub(crate) abandoned: AtomicU64,
+    /// Bytes of the largest body that goes to disk.
+    largest_on_disk_bytes: u64,
     /// The number of the first response of this run.
     pub(crate) first_number: u64,
 }
@@ -43,6 +52,7 @@ impl<H: Head> Inner<H> {
     ) -> Self {
         // 0 is no response's
         let first_number = disk.as_ref().map_or(1, |disk| disk.first_number());
+        let largest_on_disk_bytes = disk.as_ref().map_or(0, |disk| disk.largest_body_bytes());
         Self {
             limits,
             memory,
@@ -52,16 +62,34 @@ impl<H: Head> Inner<H> {
             seen: Seen::default(),
             under_way: Mutex::default(),
             fills_begun: AtomicU64::new(0),
-            filling_count: AtomicUsize::new(0),
+            filled: Filled::default(),
+            moment: Default::default(),
             filling_bytes: AtomicU64::new(0),
             passed: AtomicU64::new(0),
             abandoned: AtomicU64::new(0),
+            largest_on_disk_bytes,
             first_number,
         }
     }
 
     pub(crate) fn under_way(&self) -> MutexGuard<'_, UnderWay<H>> {
         locked(&self.under_way)
+    }
+
+    /// This moment. What is being stored or removed at it counts as changed since.
+    pub(crate) fn moment(&self) -> Moment {
+        let [removed, stored] = self.moment.each_ref().map(|count| count.load(Ordering::Acquire));
+        Moment { removed, stored }
+    }
+
+    /// Ends a change, with all of it done.
+    pub(crate) fn changed(&self, under_way: MutexGuard<'_, UnderWay<H>>) {
+        let Moment { removed, stored } = under_way.moment();
+        let [removed_by_now, stored_by_now] = &self.moment;
+        removed_by_now.store(removed, Ordering::Release);
+        stored_by_now.store(stored, Ordering::Release);
+        drop(under_way);
+        self.memory.make_room();
     }
 
     /// What is being filled, or is in memory.
@@ -76,10 +104,8 @@ impl<H: Head> Inner<H> {
     }
 
     pub(crate) fn holds(&self, key: &Key) -> bool {
-        let is_filling = || {
-            self.filling_count.load(Ordering::Acquire) > 0
-                && self.under_way().fills.contains_key(key)
-        };
+        let is_filling =
+            || self.filled.may_have(&key.name) && self.under_way().fills.contains_key(key);
         let is_on_disk = || self.disk.as_ref().is_some_and(|disk| disk.contains(key));
         self.memory.contains(key) || is_filling() || is_on_disk()
     }
@@ -90,7 +116,7 @@ impl<H: Head> Inner<H> {
         name: &[u8],
         number: Option<u64>,
     ) -> Option<Found<H>> {
-        if self.filling_count.load(Ordering::Acquire) == 0 {
+        if !self.filled.may_have(&key.name) {
             return None;
         }
         let wanted = |filling: &&Arc<Filling<H>>| match number {
@@ -139,10 +165,15 @@ impl<H: Head> Inner<H> {
 
     /// Takes a response into memory, unless its name was stored or removed since its read began at `since`.
     fn promote(&self, complete: Complete<H>, since: Moment) {
+        if u64::from(complete.weight()) > self.limits.memory_bytes / HEAVIEST_SHARE {
+            return;
+        }
         let (under_way, name) = (self.under_way(), complete.key.name);
         if !under_way.is_stored(&name, since) && !under_way.is_removed(&name, since) {
             self.memory.insert(Arc::new(complete));
         }
+        drop(under_way);
+        self.memory.make_room();
     }
 
     /// Shows a fill to lookups, before older ones of the same key; to those by number only where a removal has
@@ -153,18 +184,19 @@ impl<H: Head> Inner<H> {
             filling.forget();
         }
         under_way.fills.entry(filling.key).or_default().push(Arc::clone(filling));
-        self.filling_count.store(under_way.fills.len(), Ordering::Release);
+        self.filled.add(&filling.key.name);
     }
 
     pub(crate) fn hide(&self, filling: &Arc<Filling<H>>) {
         let mut under_way = self.under_way();
         if let Some(fills) = under_way.fills.get_mut(&filling.key) {
+            let before = fills.len();
             fills.retain(|shown| !Arc::ptr_eq(shown, filling));
+            (fills.len()..before).for_each(|_| self.filled.remove(&filling.key.name));
             if fills.is_empty() {
                 under_way.fills.remove(&filling.key);
             }
         }
-        self.filling_count.store(under_way.fills.len(), Ordering::Release);
     }
 
     /// Stores what was filled, unless it was forgotten. Returns whether it did.
@@ -184,6 +216,7 @@ impl<H: Head> Inner<H> {
                 body,
             });
         }
+        self.changed(under_way);
         keeps
     }
 
@@ -224,6 +257,7 @@ impl<H: Head> Inner<H> {
             }
             self.memory.insert(Arc::new(Complete { number, key: to, name, head, body }));
         }
+        self.changed(under_way);
         true
     }
 
@@ -242,8 +276,9 @@ impl<H: Head> Inner<H> {
             disk.crowd_out(complete.key.name, self.limits.variants_max);
         }
         let is_heavy = u64::from(complete.weight()) > self.limits.memory_bytes / FIRST_SHARE;
+        let is_taken = complete.body.len() as u64 <= self.largest_on_disk_bytes;
         // what is heavy comes into memory when it is read again, so that a large file read once displaces nothing
-        if is_heavy && disk.contains(&complete.key) {
+        if is_heavy && is_taken && disk.contains(&complete.key) {
             self.memory.forget(&complete.key);
         } else {
             self.memory.insert(complete);

@@ -7,6 +7,8 @@ use std::time::Duration;
 const ROUND_BYTES: u64 = 4096;
 const SEGMENT_MIN_BYTES: u64 = 16 << 20;
 const SEGMENT_MAX_BYTES: u64 = 1 << 30;
+/// What a segment has beside its largest body, generously.
+const BESIDE_BODY_BYTES: u64 = 256 << 10;
 /// Into how many segments a directory is divided where they come out neither too small nor too large.
 const SEGMENTS: u64 = 128;
 /// Into how many at most: each is an open file.
@@ -41,6 +43,11 @@ pub struct DirectoryOptions {
 }
 
 impl DirectoryOptions {
+    /// Bytes of the largest body that a segment takes, with a head and a name of the usual size.
+    pub(super) fn largest_body_bytes(&self) -> u64 {
+        self.segment_bytes().saturating_sub(BESIDE_BODY_BYTES)
+    }
+
     /// Length of a segment.
     pub(super) fn segment_bytes(&self) -> u64 {
         let bytes = (self.capacity_bytes / SEGMENTS).clamp(SEGMENT_MIN_BYTES, SEGMENT_MAX_BYTES);

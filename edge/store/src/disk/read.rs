@@ -13,8 +13,11 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-/// Records up to this are read as a whole.
-const WHOLE_MAX_BYTES: u64 = 1 << 20;
+/// Records up to this are read as a whole: the largest slices, and a head.
+const WHOLE_MAX_BYTES: u64 = (8 << 20) + HEAD_BYTES;
+/// Records up to this are, where the thread that wants them reads them itself.
+const WHOLE_NOW_MAX_BYTES: u64 = (1 << 20) + HEAD_BYTES;
+const HEAD_BYTES: u64 = 64 << 10;
 /// What is read of a larger one to come by its head.
 const FRONT_BYTES: u64 = 16 << 10;
 
@@ -113,7 +116,7 @@ impl Directory {
         name: &[u8],
         mode: Mode,
     ) -> Result<Loaded, Failure> {
-        let is_whole = !entry.is_split() && self.reads_whole(entry.bytes());
+        let is_whole = !entry.is_split() && self.reads_whole(entry.bytes(), mode);
         if !is_whole && !entry.is_split() && mode == Mode::Now {
             return Err(Failure::Blocks);
         }
@@ -143,7 +146,7 @@ impl Directory {
         let segment = self.segment(front.body_segment).ok_or(Failure::Gone)?;
         let (number, length) = (front.header.number, front.header.body_bytes);
         let head = Bytes::copy_from_slice(&front.bytes[front.head]);
-        if self.reads_whole(length) {
+        if self.reads_whole(length, mode) {
             let body = self.bytes_at(&segment, front.body_offset, length, mode)?;
             if !is_intact(&body, &front.checksums) {
                 return Err(Failure::Damaged);
@@ -189,9 +192,10 @@ impl Directory {
         if is_intact { Ok(read) } else { Err(Failure::Damaged) }
     }
 
-    fn reads_whole(&self, bytes: u64) -> bool {
+    fn reads_whole(&self, bytes: u64, mode: Mode) -> bool {
+        let max = if mode == Mode::Now { WHOLE_NOW_MAX_BYTES } else { WHOLE_MAX_BYTES };
         let held = self.shared.reading_bytes.load(Ordering::Relaxed);
-        bytes <= WHOLE_MAX_BYTES && held + bytes <= self.shared.reading_max_bytes
+        bytes <= max && held + bytes <= self.shared.reading_max_bytes
     }
 
     /// Bytes that are counted until nobody holds them.
