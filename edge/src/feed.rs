@@ -60,6 +60,7 @@ impl Feed {
             feed,
             changed: watch::Sender::new(Arc::clone(&adopted)),
             kept: watch::Sender::new(adopted),
+            heard: watch::Sender::new(false),
         })
     }
 
@@ -81,9 +82,16 @@ pub(crate) struct Running {
     changed: watch::Sender<Arc<Adopted>>,
     /// The newest state that is on disk.
     kept: watch::Sender<Arc<Adopted>>,
+    /// Whether control was heard, and all that it had to say is served; or it can't be heard now.
+    heard: watch::Sender<bool>,
 }
 
 impl Running {
+    /// Tells when control was first heard, with all that changed while this edge was away, or could not be.
+    pub(crate) fn heard(&self) -> watch::Receiver<bool> {
+        self.heard.subscribe()
+    }
+
     /// Runs until dropped.
     pub(crate) async fn run(self) {
         tokio::join!(self.follow(), self.keep(), self.report());
@@ -97,6 +105,7 @@ impl Running {
             let before = adopted.applied;
             let error = self.follow_once(&mut adopted).await;
             self.feed.telemetry.metrics.feed.connected.set(0);
+            self.heard.send_replace(true);
             let reason = error.to_string();
             if reason != told {
                 tracing::warn!("the feed is not followed: {reason}");
@@ -124,9 +133,10 @@ impl Running {
                 Ok(None) => return LinkError::Ended,
                 Err(_) => return LinkError::Silent,
             };
-            let (mut changed, mut broken) = (false, None);
+            let (mut changed, mut is_current, mut broken) = (false, false, None);
             for event in batch {
                 let event = event.map_err(|error| LinkError::Stream(error.to_string()));
+                is_current |= event.as_ref().is_ok_and(|event| event.event == feed::EVENT_CURRENT);
                 match event.and_then(|event| self.apply(adopted, &event)) {
                     Ok(applied) => changed |= applied,
                     Err(error) => {
@@ -141,6 +151,9 @@ impl Running {
                 if !adopted.is_resetting() {
                     self.changed.send_replace(Arc::new(adopted.clone()));
                 }
+            }
+            if is_current {
+                self.heard.send_replace(true);
             }
             if let Some(error) = broken {
                 return error;

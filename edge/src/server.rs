@@ -1,6 +1,7 @@
 //! The bill of materials: makes everything an edge consists of, runs it, and stops it in order.
 
 mod bind;
+mod files;
 
 use crate::admin::{self, Admin};
 use crate::cache::{Cache, Head};
@@ -33,6 +34,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, sleep, timeout};
 
+/// How long clients wait at a start for what changed in control meanwhile.
+const FIRST_FEED: Duration = Duration::from_secs(2);
 const DRAIN_STEP: Duration = Duration::from_millis(20);
 const ADMIN_DRAIN: Duration = Duration::from_secs(2);
 
@@ -60,14 +63,20 @@ pub(crate) fn run(
     let edge = shared.edge(config, directory.edge_id());
     let feed = shared.feed(Link::new(&config.control.url, token)?, directory, &bound).start()?;
     let stop = Stop::new();
-    let servers = Servers::start(config, edge, &shared.telemetry, &http, &stop)?;
     let admin_router = shared.admin();
+    files::allow(config);
     let drain = Duration::from_secs(config.http.drain_timeout_seconds);
 
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let admin = tokio::spawn(serve_admin(admin, admin_router, stop.watch()));
+        let mut heard = feed.heard();
         let following = tokio::spawn(feed.run());
+        if !config.disk.directories.is_empty() {
+            // what was purged while this edge was away may be on disk
+            timeout(FIRST_FEED, heard.wait_for(|heard| *heard)).await.ok();
+        }
+        let servers = Servers::start(config, edge, &shared.telemetry, &http, &stop)?;
         started(&bound);
         wait_for_stop(&shared.telemetry).await?;
         tracing::info!("stopping");

@@ -220,6 +220,8 @@ impl Edge {
     /// Whether a response says that it is too large to be stored.
     pub(super) fn is_too_large(&self, response: &ResponseHeader) -> bool {
         let length = cache::content_length(&response.headers);
-        length.is_some_and(|length| length > self.cache.store.limits().response_max_bytes)
+        let limits = self.cache.store.limits();
+        let max = limits.response_max_bytes.min(limits.filling_max_bytes);
+        length.is_some_and(|length| length > max)
     }
 }
