@@ -184,9 +184,12 @@ impl Asker {
             while client.piece().await?.is_some() {}
             let current = ledger.current(ask.page).unwrap_or_default();
             let is_beyond = |version| ask.is_beyond(ask.content(version), &answer);
-            return match (floor.removed..=current).any(is_beyond) {
-                true => Ok(answer),
-                false => Err(wrong(answer.head)),
+            return if (floor.removed..=current).any(&is_beyond) {
+                Ok(answer)
+            } else if (0..floor.removed).any(is_beyond) {
+                Err(Outcome::Old(answer.head))
+            } else {
+                Err(wrong(answer.head))
             };
         }
         if !matches!(answer.status, 200 | 206 | 304) {
