@@ -114,6 +114,23 @@ impl Slices {
         Some(group)
     }
 
+    /// Whether the slices of a name were given up since a fetch began at `since`: then none that it brings may be
+    /// found, and the group that it has begun is taken away.
+    pub(crate) fn are_overtaken(
+        &self,
+        responses: &Responses,
+        name: &[u8],
+        hash: [u8; 16],
+        since: Moment,
+    ) -> bool {
+        // in this order: whoever gives slices up notes that first, and then takes the group away
+        let is_overtaken = record::is_removed(responses, name, since);
+        if is_overtaken {
+            self.groups.invalidate(&hash);
+        }
+        is_overtaken
+    }
+
     /// Whether the slices of a group are those of its name, as far as the table tells.
     pub(crate) fn is_current(&self, hash: [u8; 16], group: &Group) -> bool {
         self.groups.get(&hash).is_some_and(|current| current.number == group.number)

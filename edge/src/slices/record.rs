@@ -38,6 +38,11 @@ fn store(responses: &Cache, name: &[u8], head: Head, since: Moment) {
     responses.store.fill(cache::first_variant(&name), name.into(), head, since).complete();
 }
 
+/// Whether it was removed since `since`, or may have been.
+pub(super) fn is_removed(responses: &Cache, name: &[u8], since: Moment) -> bool {
+    responses.store.is_removed(&cache::first_variant(&name_of(name)), since)
+}
+
 /// Removes it, and what is about to be stored.
 pub(super) fn remove(responses: &Cache, name: &[u8]) {
     let name = name_of(name);

@@ -195,6 +195,12 @@ impl<H: Head> Store<H> {
         was_there
     }
 
+    /// Whether a removal has reached the name of `key` since `since`, or may have.
+    #[must_use]
+    pub fn is_removed(&self, key: &Key, since: Moment) -> bool {
+        self.inner.under_way().is_removed(&key.name, since)
+    }
+
     /// Removes like [`Store::remove`], for a fetch that began at `since` and brings what replaces it: the moment from
     /// which that fetch counts as begun. None where another removal has reached it, so that it is not to be stored.
     pub fn renew(&self, key: &Key, since: Moment) -> Option<Moment> {

@@ -634,3 +634,23 @@ async fn a_response_that_has_become_empty_is_answered_as_a_whole() {
     let answer = answer.send().await;
     assert_eq!((answer.status, answer.body.len()), (200, 0), "{}", answer.head);
 }
+
+#[tokio::test]
+async fn a_post_reaches_a_large_response_that_is_yet_to_come() {
+    let scene = Scene::start().await;
+    let barrier = Barrier::new();
+    let slow = scene.origin.on("/a").wait(&barrier).respond(200).header("ETag", "\"old\"");
+    slow.header("Cache-Control", FRESH).body(content(9 * MIB));
+    let mut early = scene.call("GET", "/a").open().await;
+    scene.origin.arrived("/a", 1).await;
+    scene.origin.on("/a").respond(204);
+    assert_eq!(scene.call("POST", "/a").body("x").send().await.status, 204);
+    barrier.release();
+    assert_eq!(early.response().await.unwrap().field("etag"), Some("\"old\""));
+    file(&scene, "/a", 9 * MIB, "\"new\"");
+    for asked in ["bytes=0-9", "bytes=0-9", "bytes=5000000-5000009"] {
+        let answer = range(&scene, "/a", asked).await;
+        assert_eq!(answer.field("etag"), Some("\"new\""), "{}", answer.head);
+    }
+    assert_eq!(scene.get("/a").await.field("etag"), Some("\"new\""));
+}

@@ -46,6 +46,9 @@ impl Edge {
     ) -> bool {
         let Some(cutting) = self.cutting(session, response, to_keep, ctx) else { return false };
         let since = ctx.forward.began.unwrap_or_default();
+        if self.slices.are_overtaken(self.cache, &cutting.name, cutting.hash, since) {
+            return false;
+        }
         let about = (cutting.kept, since);
         self.slices.keep_group(self.cache, &cutting.name, &cutting.group, about);
         self.collapse.forget(session.cache.cache_key());
