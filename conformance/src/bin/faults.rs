@@ -35,6 +35,7 @@ async fn all() -> Result<ExitCode> {
     let mut rows = Vec::new();
     for fault in faults {
         let cycles = if fault == Fault::Kill { cycles } else { cycles.div_ceil(OTHERS_SHARE) };
+        println!("{fault}: {cycles} cycles");
         match run(fault, cycles, seed).await {
             Ok(tally) => {
                 tally.problems().iter().for_each(|problem| println!("{fault}: {problem}"));
