@@ -52,8 +52,7 @@ impl Small {
 
 impl Drop for Small {
     fn drop(&mut self) {
-        // lazily: the edge may be about to end
-        let unmounted = Command::new("umount").arg("-l").arg(&self.path).status();
-        debug_assert!(unmounted.is_ok_and(|status| status.success()), "it was mounted");
+        // lazily: the edge may be about to end. Nothing can be done about one that stays
+        let _ended = Command::new("umount").arg("-l").arg(&self.path).status();
     }
 }
