@@ -155,7 +155,10 @@ impl<H: Head> Place<H> {
 
     /// Whether something may be stored under `key`: in the index, in the queue, or yet to be recovered.
     pub(super) fn may_have(&self, key: &Key) -> bool {
-        self.contains(key) || self.queue.find(key).is_some() || self.directory.is_recovering()
+        // in the order that a record takes: what leaves one while it is asked is in the next
+        self.directory.is_recovering()
+            || self.queue.find(key).is_some()
+            || self.directory.index.find(Short::of(key)).is_some()
     }
 
     pub(super) fn contains(&self, key: &Key) -> bool {
@@ -207,9 +210,10 @@ impl<H: Head> Place<H> {
     /// Removes all variants of a name.
     pub(super) fn remove_name(&self, name: [u8; 16]) {
         let short = Short::of(&Key { name, variant: [0; 16] });
-        let may_have = !self.directory.index.of_name(short.name).is_empty()
+        // in the order that a record takes, as above
+        let may_have = self.directory.is_recovering()
             || self.queue.has_name(name)
-            || self.directory.is_recovering();
+            || !self.directory.index.of_name(short.name).is_empty();
         if may_have {
             self.push_removal(Operation::RemoveName(name));
             self.directory.remove_name(short.name);

@@ -98,3 +98,19 @@ fn directories_that_come_and_go_cost_no_more_than_what_they_had() {
         }
     });
 }
+
+#[test]
+fn what_is_removed_while_it_is_written_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = open(&options(&[directory.path()]));
+    for round in 0..800 {
+        let names = round * 30..(round + 1) * 30;
+        for of in names.clone() {
+            put(&disk, of + 1, key(of, 0), of, bytes(of, 10));
+        }
+        // towards the thread that writes, so that they meet at one of them
+        names.clone().rev().for_each(|of| disk.remove(&key(of, 0)));
+        written(&disk);
+        assert_eq!(names.clone().find(|of| disk.contains(&key(*of, 0))), None);
+    }
+}
