@@ -164,7 +164,8 @@ impl<H: Head> Disk<H> {
         }
     }
 
-    fn remove_one(&self, key: &Key) {
+    /// Removes what is stored under `key`, and nothing else of its name.
+    pub(crate) fn remove_one(&self, key: &Key) {
         self.places().filter(|place| place.may_have(key)).for_each(|place| place.remove(key));
     }
 

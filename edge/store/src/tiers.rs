@@ -249,6 +249,11 @@ impl<H: Head> Inner<H> {
             let was_number = stored.as_ref().map_or(was.number, |stored| stored.number);
             let (name, head, from) = (name.into(), Arc::clone(&head), was.key);
             disk.put_head(Renewed { number, key: to, name, head, from, was: was_number });
+        } else if to != was.key
+            && let Some(disk) = &self.disk
+        {
+            // only memory has what moves, and it may lose it: what is older would be found then
+            disk.remove_one(&to);
         }
         if let Some(stored) = stored {
             let (name, body) = (stored.name.clone(), stored.body.clone());

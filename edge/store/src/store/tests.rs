@@ -1,6 +1,7 @@
 use super::*;
 use crate::{FillError, ReadError};
 use bytes::Bytes;
+use std::time::Duration;
 
 struct Name(&'static str);
 
@@ -205,7 +206,7 @@ async fn the_own_reader_holds_nothing_up_and_takes_many_pieces_at_once() {
     }
     assert!(own.passes());
     assert_eq!(reader.read().await.unwrap().unwrap().len(), 524_288);
-    let (now, patience) = (std::time::Instant::now(), std::time::Duration::from_secs(60));
+    let (now, patience) = (std::time::Instant::now(), Duration::from_secs(60));
     assert!(own.is_stuck(now + 2 * patience, patience) && !own.is_stuck(now, patience));
     own.leave();
     assert!(!own.is_stuck(now + 2 * patience, patience));
@@ -476,6 +477,35 @@ async fn an_update_replaces_no_newer_first_variant() {
     assert!(!store.update(&was, KEY, b"/a", Name("late"), before));
     assert_eq!(rest(&mut find(&store).unwrap().reader).await.unwrap(), b"newer");
     assert_eq!(stored(&store), [0, 1]);
+}
+
+#[tokio::test]
+async fn what_moves_in_memory_leaves_nothing_older_on_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_path_buf();
+    let options = DiskOptions {
+        directories: vec![crate::DirectoryOptions { path, capacity_bytes: 16 << 20 }],
+        index_max_bytes: 1 << 20,
+        queue_max_bytes: 1_000,
+        reading_max_bytes: 1 << 20,
+        read_timeout: Duration::from_secs(20),
+        retry: Duration::from_secs(20),
+    };
+    let store = Store::with_disk(Limits { response_max_bytes: 5_000, ..LIMITS }, &options);
+    put(&store, KEY, "older");
+    while store.statistics().disk.queue_bytes > 0 {
+        std::thread::yield_now();
+    }
+    // there is no room to write it
+    let mut fill = store.fill(variant(1), (*b"/a").into(), Name("head"), store.moment());
+    fill.write(vec![7; 2_000].into()).unwrap();
+    assert!(fill.complete().is_some());
+    let was = store.find_now(&variant(1), b"/a").unwrap().was(variant(1));
+    assert!(store.update(&was, KEY, b"/a", Name("new"), store.moment()));
+    assert_eq!(find(&store).unwrap().head.0, "new");
+    // as it is for others
+    store.inner.memory.forget(&KEY);
+    assert!(store.find(&KEY, b"/a").await.is_none());
 }
 
 proptest::proptest! {
