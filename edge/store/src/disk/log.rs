@@ -339,7 +339,11 @@ impl<H: Head> Log<H> {
             }
             Landing::Left { key, pending } => {
                 self.queue.settle(&key, &pending, || {
-                    index.remove(Short::of(&key));
+                    let short = Short::of(&key);
+                    if let Phase::Recovering(gone) = phase {
+                        gone.keys.insert(short);
+                    }
+                    index.remove(short);
                 });
                 None
             }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 mod cost;
 mod failure;
 mod model;
+mod removal;
 mod room;
 mod threads;
 

@@ -1,0 +1,42 @@
+//! What was removed, or has moved to another key, stays so: while it is written, recovered, or has no room.
+
+use super::*;
+
+#[tokio::test]
+async fn what_moves_while_older_is_recovered_uncovers_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = options(&[directory.path()]);
+    options.index_max_bytes = 64 * MIB;
+    options.directories[0].capacity_bytes = 256 * MIB;
+    for run in 0..6 {
+        let disk = reopen(&options);
+        match run {
+            0 => put(&disk, 1, key(1, 1), 1, bytes(1, 10)),
+            5 => put(&disk, 90, key(1, 1), 1, bytes(2, 10)),
+            // so that recovery takes a while
+            _ => (0..20_000).map(|of| run * 100_000 + of).for_each(|of| {
+                put(&disk, of, key(of, 0), of, bytes(of, 10));
+            }),
+        }
+        written(&disk);
+        disk.close();
+    }
+    let disk = loop {
+        let disk = open(&options);
+        until(|| disk.contains(&key(1, 1)));
+        // held, so that recovery waits
+        let phase = disk.places[0].directory.phase();
+        let is_early = matches!(*phase, directory::Phase::Recovering(_));
+        if is_early {
+            disk.put_head(renewed(1 << 51, key(1, 0), 1, key(1, 1), 90));
+        }
+        drop(phase);
+        if is_early {
+            break disk;
+        }
+    };
+    until(|| disk.statistics().directories[0].recovery.is_some());
+    written(&disk);
+    assert_eq!(find(&disk, key(1, 1), 1).await, None);
+    assert_eq!(find(&disk, key(1, 0), 1).await, Some((1 << 51, bytes(2, 10))));
+}
