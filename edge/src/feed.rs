@@ -75,6 +75,19 @@ impl Feed {
     }
 }
 
+/// Tells that something was adopted.
+pub(crate) struct Changes(watch::Receiver<Arc<Adopted>>);
+
+impl Changes {
+    /// Waits for the next change.
+    ///
+    /// # Errors
+    /// When the feed has ended.
+    pub(crate) async fn changed(&mut self) -> Result<(), watch::error::RecvError> {
+        self.0.changed().await
+    }
+}
+
 /// The feed's tasks, and what joins them.
 pub(crate) struct Running {
     feed: Arc<Feed>,
@@ -90,6 +103,11 @@ impl Running {
     /// Tells when control was first heard, with all that changed while this edge was away, or could not be.
     pub(crate) fn heard(&self) -> watch::Receiver<bool> {
         self.heard.subscribe()
+    }
+
+    /// Tells of everything that is adopted.
+    pub(crate) fn changes(&self) -> Changes {
+        Changes(self.changed.subscribe())
     }
 
     /// Runs until dropped.

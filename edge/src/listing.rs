@@ -208,7 +208,7 @@ fn describe(
 }
 
 /// The site that requests for this name come to, where that is still the one it was stored for.
-fn served<'s>(named: &Named<'_>, snapshot: &'s Snapshot) -> Option<&'s Served> {
+pub(crate) fn served<'s>(named: &Named<'_>, snapshot: &'s Snapshot) -> Option<&'s Served> {
     let host = Host::parse(named.authority, Scheme::Http.default_port()).ok()?;
     let served = snapshot.site(host.name())?;
     let is_same = snapshot.epoch == named.epoch && served.site.id.as_str() == named.site;

@@ -22,6 +22,7 @@ mod server;
 mod slices;
 mod snapshot;
 mod stage;
+mod sweep;
 mod telemetry;
 mod uncacheable;
 

@@ -14,6 +14,7 @@ use crate::plain::PlainHits;
 use crate::proxy::Edge;
 use crate::slices::Slices;
 use crate::snapshot::Current;
+use crate::sweep;
 use crate::telemetry::Telemetry;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
@@ -71,6 +72,8 @@ pub(crate) fn run(
     runtime.block_on(async {
         let admin = tokio::spawn(serve_admin(admin, admin_router, stop.watch()));
         let mut heard = feed.heard();
+        let sweeping = sweep::run(feed.changes(), Arc::clone(&shared.current), shared.cache);
+        let sweeping = tokio::spawn(sweeping);
         let following = tokio::spawn(feed.run());
         if !config.disk.directories.is_empty() {
             // what was purged while this edge was away may be on disk
@@ -81,6 +84,7 @@ pub(crate) fn run(
         wait_for_stop(&shared.telemetry).await?;
         tracing::info!("stopping");
         following.abort();
+        sweeping.abort();
         servers.stop(&stop, &shared.telemetry, drain).await;
         timeout(ADMIN_DRAIN, admin).await.ok();
         anyhow::Ok(())

@@ -60,6 +60,11 @@ impl<H: Head> Memory<H> {
         self.responses.contains_key(key)
     }
 
+    /// Whether the response with this number is still the one under `key`.
+    pub(crate) fn holds(&self, key: &Key, number: u64) -> bool {
+        self.responses.get(key).is_some_and(|stored| stored.number == number)
+    }
+
     /// Takes a response in, one at a time. Where its name has too many variants, another one goes.
     pub(crate) fn insert(&self, response: Arc<Complete<H>>) {
         let (key, weight) = (response.key, u64::from(response.weight()));

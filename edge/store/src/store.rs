@@ -226,6 +226,13 @@ impl<H: Head> Store<H> {
         self.inner.holds(key)
     }
 
+    /// Removes what is in memory, and on disk under the same key, and is not to be kept, by its name and its head. Returns
+    /// how much that was. What is on disk alone stays: nothing is read for this. Passes over all that is in memory, so call
+    /// it where that may take a while.
+    pub fn sweep(&self, keeps: impl Fn(&[u8], &H) -> bool) -> u64 {
+        self.inner.sweep(keeps)
+    }
+
     /// Writes out what waits to be written, and ends the disk tier in order. Bounded in time.
     pub fn close(&self) {
         if let Some(disk) = &self.inner.disk {

@@ -266,6 +266,22 @@ impl<H: Head> Inner<H> {
         true
     }
 
+    /// Removes what is in memory and is not to be kept, on disk too. Returns how much that was.
+    pub(crate) fn sweep(&self, keeps: impl Fn(&[u8], &H) -> bool) -> u64 {
+        let mut swept = 0;
+        for stored in self.memory.all().filter(|stored| !keeps(&stored.name, &stored.head)) {
+            let under_way = self.under_way();
+            // what has taken its place is newer
+            if self.memory.holds(&stored.key, stored.number) {
+                self.memory.forget(&stored.key);
+                self.disk.as_ref().inspect(|disk| disk.remove_one(&stored.key));
+                swept += 1;
+            }
+            drop(under_way);
+        }
+        swept
+    }
+
     fn next_number(&self, under_way: &mut UnderWay<H>, name: [u8; 16]) -> u64 {
         let number = self.first_number + under_way.moment().stored;
         under_way.store(name);

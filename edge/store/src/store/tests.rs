@@ -535,3 +535,15 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_not_to_be_kept_is_swept() {
+    let store = store();
+    [0, 1, 2].into_iter().for_each(|number| put(&store, variant(number), "x"));
+    let mut fill = store.fill(variant(1), (*b"/a").into(), Name("new"), store.moment());
+    fill.write(Bytes::from_static(b"y")).unwrap();
+    fill.complete();
+    assert_eq!(store.sweep(|name, head| name != b"/a" || head.0 == "new"), 2);
+    assert_eq!(stored(&store), [1]);
+    assert_eq!(store.sweep(|_, _| true), 0);
+}
