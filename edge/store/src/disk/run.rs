@@ -3,8 +3,8 @@
 //! A directory whose mark is not the newest was out, or not there, in a later run, or in a later part of one: what it
 //! holds may have been removed or replaced meanwhile, so it is emptied.
 
-use crate::disk::locked;
 use crate::disk::signal::Signal;
+use crate::disk::{NUMBER_BITS, locked};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
@@ -12,6 +12,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+/// The highest number of a run: what it counts has the other bits.
+const NUMBER_MAX: u64 = u64::MAX >> NUMBER_BITS;
 /// The format of a directory, beside that of its segments.
 const VERSION: u32 = 1;
 const FILE: &str = "run";
@@ -41,6 +43,7 @@ impl Mark {
         let version = words.next().filter(|label| *label == LABEL).and_then(|_| words.next())?;
         let version = version.parse().ok()?;
         let number = words.next().and_then(|word| word.parse().ok());
+        let number = number.filter(|number| *number <= NUMBER_MAX);
         let id = words.next().and_then(|word| u64::from_str_radix(word, 16).ok());
         let mark = number.zip(id).map(|(number, id)| Self { number, id });
         Some((version, mark.filter(|_| version == VERSION)))
@@ -54,10 +57,11 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Follows on the marks that were found.
+    /// Follows on the marks that were found; after the last begins with the first, as nothing is kept then.
     pub(super) fn after(found: &[Option<Mark>], signals: Vec<Arc<Signal>>) -> Self {
         let newest = found.iter().flatten().map(|mark| mark.number).max().unwrap_or_default();
-        Self { mark: Mutex::new(Mark::anew(newest + 1)), signals }
+        let number = newest % NUMBER_MAX + 1;
+        Self { mark: Mutex::new(Mark::anew(number)), signals }
     }
 
     pub(super) fn mark(&self) -> Mark {
@@ -67,17 +71,20 @@ impl Run {
     /// Begins a new part of this run: a directory went out.
     pub(super) fn advance(&self) {
         let mut mark = locked(&self.mark);
-        *mark = Mark::anew(mark.number + 1);
+        // several of the last are told apart by their ids
+        *mark = Mark::anew((mark.number + 1).min(NUMBER_MAX));
         drop(mark);
         self.signals.iter().for_each(|signal| signal.raise());
     }
 }
 
-/// The one mark that directories must have to be kept, of those found. None where two stores went on from the same one.
+/// The one mark that directories must have to be kept, of those found. None where two stores went on from the same one,
+/// or there can be none after it.
 pub(super) fn newest(found: &[Option<Mark>]) -> Option<Mark> {
     let newest = found.iter().flatten().max_by_key(|mark| mark.number)?;
     let same = found.iter().flatten().filter(|mark| mark.number == newest.number);
-    same.into_iter().all(|mark| mark == newest).then_some(*newest)
+    let is_kept = same.into_iter().all(|mark| mark == newest) && newest.number < NUMBER_MAX;
+    is_kept.then_some(*newest)
 }
 
 /// Makes the directory this process's own, while the file is open.
@@ -124,7 +131,7 @@ fn replace(directory: &Path, mark: Mark) -> io::Result<()> {
     file.write_all(mark.line().as_bytes())?;
     file.sync_all()?;
     std::fs::rename(directory.join(NEW_FILE), directory.join(FILE))?;
-    File::open(directory)?.sync_all()
+    sync(directory)
 }
 
 /// Takes no room on the device. A crash may leave what is no mark, and then the directory is emptied.
@@ -138,7 +145,13 @@ fn overwrite(directory: &Path, mark: Mark) -> io::Result<()> {
 
 /// Takes a directory's mark away, so that a later run empties it.
 pub(super) fn erase(directory: &Path) -> io::Result<()> {
-    std::fs::remove_file(directory.join(FILE))
+    std::fs::remove_file(directory.join(FILE))?;
+    sync(directory)
+}
+
+/// Has the names of a directory's files last.
+pub(super) fn sync(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]
@@ -152,6 +165,22 @@ mod tests {
         assert_eq!(Mark::parse("longshore-store 1 17"), Some((VERSION, None)));
         assert_eq!(Mark::parse("longshore-store 0 17 1"), Some((0, None)));
         assert_eq!(Mark::parse("something else"), None);
+        for number in [NUMBER_MAX + 1, u64::MAX] {
+            let mark = Mark { number, ..mark };
+            assert_eq!(Mark::parse(&mark.line()), Some((VERSION, None)), "{number}");
+        }
+    }
+
+    #[test]
+    fn numbers_of_runs_end_where_those_of_responses_would_wrap_and_begin_again_with_nothing() {
+        let (last, before) = (Mark::anew(NUMBER_MAX), Mark::anew(NUMBER_MAX - 1));
+        let after = |mark| Run::after(&[None, Some(mark)], Vec::new());
+        assert_eq!(after(before).mark().number, NUMBER_MAX);
+        assert_eq!((newest(&[Some(last), Some(before)]), after(last).mark().number), (None, 1));
+        let run = after(before);
+        run.advance();
+        assert_eq!(run.mark().number, NUMBER_MAX);
+        assert_eq!(NUMBER_MAX << NUMBER_BITS >> NUMBER_BITS, NUMBER_MAX);
     }
 
     #[test]
