@@ -29,6 +29,14 @@ pub(super) struct Reclaim {
     allowed_bytes: u64,
 }
 
+/// All of a response, verified.
+struct Whole {
+    header: Header,
+    name: Bytes,
+    head: Bytes,
+    body: Bytes,
+}
+
 impl<H: Head> Owner<H> {
     /// Begins with the oldest segment, where room is lacking. False where nothing can be done, or need be.
     pub(super) fn begin_reclaim(&mut self) -> io::Result<bool> {
@@ -134,8 +142,9 @@ impl<H: Head> Owner<H> {
 
     /// Writes a response again, as a whole. None where that can't be.
     fn write_again(&mut self, entry: &Entry) -> io::Result<Option<u64>> {
-        let Some((header, bytes, body)) = self.whole_of(entry) else { return Ok(None) };
-        let (name, head) = bytes;
+        let Some(Whole { header, name, head, body }) = self.whole_of(entry) else {
+            return Ok(None);
+        };
         let encode_head = |out: &mut Vec<u8>| out.extend_from_slice(&head);
         let header = Header::new(Kind::Whole, header.number, header.key, 0);
         let draft = Draft { header, name: &name, encode_head: &encode_head, checksums: &[], body };
@@ -147,23 +156,10 @@ impl<H: Head> Owner<H> {
         Ok(Some(to.bytes()))
     }
 
-    /// All of a response: its header, its name and its head, its body. None where any of it isn't what was written.
-    fn whole_of(&self, entry: &Entry) -> Option<(Header, (Bytes, Bytes), Bytes)> {
-        let read = || {
-            let front = self.directory.front(entry, entry.bytes(), Mode::Wait)?;
-            let body = self.directory.body_part(&front, 0, front.header.body_bytes)?;
-            if is_intact(&body, &front.checksums) {
-                Ok((front, body))
-            } else {
-                Err(Failure::Damaged)
-            }
-        };
-        match read() {
-            Ok((front, body)) => {
-                let bytes = Bytes::from(front.bytes);
-                let name = bytes.slice(front.name);
-                Some((front.header, (name, bytes.slice(front.head)), body.into()))
-            }
+    /// All of a response. None where any of it isn't what was written.
+    fn whole_of(&self, entry: &Entry) -> Option<Whole> {
+        match self.read_whole(entry) {
+            Ok(whole) => Some(whole),
             Err(Failure::Failed(error)) => {
                 self.directory.read_failed(&error);
                 None
@@ -173,5 +169,25 @@ impl<H: Head> Owner<H> {
                 None
             }
         }
+    }
+
+    fn read_whole(&self, entry: &Entry) -> Result<Whole, Failure> {
+        let mut front = self.directory.front(entry, entry.bytes(), Mode::Wait)?;
+        let record = Bytes::from(std::mem::take(&mut front.bytes));
+        let body = if entry.is_split() {
+            self.directory.body_part(&front, 0, front.header.body_bytes)?.into()
+        } else {
+            // it was read with the record
+            let at = usize::try_from(front.header.before_body_bytes());
+            let length = usize::try_from(front.header.body_bytes);
+            let range = at.ok().zip(length.ok()).map(|(at, length)| at..at + length);
+            let range = range.filter(|range| range.end <= record.len());
+            record.slice(range.ok_or(Failure::Damaged)?)
+        };
+        if !is_intact(&body, &front.checksums) {
+            return Err(Failure::Damaged);
+        }
+        let (name, head) = (record.slice(front.name), record.slice(front.head));
+        Ok(Whole { header: front.header, name, head, body })
     }
 }
