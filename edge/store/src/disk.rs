@@ -270,9 +270,8 @@ impl<H: Head> Disk<H> {
     pub(crate) async fn of_name(&self, hash: [u8; 16], name: &[u8]) -> Vec<Listed<H>> {
         let mut listed = Vec::new();
         for place in &self.places {
-            let own = Box::<[u8]>::from(name);
-            let read = place.directory.wait_for(move |at| listing::of_name(at, hash, &own)).await;
-            listed.extend(read.into_iter().flatten().filter_map(|one| one.decode()));
+            let found = listing::of_name(&place.directory, hash, name).await;
+            listed.extend(found.iter().filter_map(listing::Candidate::decode));
         }
         listed
     }

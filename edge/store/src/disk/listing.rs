@@ -8,9 +8,12 @@ use crate::disk::table::Row;
 use crate::{Head, Key};
 use bytes::Bytes;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Rows that one of a directory's threads looks at before others have their turn.
 const ROWS_AT_ONCE: u64 = 256;
+/// How long it looks at them: a device that is slow has time for a few.
+const TIME_AT_ONCE: Duration = Duration::from_millis(100);
 
 /// One response for operators.
 pub(crate) struct Listed<H> {
@@ -81,6 +84,11 @@ pub(super) struct Piece {
 
 /// What is found from `cursor` on.
 pub(super) fn piece(directory: &Arc<Directory>, cursor: Cursor) -> Piece {
+    piece_until(Instant::now() + TIME_AT_ONCE, directory, cursor)
+}
+
+/// What is found from `cursor` on, of one row at least.
+pub(super) fn piece_until(until: Instant, directory: &Arc<Directory>, cursor: Cursor) -> Piece {
     let nothing = |next| Piece { candidates: Vec::new(), rows: 1, next };
     let Some(segment) = directory.segment_from(cursor.segment) else {
         return nothing(cursor.next_directory());
@@ -92,12 +100,15 @@ pub(super) fn piece(directory: &Arc<Directory>, cursor: Cursor) -> Piece {
         return nothing(Cursor { segment: number + 1, row: 0, ..cursor });
     }
     let at = |row| Cursor { segment: number, row, ..cursor };
-    let candidates = rows
-        .iter()
-        .zip(first..)
-        .filter_map(|(row, place)| candidate(directory, number, row, at(place + 1)));
-    let candidates = candidates.collect();
-    Piece { candidates, rows: rows.len() as u64, next: at(first + rows.len() as u64) }
+    let (mut candidates, mut seen) = (Vec::new(), 0);
+    for row in rows {
+        seen += 1;
+        candidates.extend(candidate(directory, number, &row, at(first + seen)));
+        if Instant::now() >= until {
+            break;
+        }
+    }
+    Piece { candidates, rows: seen, next: at(first + seen) }
 }
 
 /// A row that lookups would find.
@@ -109,13 +120,20 @@ fn candidate(directory: &Directory, segment: u32, row: &Row, next: Cursor) -> Op
     Entry::new(segment, row)?.is(&entry).then(|| read(directory, &entry, next))?
 }
 
-/// The variants of a name.
-pub(super) fn of_name(directory: &Directory, hash: [u8; 16], name: &[u8]) -> Vec<Candidate> {
+/// The variants of a name, each read by itself: a device that is slow has time for one.
+pub(super) async fn of_name(
+    directory: &Arc<Directory>,
+    hash: [u8; 16],
+    name: &[u8],
+) -> Vec<Candidate> {
     let short = Short::of(&Key { name: hash, variant: [0; 16] });
-    let entries = directory.index.of_name(short.name).into_iter();
-    let nowhere = Cursor::decode(0);
-    let found = entries.filter_map(|entry| read(directory, &entry, nowhere));
-    found.filter(|candidate| *candidate.name == *name).collect()
+    let mut found = Vec::new();
+    for entry in directory.index.of_name(short.name) {
+        let read = move |own: &Arc<Directory>| read(own, &entry, Cursor::decode(0));
+        found.extend(directory.wait_for(read).await.flatten());
+    }
+    found.retain(|candidate| *candidate.name == *name);
+    found
 }
 
 fn read(directory: &Directory, entry: &Entry, next: Cursor) -> Option<Candidate> {

@@ -10,8 +10,9 @@ use crate::disk::segment::Segment;
 use bytes::Bytes;
 use std::io;
 use std::ops::Range;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 /// Records up to this are read as a whole: the largest slices, and a head.
 const WHOLE_MAX_BYTES: u64 = (8 << 20) + HEAD_BYTES;
@@ -205,23 +206,26 @@ impl Directory {
         Bytes::from_owner(Held { bytes, count })
     }
 
-    /// Has a thread of the directory's own read. None where the directory doesn't answer in time.
+    /// Has a thread of the directory's own read. None where the directory doesn't answer in time: that may be because much
+    /// waits to be read, and takes it out only where this read has begun and takes too long by itself.
     pub(super) async fn wait_for<T: Send + 'static>(
         self: &Arc<Self>,
         read: impl FnOnce(&Arc<Self>) -> T + Send + 'static,
     ) -> Option<T> {
-        let began = Arc::new(AtomicBool::new(false));
+        let began = Arc::new(OnceLock::new());
         let (directory, begins) = (Arc::clone(self), Arc::clone(&began));
-        let answer = self.pool.as_ref()?.ask(move || {
-            begins.store(true, Ordering::Relaxed);
+        let mut answer = self.pool.as_ref()?.ask(move || {
+            begins.get_or_init(Instant::now);
             read(&directory)
         })?;
         let timeout = self.shared.read_timeout;
-        let Ok(answer) = tokio::time::timeout(timeout, answer).await else {
-            if began.load(Ordering::Relaxed) {
-                self.counters.read_errors.add(1);
-                self.fail(format!("a read takes longer than {timeout:?}"));
-            }
+        if let Ok(answer) = tokio::time::timeout(timeout, &mut answer).await {
+            return answer.ok();
+        }
+        let left = timeout.saturating_sub(began.get()?.elapsed());
+        let Ok(answer) = tokio::time::timeout(left, answer).await else {
+            self.counters.read_errors.add(1);
+            self.fail(format!("a read takes longer than {timeout:?}"));
             return None;
         };
         answer.ok()

@@ -7,6 +7,7 @@ mod failure;
 mod model;
 mod removal;
 mod room;
+mod strain;
 mod threads;
 
 /// A head that is its bytes.

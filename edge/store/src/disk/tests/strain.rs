@@ -1,0 +1,55 @@
+//! Devices and processes with too much to do: slow reads, writes that hang, too few descriptors, readers that stay.
+
+use super::*;
+
+fn is_in(disk: &TestDisk, at: usize) -> bool {
+    disk.places[at].directory.is_in()
+}
+
+#[tokio::test]
+async fn a_read_that_only_waited_for_others_is_a_miss_and_takes_no_directory_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = options(&[directory.path()]);
+    options.read_timeout = Duration::from_millis(300);
+    options.retry = Duration::from_secs(60);
+    let disk = reopen(&options);
+    put(&disk, 1, key(1, 0), 1, bytes(1, 10));
+    written(&disk);
+    // twice as many as can be read in that time, none of which takes a tenth of it
+    let slow = |_: &Arc<directory::Directory>| {
+        signal::Signal::default().wait(Some(Duration::from_millis(25)));
+    };
+    let own = &disk.places[0].directory;
+    let reads = (0..96).map(|_| own.wait_for(slow));
+    let answers = futures_util::future::join_all(reads).await;
+    assert!(answers.iter().any(Option::is_some) && answers.iter().any(Option::is_none));
+    assert!(is_in(&disk, 0));
+    assert!(find(&disk, key(1, 0), 1).await.is_some());
+}
+
+#[test]
+fn a_listing_of_a_slow_device_goes_on_where_its_time_was_over() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = open(&options(&[directory.path()]));
+    (0..40).for_each(|of| put(&disk, of, key(of, 0), of, bytes(of, 10)));
+    written(&disk);
+    let (mut cursor, mut found) = (Cursor::decode(0), 0);
+    while cursor.directory == 0 {
+        let piece = listing::piece_until(Instant::now(), &disk.places[0].directory, cursor);
+        assert!(piece.rows == 1 && piece.candidates.len() <= 1);
+        (cursor, found) = (piece.next, found + piece.candidates.len());
+    }
+    assert_eq!(found, 40);
+}
+
+#[test]
+fn a_mark_that_no_run_of_a_store_writes_keeps_nothing_from_starting() {
+    for number in ["18446744073709551615", "16777216", "16777215"] {
+        let directory = tempfile::tempdir().unwrap();
+        let mark = format!("longshore-store 1 {number} 0\n");
+        std::fs::write(directory.path().join("run"), mark).unwrap();
+        let disk = reopen(&options(&[directory.path()]));
+        assert_eq!(disk.first_number(), 1 << NUMBER_BITS);
+        assert!(is_in(&disk, 0));
+    }
+}
