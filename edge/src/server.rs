@@ -177,13 +177,15 @@ fn store(config: &Config, shares: Shares) -> Store<Head> {
         variants_max: config.memory.variants_max,
     };
     let disk = &config.disk;
+    let witness = config.state.directory.join("store");
     if disk.directories.is_empty() {
-        return Store::new(limits);
+        return Store::without_disk(limits, &witness);
     }
     let directories = disk.directories.iter().map(|Directory { path, capacity_bytes }| {
         DirectoryOptions { path: path.clone(), capacity_bytes: *capacity_bytes }
     });
     let options = DiskOptions {
+        witness: Some(witness),
         directories: directories.collect(),
         index_max_bytes: shares.index_bytes,
         queue_max_bytes: shares.queue_bytes,

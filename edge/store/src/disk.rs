@@ -32,6 +32,8 @@ pub(crate) use listing::Listed;
 pub use options::{DirectoryOptions, DiskOptions};
 pub use statistics::{DirectoryState, DirectoryStatistics, DiskStatistics};
 
+pub(crate) use run::leave;
+
 use crate::complete::Complete;
 use crate::{Head, Key};
 use directory::{End, Shared};

@@ -1,13 +1,14 @@
 //! Finds and keeps responses: in memory, on disk, and while they are being filled.
 
 use crate::complete::Complete;
-use crate::disk::{Disk, DiskOptions, Now};
+use crate::disk::{self, Disk, DiskOptions, Now};
 use crate::fill::Fill;
 use crate::memory::Memory;
 use crate::reader::Reader;
 use crate::statistics::DiskLimits;
 use crate::tiers::Inner;
 use crate::{Head, Key, Tier};
+use std::path::Path;
 use std::sync::Arc;
 
 /// The bounds of a store.
@@ -92,6 +93,14 @@ impl<H: Head> Store<H> {
     pub fn new(limits: Limits) -> Self {
         let memory = Memory::new(limits.memory_bytes, limits.variants_max);
         Self { inner: Arc::new(Inner::new(limits, Arc::new(memory), None, DiskLimits::default())) }
+    }
+
+    /// A store without a disk tier, where there may have been one with this [`DiskOptions::witness`]: what its directories
+    /// have is not used again, because it may have been removed meanwhile.
+    #[must_use]
+    pub fn without_disk(limits: Limits, witness: &Path) -> Self {
+        disk::leave(witness);
+        Self::new(limits)
     }
 
     /// A store that keeps responses on disk too. It begins at once; what the directories have is found as it is read.

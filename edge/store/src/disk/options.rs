@@ -19,6 +19,9 @@ const SEGMENTS_MIN: u64 = 4;
 /// The directories of a disk tier, and its bounds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskOptions {
+    /// A directory that is used for nothing else, and of another device where that is possible: what was removed while no
+    /// other could be written isn't found later. Its parent must be there.
+    pub witness: Option<PathBuf>,
     /// One for each device.
     pub directories: Vec<DirectoryOptions>,
     /// Bytes of memory for the index of all directories together.

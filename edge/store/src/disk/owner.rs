@@ -139,6 +139,7 @@ impl<H: Head> Owner<H> {
         if let Some(mark) = mark.filter(|mark| self.marked != Some(*mark)) {
             run::write(&self.directory.options.path, mark)?;
             self.marked = Some(mark);
+            self.directory.shared.run.get().inspect(|run| run.note(mark));
         }
         Ok(())
     }

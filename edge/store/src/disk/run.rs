@@ -9,8 +9,9 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use tracing::warn;
 
 /// The highest number of a run: what it counts has the other bits.
 const NUMBER_MAX: u64 = u64::MAX >> NUMBER_BITS;
@@ -54,18 +55,65 @@ impl Mark {
 pub(super) struct Run {
     mark: Mutex<Mark>,
     signals: Vec<Arc<Signal>>,
+    witness: Option<Witness>,
+}
+
+/// A directory that holds nothing but a mark: it knows of what went on while no other could be written.
+pub(super) struct Witness {
+    path: PathBuf,
+    noted: Mutex<Option<Mark>>,
+}
+
+impl Witness {
+    pub(super) fn new(path: PathBuf) -> Self {
+        Self { path, noted: Mutex::default() }
+    }
+
+    /// The mark it has, if any.
+    pub(super) fn mark(&self) -> Option<Mark> {
+        read(&self.path).ok().flatten()
+    }
+
+    fn note(&self, mark: Mark) {
+        let mut noted = locked(&self.noted);
+        if *noted == Some(mark) {
+            return;
+        }
+        let written = create(&self.path).and_then(|()| write(&self.path, mark));
+        match written {
+            Ok(()) => *noted = Some(mark),
+            Err(error) => warn!(%error, path = %self.path.display(), "a mark can't be written"),
+        }
+    }
+}
+
+/// Has directories that are there later begin empty: responses are kept without them from now on.
+pub(crate) fn leave(witness: &Path) {
+    let witness = Witness::new(witness.to_owned());
+    if let Some(mark) = witness.mark() {
+        witness.note(Mark::anew(mark.number.saturating_add(1).min(NUMBER_MAX)));
+    }
 }
 
 impl Run {
     /// Follows on the marks that were found; after the last begins with the first, as nothing is kept then.
-    pub(super) fn after(found: &[Option<Mark>], signals: Vec<Arc<Signal>>) -> Self {
+    pub(super) fn after(
+        found: &[Option<Mark>],
+        signals: Vec<Arc<Signal>>,
+        witness: Option<Witness>,
+    ) -> Self {
         let newest = found.iter().flatten().map(|mark| mark.number).max().unwrap_or_default();
         let number = newest % NUMBER_MAX + 1;
-        Self { mark: Mutex::new(Mark::anew(number)), signals }
+        Self { mark: Mutex::new(Mark::anew(number)), signals, witness }
     }
 
     pub(super) fn mark(&self) -> Mark {
         *locked(&self.mark)
+    }
+
+    /// Has the witness know a mark that a directory has now.
+    pub(super) fn note(&self, mark: Mark) {
+        self.witness.as_ref().inspect(|witness| witness.note(mark));
     }
 
     /// Begins a new part of this run: a directory went out.
@@ -73,7 +121,10 @@ impl Run {
         let mut mark = locked(&self.mark);
         // several of the last are told apart by their ids
         *mark = Mark::anew((mark.number + 1).min(NUMBER_MAX));
+        let present = *mark;
         drop(mark);
+        // there may be no directory left that can be written
+        self.note(present);
         self.signals.iter().for_each(|signal| signal.raise());
     }
 }
@@ -89,17 +140,20 @@ pub(super) fn newest(found: &[Option<Mark>]) -> Option<Mark> {
 
 /// Makes the directory this process's own, while the file is open.
 pub(super) fn lock(directory: &Path) -> io::Result<File> {
-    if let Err(error) = std::fs::create_dir(directory)
-        && error.kind() != io::ErrorKind::AlreadyExists
-    {
-        return Err(error);
-    }
+    create(directory)?;
     let path = directory.join(LOCK_FILE);
     let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(io::Error::other("another process uses it")),
         Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn create(directory: &Path) -> io::Result<()> {
+    match std::fs::create_dir(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -174,7 +228,7 @@ mod tests {
     #[test]
     fn numbers_of_runs_end_where_those_of_responses_would_wrap_and_begin_again_with_nothing() {
         let (last, before) = (Mark::anew(NUMBER_MAX), Mark::anew(NUMBER_MAX - 1));
-        let after = |mark| Run::after(&[None, Some(mark)], Vec::new());
+        let after = |mark| Run::after(&[None, Some(mark)], Vec::new(), None);
         assert_eq!(after(before).mark().number, NUMBER_MAX);
         assert_eq!((newest(&[Some(last), Some(before)]), after(last).mark().number), (None, 1));
         let run = after(before);

@@ -5,7 +5,7 @@ use crate::disk::index::RESPONSE_BYTES;
 use crate::disk::owner::{IsHot, Owner, Start};
 use crate::disk::place::Place;
 use crate::disk::queue::Queue;
-use crate::disk::run::{self, Mark, Run};
+use crate::disk::run::{self, Mark, Run, Witness};
 use crate::disk::segment::{self, Allocate};
 use crate::disk::{Disk, DiskOptions, NUMBER_BITS, record};
 use crate::{Head, Key};
@@ -42,7 +42,8 @@ impl<H: Head> Disk<H> {
             })
             .collect();
         let (ends, ended) = channel();
-        let run = begin(&places, &Arc::from(is_hot), &shared, &ends);
+        let witness = options.witness.clone().map(Witness::new);
+        let run = begin(&places, &Arc::from(is_hot), &shared, (witness, &ends));
         let paths = options.directories.iter().map(|directory| directory.path.as_os_str());
         Arc::new(Self {
             seeds: paths.map(|path| record::checksum(path.as_bytes())).collect(),
@@ -72,7 +73,12 @@ fn shared(options: &DiskOptions, allocate: Allocate) -> Shared {
 }
 
 /// Starts the threads, and has them agree on what is kept. Returns the number of this run.
-fn begin<H: Head>(places: &[Place<H>], is_hot: &IsHot, shared: &Shared, ends: &Sender<()>) -> u64 {
+fn begin<H: Head>(
+    places: &[Place<H>],
+    is_hot: &IsHot,
+    shared: &Shared,
+    (witness, ends): (Option<Witness>, &Sender<()>),
+) -> u64 {
     let (tells, told) = channel();
     let verdicts: Vec<_> = places
         .iter()
@@ -81,10 +87,11 @@ fn begin<H: Head>(places: &[Place<H>], is_hot: &IsHot, shared: &Shared, ends: &S
         .collect();
     drop(tells);
     let answers = collect(&told, places.len(), shared.read_timeout);
-    let found: Vec<_> = answers.iter().map(Answer::mark).collect();
+    let mut found: Vec<_> = answers.iter().map(Answer::mark).collect();
+    found.push(witness.as_ref().and_then(Witness::mark));
     let newest = run::newest(&found);
     let signals = places.iter().map(|place| Arc::clone(&place.directory.signal)).collect();
-    let number = shared.run.get_or_init(|| Run::after(&found, signals)).mark().number;
+    let number = shared.run.get_or_init(|| Run::after(&found, signals, witness)).mark().number;
     for ((place, verdict), answer) in places.iter().zip(&verdicts).zip(&answers) {
         match answer {
             // a thread that ended needs none

@@ -33,6 +33,7 @@ pub(super) const MIB: u64 = 1 << 20;
 
 pub(super) fn options(paths: &[&Path]) -> DiskOptions {
     DiskOptions {
+        witness: None,
         directories: paths
             .iter()
             .map(|path| DirectoryOptions { path: path.to_path_buf(), capacity_bytes: 16 * MIB })

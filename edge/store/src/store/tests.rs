@@ -484,6 +484,7 @@ async fn what_moves_in_memory_leaves_nothing_older_on_disk() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().to_path_buf();
     let options = DiskOptions {
+        witness: None,
         directories: vec![crate::DirectoryOptions { path, capacity_bytes: 16 << 20 }],
         index_max_bytes: 1 << 20,
         queue_max_bytes: 1_000,

@@ -369,3 +369,25 @@ async fn a_full_file_system_keeps_nothing_from_starting_warm() {
         std::fs::remove_file(&rest).unwrap();
     }
 }
+
+#[tokio::test]
+async fn what_went_on_without_directories_empties_them_later() {
+    let (directory, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let witness = state.path().join("store");
+    let options = DiskOptions { witness: Some(witness.clone()), ..options(&[directory.path()]) };
+    put_and_close(&options);
+    assert!(find(&reopen(&options), key(1, 0), 1).await.is_some(), "nothing went on meanwhile");
+    leave(&witness);
+    assert!(find(&reopen(&options), key(1, 0), 1).await.is_none());
+    put_and_close(&options);
+    std::fs::remove_dir_all(&witness).unwrap();
+    put_and_close(&options);
+    assert!(find(&reopen(&options), key(1, 0), 1).await.is_some(), "a witness may be lost");
+}
+
+fn put_and_close(options: &DiskOptions) {
+    let disk = reopen(options);
+    put(&disk, 1, key(1, 0), 1, bytes(1, 100));
+    written(&disk);
+    disk.close();
+}
