@@ -79,7 +79,9 @@ impl Stored {
     pub(crate) async fn written(&self) {
         eventually("nothing to wait to be written", || async {
             let metrics = self.edge.metrics().await;
-            (metrics.sum("longshore_edge_store_queue_bytes", &[]) == 0.0).then_some(())
+            // a part may be sent before its slice is whole
+            let waits = ["longshore_edge_store_filling", "longshore_edge_store_queue_bytes"];
+            waits.iter().all(|name| metrics.sum(name, &[]) == 0.0).then_some(())
         })
         .await;
     }
