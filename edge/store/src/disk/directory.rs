@@ -1,6 +1,6 @@
 //! One directory: is it used, what is in it, and what has it done?
 
-use crate::disk::index::{Entry, Index, Short};
+use crate::disk::index::{Entry, Index, Room, Short};
 use crate::disk::pool::Pool;
 use crate::disk::run::Run;
 use crate::disk::segment::{Allocate, Segment};
@@ -255,6 +255,11 @@ impl Directory {
     /// Whether the index may take one more.
     pub(super) fn has_index_room(&self) -> bool {
         self.shared.responses.load(Ordering::Relaxed) < self.shared.responses_max
+    }
+
+    /// Keeps room in the index for one more.
+    pub(super) fn keep_index_room(&self) -> Option<Room> {
+        self.index.keep_room(self.shared.responses_max)
     }
 
     /// Whether the index will soon be full.

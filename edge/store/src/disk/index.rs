@@ -85,13 +85,22 @@ impl Entry {
     }
 }
 
+/// Room for one response in the indexes of all directories, kept until it is dropped.
+pub(super) struct Room(Arc<AtomicU64>);
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The index of one directory. None of its locks is held over I/O.
 pub(super) struct Index {
     shards: Box<[Mutex<HashTable<Entry>>]>,
     responses: AtomicU64,
     live_bytes: AtomicU64,
     allocated_bytes: AtomicU64,
-    /// Responses of all directories.
+    /// Responses of all directories, and those that room is kept for.
     all: Arc<AtomicU64>,
 }
 
@@ -119,6 +128,13 @@ impl Index {
     pub(super) fn bytes(&self) -> u64 {
         let shards = SHARDS * size_of::<Mutex<HashTable<Entry>>>();
         self.allocated_bytes.load(Ordering::Relaxed) + shards as u64
+    }
+
+    /// Keeps room for one more, where there are to be `max` at most.
+    pub(super) fn keep_room(&self, max: u64) -> Option<Room> {
+        let before = self.all.fetch_add(1, Ordering::Relaxed);
+        let room = Room(Arc::clone(&self.all));
+        (before < max).then_some(room)
     }
 
     pub(super) fn find(&self, short: Short) -> Option<Entry> {

@@ -2,7 +2,7 @@
 
 use crate::complete::Complete;
 use crate::disk::directory::{Directory, Phase};
-use crate::disk::index::{Entry, Short};
+use crate::disk::index::{Entry, Room, Short};
 use crate::disk::queue::{Pending, Queue};
 use crate::disk::record::{self, Header, Kind, UNIT_BYTES, checksums};
 use crate::disk::segment::{self, Segment};
@@ -70,6 +70,8 @@ pub(super) enum Landing<H> {
         entry: Entry,
         key: Key,
         pending: Pending<H>,
+        /// For the entry.
+        room: Room,
     },
     Moved {
         from: Entry,
@@ -347,17 +349,9 @@ impl<H: Head> Log<H> {
                 });
                 None
             }
-            Landing::Stored { entry, key, pending } => {
-                let is_newest = self.queue.settle(&key, &pending, || {
-                    if index.find(entry.short()).is_some() || self.directory.has_index_room() {
-                        index.insert(entry);
-                        return;
-                    }
-                    self.directory.counters.dropped.add(1);
-                    if let Phase::Recovering(gone) = phase {
-                        gone.keys.insert(entry.short());
-                    }
-                });
+            Landing::Stored { entry, key, pending, room } => {
+                let is_newest = self.queue.settle(&key, &pending, || index.insert(entry));
+                drop(room);
                 (!is_newest).then_some(entry.short())
             }
         }

@@ -190,7 +190,8 @@ impl<H: Head> Owner<H> {
     /// Writes what waits, as much as makes a good piece.
     fn write(&mut self) -> io::Result<bool> {
         let mut wrote = false;
-        while !self.log.is_gathered()
+        // where the index is nearly full, one at a time: room is made in between
+        while !(self.log.is_gathered() || wrote && self.directory.lacks_index_room())
             && let Some(operation) = self.queue.next()
         {
             wrote = true;
@@ -231,10 +232,14 @@ impl<H: Head> Owner<H> {
 
     /// Appends what is stored under `key` from now on.
     fn store(&mut self, draft: &Draft<'_>, key: Key, pending: Pending<H>) -> io::Result<()> {
+        // before it is in the log: what isn't in the index is neither found nor removed before a restart finds it
+        let Some(room) = self.directory.keep_index_room() else {
+            return self.give_up(key, &pending);
+        };
         match self.append(draft)? {
             Appended::At(entry) => {
                 self.directory.counters.put_bytes.add(entry.bytes());
-                self.log.land(Landing::Stored { entry, key, pending });
+                self.log.land(Landing::Stored { entry, key, pending, room });
                 Ok(())
             }
             Appended::TooLarge | Appended::NoRoom => self.give_up(key, &pending),

@@ -125,3 +125,17 @@ proptest! {
         prop_assert_eq!(index.live_bytes(), model.values().map(Entry::bytes).sum::<u64>());
     }
 }
+
+#[test]
+fn room_is_kept_over_all_directories_until_it_is_given_back() {
+    let all = Arc::default();
+    let (one, other) = (Index::new(Arc::clone(&all)), Index::new(all));
+    one.insert(entry(1, 0, 1, 8));
+    let room = other.keep_room(2).unwrap();
+    assert!(one.keep_room(2).is_none());
+    other.insert(entry(2, 0, 1, 8));
+    drop(room);
+    assert!(one.keep_room(2).is_none());
+    other.clear();
+    assert!(one.keep_room(2).is_some() && one.keep_room(2).is_some());
+}

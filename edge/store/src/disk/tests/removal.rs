@@ -40,3 +40,48 @@ async fn what_moves_while_older_is_recovered_uncovers_nothing() {
     assert_eq!(find(&disk, key(1, 1), 1).await, None);
     assert_eq!(find(&disk, key(1, 0), 1).await, Some((1 << 51, bytes(2, 10))));
 }
+
+#[test]
+fn what_the_index_had_no_room_for_does_not_come_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = options(&[directory.path()]);
+    options.index_max_bytes = 0;
+    let disk = reopen(&options);
+    put(&disk, 1, key(1, 0), 1, bytes(1, 10));
+    written(&disk);
+    assert_eq!(disk.statistics().directories[0].dropped_total, 1);
+    disk.close();
+    drop(disk);
+    options.index_max_bytes = MIB;
+    assert!(!reopen(&options).contains(&key(1, 0)));
+}
+
+#[test]
+fn what_is_removed_stays_so_where_the_index_is_full() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = options(&[directory.path()]);
+    options.index_max_bytes = 64 * 64;
+    let gate = Arc::new(Mutex::new(()));
+    let own = Arc::clone(&gate);
+    let allocate = Box::new(move |file: &std::fs::File, bytes: u64| {
+        drop(own.lock());
+        file.set_len(bytes)
+    });
+    let disk: TestDisk = Disk::open_with(&options, Box::new(|_| false), allocate);
+    until(|| disk.statistics().directories[0].recovery.is_some());
+    put(&disk, 1, key(1, 0), 1, bytes(1, 3_000_000));
+    written(&disk);
+    // the next segment waits, so that all of these do
+    let held = gate.lock().unwrap();
+    put(&disk, 2, key(2, 0), 2, bytes(2, 3_000_000));
+    (3..103).for_each(|of| put(&disk, of, key(of, 0), of, bytes(of, 10)));
+    drop(held);
+    written(&disk);
+    assert!((3..103).any(|of| !disk.contains(&key(of, 0))));
+    (3..103).for_each(|of| disk.remove(&key(of, 0)));
+    written(&disk);
+    disk.close();
+    drop(disk);
+    let disk = reopen(&options);
+    assert_eq!((3..103).find(|of| disk.contains(&key(*of, 0))), None);
+}
