@@ -289,10 +289,7 @@ impl Directory {
         if let Phase::Recovering(gone) = &mut *self.phase() {
             gone.names.insert(name);
         }
-        // whatever record it is by then: one may be written again meanwhile
-        for entry in self.index.of_name(name) {
-            self.index.remove(entry.short());
-        }
+        self.index.remove_name(name);
     }
 
     pub(super) fn read_succeeded(&self) {

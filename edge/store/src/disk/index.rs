@@ -191,6 +191,13 @@ impl Index {
         self.remove_where(short.name, |at| at.short() == short)
     }
 
+    /// Removes all variants of a name, whatever record each is by then: one may be written again meanwhile.
+    pub(super) fn remove_name(&self, name: u64) {
+        for entry in self.of_name(name) {
+            self.remove(entry.short());
+        }
+    }
+
     /// Removes an entry where it is still that record.
     pub(super) fn remove_entry(&self, entry: &Entry) -> bool {
         self.remove_where(entry.name, |at| at.is(entry))

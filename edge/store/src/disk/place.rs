@@ -4,7 +4,7 @@ use crate::complete::Complete;
 use crate::disk::body::StoredBody;
 use crate::disk::directory::Directory;
 use crate::disk::index::{Entry, Short};
-use crate::disk::queue::{Operation, Pending, Queue, Took};
+use crate::disk::queue::{Operation, Pending, Queue};
 use crate::disk::read::{Failure, Loaded, Mode};
 use crate::disk::{Now, Renewed, Stored};
 use crate::{Head, Key};
@@ -171,40 +171,40 @@ impl<H: Head> Place<H> {
 
     pub(super) fn put(&self, response: Arc<Complete<H>>) {
         let (key, operation) = (response.key, Operation::Put(Arc::clone(&response)));
-        self.write(operation, &key, [(key, Pending::Whole(response))]);
+        self.write(operation, [(key, Pending::Whole(response))]);
     }
 
     pub(super) fn renew(&self, renewed: Renewed<H>) {
         let renewed = Arc::new(renewed);
         let operation = Operation::Renew(Arc::clone(&renewed));
         let shown = (renewed.key, Pending::Renewed(Arc::clone(&renewed)));
-        let moves = renewed.from != renewed.key;
-        let left = moves.then(|| (renewed.from, Pending::Moving(Arc::clone(&renewed))));
-        self.write(operation, &renewed.key, left.into_iter().chain([shown]));
-    }
-
-    /// Has a write done; where there is no room for it, what it replaces goes all the same.
-    fn write(
-        &self,
-        operation: Operation<H>,
-        key: &Key,
-        shown: impl IntoIterator<Item = (Key, Pending<H>)>,
-    ) {
-        match self.queue.push(operation, shown) {
-            Took::Yes => self.directory.signal.raise(),
-            Took::Full | Took::Overflowed => {
-                self.directory.counters.dropped.add(1);
-                if self.may_have(key) {
-                    self.remove(key);
-                }
-            }
+        let left = (renewed.from, Pending::Moving(Arc::clone(&renewed)));
+        if renewed.from == renewed.key {
+            self.write(operation, [shown]);
+        } else {
+            self.write(operation, [left, shown]);
         }
     }
 
+    /// Has a write done, and `shown` found until it is; where there is no room for it, what was under these keys goes all
+    /// the same.
+    fn write<const N: usize>(&self, operation: Operation<H>, shown: [(Key, Pending<H>); N]) {
+        let keys = shown.each_ref().map(|(key, _)| *key);
+        if self.queue.push(operation, shown) {
+            return self.directory.signal.raise();
+        }
+        self.directory.counters.dropped.add(1);
+        keys.iter().filter(|key| self.may_have(key)).for_each(|key| self.remove(key));
+    }
+
     pub(super) fn remove(&self, key: &Key) {
-        // in this order: what is written just now isn't put into the index after it was removed there
-        self.push_removal(Operation::Remove(*key));
-        self.directory.remove(Short::of(key));
+        let short = Short::of(key);
+        // before the removal is in the log, so that nothing is written again behind it
+        self.directory.remove(short);
+        // what was just being written may have come into the index since; what comes later is to stay
+        self.push_removal(Operation::Remove(*key), || {
+            self.directory.index.remove(short);
+        });
     }
 
     /// Removes all variants of a name.
@@ -215,13 +215,15 @@ impl<H: Head> Place<H> {
             || self.queue.has_name(name)
             || !self.directory.index.of_name(short.name).is_empty();
         if may_have {
-            self.push_removal(Operation::RemoveName(name));
             self.directory.remove_name(short.name);
+            self.push_removal(Operation::RemoveName(name), || {
+                self.directory.index.remove_name(short.name);
+            });
         }
     }
 
-    fn push_removal(&self, removal: Operation<H>) {
-        if self.queue.push(removal, []) == Took::Overflowed {
+    fn push_removal(&self, removal: Operation<H>, act: impl FnOnce()) {
+        if !self.queue.push_removal(removal, act) {
             self.directory
                 .fail("more removals wait to be written than there is room for".to_owned());
         }

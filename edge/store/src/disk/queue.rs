@@ -86,15 +86,6 @@ struct State<H> {
     operations: VecDeque<Operation<H>>,
 }
 
-/// Whether there was room for an operation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Took {
-    Yes,
-    Full,
-    /// There is none for removals either.
-    Overflowed,
-}
-
 impl<H: Head> Queue<H> {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let state = State { names: HashMap::new(), count: 0, operations: VecDeque::new() };
@@ -123,34 +114,46 @@ impl<H: Head> Queue<H> {
         self.pending.load(Ordering::Acquire) > 0 && locked(&self.state).names.contains_key(&name)
     }
 
-    /// Takes an operation in, and what lookups are to find of it.
+    /// Takes a write in, and what lookups are to find of it. False where there is no room.
     pub(super) fn push(
         &self,
         operation: Operation<H>,
         shown: impl IntoIterator<Item = (Key, Pending<H>)>,
-    ) -> Took {
+    ) -> bool {
         let bytes = operation.bytes();
-        let queued = self.shared.queue_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let is_removal = matches!(operation, Operation::Remove(_) | Operation::RemoveName(_));
-        let max = self.shared.queue_max_bytes;
-        if queued > max && !is_removal {
+        if self.add(bytes) > self.shared.queue_max_bytes {
             self.done(bytes);
-            return Took::Full;
+            return false;
         }
         let mut state = locked(&self.state);
-        match &operation {
+        shown.into_iter().for_each(|(key, pending)| state.set(key, pending));
+        state.operations.push_back(operation);
+        self.count(&state);
+        true
+    }
+
+    /// Takes a removal in, and does `act` while nothing that waits can be found elsewhere. False where there is no room for
+    /// removals either.
+    pub(super) fn push_removal(&self, removal: Operation<H>, act: impl FnOnce()) -> bool {
+        let queued = self.add(removal.bytes());
+        let mut state = locked(&self.state);
+        match &removal {
             Operation::Remove(key) => state.remove(key),
             Operation::RemoveName(name) => {
                 let removed = state.names.remove(name).map_or(0, |own| own.len());
                 state.count -= removed;
             }
-            Operation::Put(_) | Operation::Renew(_) => {
-                shown.into_iter().for_each(|(key, pending)| state.set(key, pending));
-            }
+            Operation::Put(_) | Operation::Renew(_) => {}
         }
-        state.operations.push_back(operation);
+        act();
+        state.operations.push_back(removal);
         self.count(&state);
-        if is_removal && queued > max * OVERFLOW { Took::Overflowed } else { Took::Yes }
+        queued <= self.shared.queue_max_bytes * OVERFLOW
+    }
+
+    /// Takes room for `bytes` more. Returns how many there are.
+    fn add(&self, bytes: u64) -> u64 {
+        self.shared.queue_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes
     }
 
     pub(super) fn next(&self) -> Option<Operation<H>> {

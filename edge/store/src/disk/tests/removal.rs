@@ -85,3 +85,48 @@ fn what_is_removed_stays_so_where_the_index_is_full() {
     let disk = reopen(&options);
     assert_eq!((3..103).find(|of| disk.contains(&key(*of, 0))), None);
 }
+
+#[tokio::test]
+async fn a_move_that_is_dropped_leaves_nothing_behind() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = options(&[directory.path()]);
+    options.queue_max_bytes = 2_000;
+    let disk = reopen(&options);
+    put(&disk, 1, key(1, 1), 1, bytes(1, 1_000));
+    written(&disk);
+    let (name, head) = (name(1).into(), Arc::new(Text(vec![0; 4_000])));
+    disk.put_head(Renewed { number: 2, key: key(1, 0), name, head, from: key(1, 1), was: 1 });
+    let check = |disk: &TestDisk| {
+        assert!(!disk.contains(&key(1, 0)));
+        assert!(!disk.contains(&key(1, 1)), "with the head it had");
+    };
+    check(&disk);
+    written(&disk);
+    check(&disk);
+    drop(disk);
+    check(&reopen(&options));
+}
+
+#[tokio::test]
+async fn what_is_removed_is_not_written_again_behind_its_removal() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = options(&[directory.path()]);
+    let disk: TestDisk = Disk::open(&options, Box::new(|_| true));
+    put(&disk, 1, key(1, 0), 1, bytes(1, 1_000));
+    written(&disk);
+    let place = &disk.places[0];
+    // as it is seen by the thread that writes
+    place.queue.push_removal(queue::Operation::Remove(key(1, 0)), || {});
+    place.directory.signal.raise();
+    for of in 2.. {
+        put(&disk, of, key(of, 0), of, bytes(of, 900_000));
+        written(&disk);
+        if disk.statistics().directories[0].reinserted_total > 0 {
+            break;
+        }
+    }
+    assert!(find(&disk, key(1, 0), 1).await.is_none());
+    disk.close();
+    drop(disk);
+    assert!(find(&reopen(&options), key(1, 0), 1).await.is_none());
+}
