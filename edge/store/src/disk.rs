@@ -25,9 +25,7 @@ mod start;
 mod statistics;
 mod table;
 
-pub(crate) use body::StoredBody;
-#[expect(unused_imports, reason = "the tiers that use it come next")]
-pub(crate) use body::{BodyError, DiskBody};
+pub(crate) use body::{DiskBody, StoredBody};
 pub(crate) use listing::Listed;
 pub use options::{DirectoryOptions, DiskOptions};
 pub use statistics::{DirectoryState, DirectoryStatistics, DiskStatistics};
@@ -35,7 +33,7 @@ pub use statistics::{DirectoryState, DirectoryStatistics, DiskStatistics};
 pub(crate) use run::leave;
 
 use crate::complete::Complete;
-use crate::{Head, Key};
+use crate::{Head, Key, locked};
 use directory::{End, Shared};
 use index::{Entry, Short};
 use listing::Cursor;
@@ -43,7 +41,7 @@ use place::Place;
 use queue::Pending;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// How long the directories' threads may take to end.
@@ -63,6 +61,8 @@ pub(crate) struct Disk<H: Head> {
     homeless: AtomicU64,
     /// Closed when all threads have ended.
     ended: Mutex<Receiver<()>>,
+    /// Until when that is waited for: set when they are first told to.
+    ends_by: OnceLock<Instant>,
 }
 
 /// A new head for a response whose body stays: it was validated (RFC 9111 §4.3.4).
@@ -83,7 +83,7 @@ struct Aged {
     /// As much of it as is known.
     key: Key,
     place: usize,
-    /// Where it is in its place's log: rises with when it was written, and is the highest for what waits.
+    /// Where it is in its place's log, which rises with when it was written; for what waits the highest, and its number.
     age: (u32, u64),
 }
 
@@ -230,9 +230,12 @@ impl<H: Head> Disk<H> {
                 place: position,
                 age: (entry.segment(), entry.offset()),
             }));
-            let stored = queued.into_iter().filter(|(_, is_stored)| *is_stored);
-            let age = (u32::MAX, 0);
-            ages.extend(stored.map(|(key, _)| Aged { key, place: position, age }));
+            let stored = queued.into_iter().filter_map(|(key, number)| Some((key, number?)));
+            ages.extend(stored.map(|(key, number)| Aged {
+                key,
+                place: position,
+                age: (u32::MAX, number),
+            }));
         }
         ages
     }
@@ -316,7 +319,7 @@ impl<H: Head> Disk<H> {
     fn end(&self, end: End) {
         self.places.iter().for_each(|place| place.directory.set_end(end));
         let ended = locked(&self.ended);
-        let until = Instant::now() + CLOSE_TIMEOUT;
+        let until = *self.ends_by.get_or_init(|| Instant::now() + CLOSE_TIMEOUT);
         // nothing is ever sent: it ends when all threads have
         ended.recv_timeout(until.saturating_duration_since(Instant::now())).ok();
     }
@@ -363,11 +366,6 @@ fn key_of(name: [u8; 16], entry: &Entry) -> Key {
     let mut variant = [0; 16];
     variant[..4].copy_from_slice(&entry.short().variant.to_le_bytes());
     Key { name, variant }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // a panic elsewhere leaves what is locked whole: every change is complete when its guard is dropped
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

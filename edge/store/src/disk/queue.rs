@@ -100,14 +100,18 @@ impl<H: Head> Queue<H> {
         locked(&self.state).get(key).cloned()
     }
 
-    /// What waits of a name, and whether it is to be stored: if not, it moves to another key.
-    pub(super) fn of_name(&self, name: [u8; 16]) -> Vec<(Key, bool)> {
+    /// What waits of a name, and the number that it is to be stored with: without one, it moves to another key.
+    pub(super) fn of_name(&self, name: [u8; 16]) -> Vec<(Key, Option<u64>)> {
         if self.pending.load(Ordering::Acquire) == 0 {
             return Vec::new();
         }
         let state = locked(&self.state);
         let own = state.names.get(&name).into_iter().flatten();
-        own.map(|(key, pending)| (*key, !matches!(pending, Pending::Moving(_)))).collect()
+        let number = |pending: &Pending<H>| match pending {
+            Pending::Moving(_) => None,
+            pending => Some(pending.number()),
+        };
+        own.map(|(key, pending)| (*key, number(pending))).collect()
     }
 
     pub(super) fn has_name(&self, name: [u8; 16]) -> bool {

@@ -52,6 +52,7 @@ impl<H: Head> Disk<H> {
             first_number: run << NUMBER_BITS,
             homeless: AtomicU64::new(0),
             ended: Mutex::new(ended),
+            ends_by: OnceLock::new(),
         })
     }
 }
