@@ -129,23 +129,31 @@ impl<H: Head> Disk<H> {
         let Some(place) = self.places().find(|place| place.contains(&renewed.from)) else {
             return self.remove_one(&renewed.key);
         };
-        let was = match place.queue.find(&renewed.from) {
-            None => renewed.was,
+        let (from, was) = match place.queue.find(&renewed.from) {
+            None => (renewed.from, renewed.was),
             Some(Pending::Whole(response)) if response.number == renewed.was => {
                 return self.put_with_head(&response, renewed);
             }
-            // the last of several heads is written
+            // the last of several heads is written, and moves what the one before it would have moved
             Some(Pending::Renewed(other))
-                if other.number == renewed.was && other.from == other.key =>
+                if other.number == renewed.was
+                    && (other.from == other.key || renewed.from == renewed.key) =>
             {
-                other.was
+                (other.from, other.was)
             }
-            Some(other) if other.number() > renewed.was && renewed.from == renewed.key => return,
-            Some(_) => return self.remove_one(&renewed.key),
+            Some(other) => {
+                if other.number() <= renewed.was {
+                    self.remove_one(&renewed.from);
+                }
+                if renewed.from != renewed.key {
+                    self.remove_one(&renewed.key);
+                }
+                return;
+            }
         };
         let own = self.places.iter().position(|other| std::ptr::eq(other, place));
         self.remove_elsewhere(&renewed.key, own.unwrap_or_default());
-        place.renew(Renewed { was, ..renewed });
+        place.renew(Renewed { from, was, ..renewed });
     }
 
     /// Puts a response that waits to be written with another head.

@@ -57,6 +57,19 @@ pub(super) fn reopen(options: &DiskOptions) -> TestDisk {
     disk
 }
 
+/// Opened, and makes no segment while what is returned with it is locked.
+fn gated(options: &DiskOptions) -> (TestDisk, Arc<Mutex<()>>) {
+    let gate = Arc::new(Mutex::new(()));
+    let own = Arc::clone(&gate);
+    let allocate = Box::new(move |file: &std::fs::File, bytes: u64| {
+        drop(own.lock());
+        file.set_len(bytes)
+    });
+    let disk: TestDisk = Disk::open_with(options, Box::new(|_| false), allocate);
+    until(|| disk.statistics().directories.iter().all(|one| one.recovery.is_some()));
+    (disk, gate)
+}
+
 /// Waits for what other threads do.
 pub(super) fn until(is_done: impl Fn() -> bool) {
     let began = Instant::now();

@@ -61,14 +61,7 @@ fn what_is_removed_stays_so_where_the_index_is_full() {
     let directory = tempfile::tempdir().unwrap();
     let mut options = options(&[directory.path()]);
     options.index_max_bytes = 64 * 64;
-    let gate = Arc::new(Mutex::new(()));
-    let own = Arc::clone(&gate);
-    let allocate = Box::new(move |file: &std::fs::File, bytes: u64| {
-        drop(own.lock());
-        file.set_len(bytes)
-    });
-    let disk: TestDisk = Disk::open_with(&options, Box::new(|_| false), allocate);
-    until(|| disk.statistics().directories[0].recovery.is_some());
+    let (disk, gate) = gated(&options);
     put(&disk, 1, key(1, 0), 1, bytes(1, 3_000_000));
     written(&disk);
     // the next segment waits, so that all of these do
@@ -129,4 +122,40 @@ async fn what_is_removed_is_not_written_again_behind_its_removal() {
     disk.close();
     drop(disk);
     assert!(find(&reopen(&options), key(1, 0), 1).await.is_none());
+}
+
+/// A response that is written, and heads that move it from one variant to the next, all of them before the first is.
+async fn moved(moves: &[u8]) -> (TestDisk, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let (disk, gate) = gated(&options(&[directory.path()]));
+    put(&disk, 1, key(1, moves[0]), 1, bytes(1, 9_000));
+    put(&disk, 1, key(2, 0), 2, bytes(2, 3_000_000));
+    written(&disk);
+    let held = gate.lock().unwrap();
+    put(&disk, 1, key(3, 0), 3, bytes(3, 3_000_000));
+    for (number, pair) in (2..).zip(moves.windows(2)) {
+        let (from, to) = (key(1, pair[0]), key(1, pair[1]));
+        disk.put_head(renewed(number, to, 1, from, number - 1));
+    }
+    drop(held);
+    (disk, directory)
+}
+
+#[tokio::test]
+async fn a_new_head_for_what_is_about_to_move_moves_it() {
+    let (disk, _directory) = moved(&[7, 0, 0, 0]).await;
+    written(&disk);
+    assert_eq!(find(&disk, key(1, 0), 1).await, Some((4, bytes(1, 9_000))));
+    assert_eq!(find(&disk, key(1, 7), 1).await, None);
+}
+
+#[tokio::test]
+async fn what_is_to_move_twice_is_stored_nowhere() {
+    let (disk, directory) = moved(&[7, 0, 5]).await;
+    for variant in [7, 0, 5] {
+        assert_eq!(find(&disk, key(1, variant), 1).await, None, "{variant}");
+    }
+    written(&disk);
+    drop(disk);
+    assert_eq!(variants(&reopen(&options(&[directory.path()])), key(1, 0).name), 0);
 }

@@ -209,3 +209,18 @@ async fn whole_records_that_are_held_are_bounded() {
     drop(held);
     assert_eq!(disk.statistics().reading_bytes, 0);
 }
+
+#[tokio::test]
+async fn a_crowded_name_keeps_what_was_put_again_while_it_waits() {
+    let directory = tempfile::tempdir().unwrap();
+    let (disk, gate) = gated(&options(&[directory.path()]));
+    let held = gate.lock().unwrap();
+    for (number, variant) in [(1, 1), (2, 2), (3, 3), (4, 1)] {
+        put(&disk, number, key(1, variant), 1, bytes(number, 100));
+    }
+    disk.crowd_out(key(1, 0).name, 2);
+    drop(held);
+    written(&disk);
+    assert_eq!(find(&disk, key(1, 1), 1).await, Some((4, bytes(4, 100))));
+    assert_eq!(variants(&disk, key(1, 0).name), 1);
+}
