@@ -7,8 +7,8 @@ const THREADS: u64 = 4;
 const NAMES: u64 = 40;
 const STEPS: u64 = 600;
 
-/// Puts, renews, removes and finds under names of its own.
-async fn work(disk: &TestDisk, thread: u64) -> u64 {
+/// Puts, renews, removes and finds under names of its own. Returns how often it found something, and what it put last.
+async fn work(disk: &TestDisk, thread: u64) -> (u64, Vec<Option<Seen>>) {
     let mut newest = vec![None; usize::try_from(NAMES).unwrap()];
     let mut found = 0;
     for step in 0..STEPS {
@@ -48,10 +48,10 @@ async fn work(disk: &TestDisk, thread: u64) -> u64 {
             found += 1;
         }
     }
-    found
+    (found, newest)
 }
 
-fn run(disk: &TestDisk, disturb: impl Fn() + Sync) -> u64 {
+fn run(disk: &TestDisk, disturb: impl Fn() + Sync) -> (u64, Vec<Option<Seen>>) {
     let ended = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..THREADS)
@@ -69,27 +69,49 @@ fn run(disk: &TestDisk, disturb: impl Fn() + Sync) -> u64 {
                 std::thread::yield_now();
             }
         });
-        let found: Vec<_> = workers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
+        let worked: Vec<_> = workers.into_iter().map(std::thread::ScopedJoinHandle::join).collect();
         ended.store(true, Ordering::Relaxed);
-        found.into_iter().map(|found| found.unwrap()).sum()
+        let (found, newest): (Vec<_>, Vec<_>) =
+            worked.into_iter().map(|worked| worked.unwrap()).unzip();
+        (found.iter().sum(), newest.concat())
     })
 }
 
-#[test]
-fn what_many_find_at_once_is_what_each_put_last() {
-    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let disk = open(&options(&[directories[0].path(), directories[1].path()]));
-    let found = run(&disk, || {});
-    let statistics = disk.statistics();
-    assert!(found > THREADS * STEPS / 4, "{found}: {statistics:?}");
+/// Now and after a restart, what was removed is absent, and what is there is what was put last.
+async fn check_newest(disk: TestDisk, options: &DiskOptions, newest: &[Option<Seen>]) {
+    let check = async |disk: &TestDisk| {
+        for (of, newest) in (0..).zip(newest) {
+            let found = find(disk, key(of, 0), of).await;
+            assert!(found.is_none() || found == *newest, "{of}: {:?}", found.map(|found| found.0));
+        }
+    };
+    let is_in = |one: &Place<Text>| one.directory.is_in();
+    until(|| disk.places.iter().all(is_in) && disk.statistics().queue_bytes == 0);
+    check(&disk).await;
+    disk.close();
+    drop(disk);
+    check(&reopen(options)).await;
 }
 
-#[test]
-fn directories_that_come_and_go_cost_no_more_than_what_they_had() {
+#[tokio::test]
+async fn what_many_find_at_once_is_what_each_put_last() {
     let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let disk = open(&options(&[directories[0].path(), directories[1].path()]));
+    let options = options(&[directories[0].path(), directories[1].path()]);
+    let disk = open(&options);
+    let (found, newest) = run(&disk, || {});
+    let statistics = disk.statistics();
+    assert!(found > THREADS * STEPS / 4, "{found}: {statistics:?}");
+    assert!(newest.iter().any(Option::is_none));
+    check_newest(disk, &options, &newest).await;
+}
+
+#[tokio::test]
+async fn directories_that_come_and_go_cost_no_more_than_what_they_had() {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let options = options(&[directories[0].path(), directories[1].path()]);
+    let disk = open(&options);
     let turn = AtomicU64::new(0);
-    run(&disk, || {
+    let (_, newest) = run(&disk, || {
         let turn = turn.fetch_add(1, Ordering::Relaxed);
         let directory = &disk.places[usize::try_from(turn % 2).unwrap()].directory;
         until(|| directory.is_in());
@@ -97,6 +119,7 @@ fn directories_that_come_and_go_cost_no_more_than_what_they_had() {
             directory.fail("as a test wants".to_owned());
         }
     });
+    check_newest(disk, &options, &newest).await;
 }
 
 #[test]
