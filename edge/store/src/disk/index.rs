@@ -28,7 +28,7 @@ pub(super) struct Entry {
 }
 
 /// What of a key the index knows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Short {
     pub(super) name: u64,
     pub(super) variant: u32,

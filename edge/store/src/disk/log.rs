@@ -9,7 +9,7 @@ use crate::disk::segment::{self, Segment};
 use crate::disk::table::{Identity, RECORD_MAX_BYTES, ROW_BYTES, Row, START_BYTES};
 use crate::{Head, Key};
 use bytes::Bytes;
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -82,6 +82,8 @@ pub(super) enum Landing<H> {
         key: Key,
         pending: Pending<H>,
     },
+    Removed(Short),
+    NameRemoved(u64),
 }
 
 struct Open {
@@ -102,7 +104,7 @@ pub(super) struct Log<H: Head> {
     /// Bytes of the queue that are written with `gathered`.
     queued_bytes: u64,
     /// What has records that the index never learnt of, because newer ones were to come; they have yet to.
-    overtaken: HashSet<Short>,
+    overtaken: BTreeSet<Short>,
     /// Removals were written that may not have reached the device.
     has_removed: bool,
     /// What the device had room for when it last was full.
@@ -119,7 +121,7 @@ impl<H: Head> Log<H> {
             gathered: Vec::new(),
             landing: Vec::new(),
             queued_bytes: 0,
-            overtaken: HashSet::new(),
+            overtaken: BTreeSet::new(),
             has_removed: false,
             full_at: None,
         }
@@ -222,10 +224,11 @@ impl<H: Head> Log<H> {
         }
         open.segment.add(&row);
         self.has_removed |= matches!(header.kind, Kind::Removal | Kind::NameRemoval);
-        if !self.overtaken.is_empty() {
-            let own = Short::of(&header.key);
-            let is_name = header.kind == Kind::NameRemoval;
-            self.overtaken.retain(|other| *other != own && !(is_name && other.name == own.name));
+        let short = Short::of(&header.key);
+        match header.kind {
+            Kind::Removal => self.landing.push(Landing::Removed(short)),
+            Kind::NameRemoval => self.landing.push(Landing::NameRemoved(short.name)),
+            Kind::Whole | Kind::Head => {}
         }
         Ok(Entry::new(open.segment.number(), &row).map_or(Appended::TooLarge, Appended::At))
     }
@@ -319,11 +322,12 @@ impl<H: Head> Log<H> {
             self.gathered.clear();
             self.gathered.shrink_to(2 * WRITE_BYTES);
         }
-        let mut phase = self.directory.phase();
+        let directory = Arc::clone(&self.directory);
+        let mut phase = directory.phase();
         let landing = std::mem::take(&mut self.landing);
         if !matches!(*phase, Phase::Out(_)) {
             for landing in landing {
-                self.overtaken.extend(self.index(landing, &mut phase));
+                self.index(landing, &mut phase);
             }
         }
         drop(phase);
@@ -331,13 +335,11 @@ impl<H: Head> Log<H> {
         Ok(())
     }
 
-    /// Returns what is overtaken.
-    fn index(&self, landing: Landing<H>, phase: &mut Phase) -> Option<Short> {
+    fn index(&mut self, landing: Landing<H>, phase: &mut Phase) {
         let index = &self.directory.index;
         match landing {
             Landing::Moved { from, to } => {
                 index.replace(&from, to);
-                None
             }
             Landing::Left { key, pending } => {
                 self.queue.settle(&key, &pending, || {
@@ -347,12 +349,24 @@ impl<H: Head> Log<H> {
                     }
                     index.remove(short);
                 });
-                None
             }
             Landing::Stored { entry, key, pending, room } => {
                 let is_newest = self.queue.settle(&key, &pending, || index.insert(entry));
                 drop(room);
-                (!is_newest).then_some(entry.short())
+                if is_newest {
+                    self.overtaken.remove(&entry.short());
+                } else {
+                    self.overtaken.insert(entry.short());
+                }
+            }
+            Landing::Removed(short) => {
+                self.overtaken.remove(&short);
+            }
+            Landing::NameRemoved(name) => {
+                let all = Short { name, variant: 0 }..=Short { name, variant: u32::MAX };
+                while let Some(short) = self.overtaken.range(all.clone()).next().copied() {
+                    self.overtaken.remove(&short);
+                }
             }
         }
     }
