@@ -5,6 +5,7 @@
 
 mod body;
 mod directory;
+mod files;
 mod index;
 mod listing;
 mod log;
@@ -115,6 +116,7 @@ impl<H: Head> Disk<H> {
     /// Stores a response in the place of what is stored under its key, as soon as can be; it is found at once. Where there
     /// is no room for it, nothing is stored under its key.
     pub(crate) fn put(&self, response: Arc<Complete<H>>) {
+        self.places().for_each(|place| place.directory.fail_if_it_hangs());
         let Some(chosen) = self.chosen(&response.key.name) else {
             self.homeless.fetch_add(1, Ordering::Relaxed);
             return;
@@ -298,14 +300,15 @@ impl<H: Head> Disk<H> {
             .unwrap_or(0)
     }
 
-    /// Whether what is written is so far behind that what comes should wait.
+    /// Whether what is written is so far behind that what comes should wait. A directory that seems to hang isn't waited
+    /// for.
     pub(crate) fn is_behind(&self) -> bool {
-        self.shared.is_behind()
+        self.places().any(|place| place.queue.is_behind() && !place.directory.is_stuck())
     }
 
     /// Waits until it isn't, at most for so long.
     pub(crate) async fn room(&self, at_most: Duration) {
-        self.shared.room(at_most).await;
+        self.shared.room(|| self.is_behind(), at_most).await;
     }
 
     /// The numbers of all directories.

@@ -1,5 +1,6 @@
 //! One directory: is it used, what is in it, and what has it done?
 
+use crate::disk::files::Files;
 use crate::disk::index::{Entry, Index, Room, Short};
 use crate::disk::pool::Pool;
 use crate::disk::run::Run;
@@ -16,6 +17,8 @@ use tracing::{info, warn};
 
 /// So many reads that fail one after another take a directory out.
 const READ_ERRORS_MAX: u32 = 3;
+/// So many times what a read may take, its thread may be at one thing.
+const WRITE_TIMEOUTS: u32 = 6;
 
 /// What all directories share.
 pub(super) struct Shared {
@@ -23,6 +26,8 @@ pub(super) struct Shared {
     pub(super) run: OnceLock<Run>,
     pub(super) queue_bytes: AtomicU64,
     pub(super) queue_max_bytes: u64,
+    /// What of it one directory may take: a device that is slow takes nothing from the others.
+    pub(super) queue_share_bytes: u64,
     /// Told when bytes leave the queue.
     pub(super) written: Notify,
     pub(super) reading_bytes: Arc<AtomicU64>,
@@ -36,19 +41,14 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Whether so much waits to be written that what comes should wait too: three quarters of what may.
-    pub(super) fn is_behind(&self) -> bool {
-        self.queue_bytes.load(Ordering::Relaxed) > self.queue_max_bytes / 4 * 3
-    }
-
-    /// Waits until less does, at most for so long.
-    pub(super) async fn room(&self, at_most: Duration) {
+    /// Waits, while bytes leave the queue, until `is_behind` says no, at most for so long.
+    pub(super) async fn room(&self, is_behind: impl Fn() -> bool, at_most: Duration) {
         let waiting = async {
             loop {
                 // registered before it is looked, so that nothing is missed between
                 let mut written = std::pin::pin!(self.written.notified());
                 written.as_mut().enable();
-                if !self.is_behind() {
+                if !is_behind() {
                     return;
                 }
                 written.await;
@@ -95,9 +95,11 @@ pub(super) struct Directory {
     pub(super) shared: Arc<Shared>,
     pub(super) index: Index,
     pub(super) counters: Counters,
-    pub(super) disk_bytes: Arc<AtomicU64>,
+    pub(super) files: Arc<Files>,
     pub(super) signal: Arc<Signal>,
     pub(super) pool: Option<Pool>,
+    /// Drops what waits to be written.
+    drop_queued: Box<dyn Fn() + Send + Sync>,
     segments: RwLock<BTreeMap<u32, Arc<Segment>>>,
     /// Whatever adds to `index` or `segments` holds it, so that nothing is added to a directory that went out.
     phase: Mutex<Phase>,
@@ -110,8 +112,13 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    pub(super) fn new(options: DirectoryOptions, shared: Arc<Shared>) -> Self {
-        let pool = Pool::new();
+    /// `drop_queued` is called when it goes out.
+    pub(super) fn new(
+        options: DirectoryOptions,
+        shared: Arc<Shared>,
+        drop_queued: Box<dyn Fn() + Send + Sync>,
+    ) -> Self {
+        let (pool, signal) = (Pool::new(), Arc::default());
         let phase = match &pool {
             Ok(_) => Phase::Recovering(Gone::default()),
             Err(error) => Phase::Out(format!("no threads for it: {error}")),
@@ -121,10 +128,11 @@ impl Directory {
             index: Index::new(Arc::clone(&shared.responses)),
             shared,
             counters: Counters::default(),
-            disk_bytes: Arc::default(),
-            signal: Arc::default(),
+            files: Arc::new(Files::new(Arc::clone(&signal))),
+            signal,
             is_in: AtomicBool::new(pool.is_ok()),
             pool: pool.ok(),
+            drop_queued,
             segments: RwLock::default(),
             phase: Mutex::new(phase),
             end: Mutex::new(End::No),
@@ -171,10 +179,26 @@ impl Directory {
         self.index.clear();
         self.all_segments().clear();
         drop(phase);
+        // its thread may hang, and what waits for it takes the room of others
+        (self.drop_queued)();
         if let Some(run) = self.shared.run.get() {
             run.advance();
         }
         self.signal.raise();
+    }
+
+    /// Whether its thread has been at one thing for longer than a read may take.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.files.watch.exceeds(self.shared.read_timeout)
+    }
+
+    /// Takes the directory out where its thread has been at one thing for so long that it must hang.
+    pub(super) fn fail_if_it_hangs(&self) {
+        let timeout = self.shared.read_timeout * WRITE_TIMEOUTS;
+        if self.is_in() && self.files.watch.exceeds(timeout) {
+            self.counters.write_errors.add(1);
+            self.fail(format!("a write takes longer than {timeout:?}"));
+        }
     }
 
     /// Ends its use: its thread has written all that waited.
@@ -316,7 +340,7 @@ impl Directory {
             path: self.options.path.clone(),
             state,
             capacity_bytes: self.options.capacity_bytes,
-            disk_bytes: self.disk_bytes.load(Ordering::Relaxed),
+            disk_bytes: self.files.bytes(),
             live_bytes: self.index.live_bytes(),
             responses: self.index.responses(),
             segments: self.segment_count() as u64,

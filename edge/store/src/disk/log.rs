@@ -12,7 +12,6 @@ use bytes::Bytes;
 use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 use tracing::warn;
 
@@ -163,7 +162,7 @@ impl<H: Head> Log<H> {
     /// take it, no more than half of what is there makes up for them.
     pub(super) fn lacks_room(&mut self) -> bool {
         let (next, capacity) = (self.segment_bytes(), self.capacity());
-        let in_use = self.directory.disk_bytes.load(Ordering::Relaxed);
+        let in_use = self.directory.files.bytes();
         in_use + next > capacity && self.directory.segments_bytes() + next > capacity / 2
     }
 
@@ -248,7 +247,7 @@ impl<H: Head> Log<H> {
 
     /// Seals the segment that is open, and opens the next. False where there is no room for it.
     fn roll(&mut self) -> io::Result<bool> {
-        let in_use = self.directory.disk_bytes.load(Ordering::Relaxed);
+        let in_use = self.directory.files.bytes();
         if in_use + self.segment_bytes() > self.capacity() {
             return Ok(false);
         }
@@ -263,7 +262,7 @@ impl<H: Head> Log<H> {
             identity,
             options.segment_bytes(),
             &shared.allocate,
-            &self.directory.disk_bytes,
+            &self.directory.files,
         );
         let segment = match made {
             Ok(segment) => Arc::new(segment),

@@ -17,7 +17,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Bodies up to this are written again with a new head.
 const SMALL_BODY_BYTES: u64 = 4 << 10;
@@ -89,7 +89,7 @@ impl<H: Head> Owner<H> {
                 }
                 Ok(true) => {}
                 Ok(false) if end == End::Clean => return self.finish(),
-                Ok(false) => self.directory.signal.wait(None),
+                Ok(false) => self.rest(None),
             }
         }
     }
@@ -124,6 +124,8 @@ impl<H: Head> Owner<H> {
 
     /// Does some of what there is to do. False where there is nothing.
     fn step(&mut self) -> io::Result<bool> {
+        self.directory.files.watch.work();
+        self.directory.files.close_unused();
         self.mark()?;
         let wrote = self.write()?;
         let recovered = self.recover()?;
@@ -142,6 +144,13 @@ impl<H: Head> Owner<H> {
             self.directory.shared.run.get().inspect(|run| run.note(mark));
         }
         Ok(())
+    }
+
+    /// Waits until there may be something to do, for so long at most.
+    fn rest(&self, at_most: Option<Duration>) {
+        self.directory.files.watch.rest();
+        self.directory.signal.wait(at_most);
+        self.directory.files.watch.work();
     }
 
     /// Ends as one does who will go on.
@@ -164,7 +173,8 @@ impl<H: Head> Owner<H> {
         while let Some(left) = until.checked_duration_since(Instant::now())
             && self.directory.end() == End::No
         {
-            self.directory.signal.wait(Some(left));
+            self.rest(Some(left));
+            self.directory.files.close_unused();
         }
         if self.directory.end() != End::No {
             return;
@@ -195,6 +205,7 @@ impl<H: Head> Owner<H> {
             && let Some(operation) = self.queue.next()
         {
             wrote = true;
+            self.directory.files.watch.work();
             let done = match &operation {
                 Operation::Put(response) => self.put(response),
                 Operation::Renew(renewed) => self.renew(renewed),

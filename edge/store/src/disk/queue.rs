@@ -5,7 +5,7 @@ use crate::disk::directory::Shared;
 use crate::disk::{Renewed, locked};
 use crate::{Head, Key};
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 /// What an operation takes beside what it carries.
@@ -71,10 +71,18 @@ impl<H: Head> Operation<H> {
     }
 }
 
+/// Bytes that wait: in all directories, and in this one.
+struct Waiting {
+    all: u64,
+    own: u64,
+}
+
 pub(super) struct Queue<H> {
     state: Mutex<State<H>>,
     /// Invariant: how many keys wait, so that a lookup need not lock while none does.
     pending: AtomicUsize,
+    /// Of what waits, and of what is being written.
+    bytes: AtomicU64,
     shared: Arc<Shared>,
 }
 
@@ -89,7 +97,13 @@ struct State<H> {
 impl<H: Head> Queue<H> {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         let state = State { names: HashMap::new(), count: 0, operations: VecDeque::new() };
-        Self { state: Mutex::new(state), pending: AtomicUsize::new(0), shared }
+        let (pending, bytes) = (AtomicUsize::new(0), AtomicU64::new(0));
+        Self { state: Mutex::new(state), pending, bytes, shared }
+    }
+
+    /// Whether so much waits that what comes should wait too: three quarters of what may.
+    pub(super) fn is_behind(&self) -> bool {
+        self.bytes.load(Ordering::Relaxed) > self.shared.queue_share_bytes / 4 * 3
     }
 
     /// The newest of what waits under `key`.
@@ -125,7 +139,11 @@ impl<H: Head> Queue<H> {
         shown: impl IntoIterator<Item = (Key, Pending<H>)>,
     ) -> bool {
         let bytes = operation.bytes();
-        if self.add(bytes) > self.shared.queue_max_bytes {
+        let Waiting { all, own } = self.add(bytes);
+        let (max, share) = (self.shared.queue_max_bytes, self.shared.queue_share_bytes);
+        // one that is larger than a share waits alone
+        let has_share = own <= share || own == bytes;
+        if all > max || !has_share {
             self.done(bytes);
             return false;
         }
@@ -152,12 +170,17 @@ impl<H: Head> Queue<H> {
         act();
         state.operations.push_back(removal);
         self.count(&state);
-        queued <= self.shared.queue_max_bytes * OVERFLOW
+        // what others have waiting is not what ends this one
+        let is_over = queued.all > self.shared.queue_max_bytes * OVERFLOW
+            && queued.own > self.shared.queue_share_bytes;
+        !is_over
     }
 
     /// Takes room for `bytes` more. Returns how many there are.
-    fn add(&self, bytes: u64) -> u64 {
-        self.shared.queue_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes
+    fn add(&self, bytes: u64) -> Waiting {
+        let all = self.shared.queue_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        let own = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        Waiting { all, own }
     }
 
     pub(super) fn next(&self) -> Option<Operation<H>> {
@@ -184,6 +207,7 @@ impl<H: Head> Queue<H> {
 
     /// Gives back the room of what is done.
     pub(super) fn done(&self, bytes: u64) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
         self.shared.queue_bytes.fetch_sub(bytes, Ordering::Relaxed);
         self.shared.written.notify_waiters();
     }

@@ -81,6 +81,7 @@ impl<H: Head> Owner<H> {
         let Some(mut reclaim) = self.reclaim.take() else { return Ok(false) };
         let floor = reclaim.allowed_bytes.saturating_sub(BYTES_AT_ONCE);
         for _ in 0..ROWS_AT_ONCE {
+            self.directory.files.watch.work();
             let Some(row) = reclaim.rows.next() else {
                 self.log.flush()?;
                 self.discard(&reclaim.segment)?;
@@ -104,6 +105,7 @@ impl<H: Head> Owner<H> {
             reclaim.allowed_bytes = 0;
             self.reclaim()?;
         }
+        self.directory.files.close_unused();
         Ok(true)
     }
 

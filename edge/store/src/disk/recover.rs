@@ -33,7 +33,7 @@ impl<H: Head> Owner<H> {
         let mut segments = Vec::new();
         for number in segment::numbers(path)? {
             self.log.next = self.log.next.max(number + 1);
-            let segment = Arc::new(Segment::open(path, number, &directory.disk_bytes)?);
+            let segment = Arc::new(Segment::open(path, number, &directory.files)?);
             if !directory.add_segment(Arc::clone(&segment)) {
                 return Ok(());
             }

@@ -1,5 +1,6 @@
 //! One file of a directory's log: written once from its beginning to its end, read at any place.
 
+use crate::disk::files::Files;
 use crate::disk::locked;
 use crate::disk::record::{HEADER_BYTES, Header, checksum};
 use crate::disk::table::{Identity, ROW_BYTES, Row, START_BYTES, TRAILER_BYTES, Trailer, rows};
@@ -23,9 +24,10 @@ pub(super) type Allocate = Box<dyn Fn(&File, u64) -> io::Result<()> + Send + Syn
 pub(super) struct Segment {
     pub(super) identity: Identity,
     path: PathBuf,
-    file: File,
+    /// Invariant: there until it is dropped.
+    file: Option<File>,
     bytes: AtomicU64,
-    disk_bytes: Arc<AtomicU64>,
+    files: Arc<Files>,
     /// The table, encoded, while the segment is not sealed.
     open_table: Mutex<Option<Vec<u8>>>,
 }
@@ -47,7 +49,7 @@ impl Segment {
         identity: Identity,
         bytes: u64,
         allocate: &Allocate,
-        disk_bytes: &Arc<AtomicU64>,
+        files: &Arc<Files>,
     ) -> io::Result<Self> {
         let path = directory.join(file_name(identity.segment));
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
@@ -56,15 +58,11 @@ impl Segment {
             std::fs::remove_file(&path)?;
             return Err(error);
         }
-        Ok(Self::of(path, file, identity, bytes, disk_bytes, Some(Vec::new())))
+        Ok(Self::of(path, file, identity, bytes, files, Some(Vec::new())))
     }
 
     /// One that an earlier run wrote. What it says of itself, if anything, is found out by [`Segment::list`].
-    pub(super) fn open(
-        directory: &Path,
-        number: u32,
-        disk_bytes: &Arc<AtomicU64>,
-    ) -> io::Result<Self> {
+    pub(super) fn open(directory: &Path, number: u32, files: &Arc<Files>) -> io::Result<Self> {
         let path = directory.join(file_name(number));
         let file = OpenOptions::new().read(true).write(true).open(&path)?;
         let bytes = file.metadata()?.len();
@@ -73,7 +71,7 @@ impl Segment {
         // a segment without either is listed as damaged
         let identity = Identity::decode(&start).or(trailer).filter(|own| own.segment == number);
         let identity = identity.unwrap_or(Identity { segment: number, run: u64::MAX });
-        Ok(Self::of(path, file, identity, bytes, disk_bytes, None))
+        Ok(Self::of(path, file, identity, bytes, files, None))
     }
 
     fn of(
@@ -81,21 +79,22 @@ impl Segment {
         file: File,
         identity: Identity,
         bytes: u64,
-        disk_bytes: &Arc<AtomicU64>,
+        files: &Arc<Files>,
         open_table: Option<Vec<u8>>,
     ) -> Self {
-        disk_bytes.fetch_add(bytes, Ordering::Relaxed);
-        let disk_bytes = Arc::clone(disk_bytes);
+        files.add(bytes);
+        let (file, files) = (Some(file), Arc::clone(files));
         let (bytes, open_table) = (AtomicU64::new(bytes), Mutex::new(open_table));
-        Self { identity, path, file, bytes, disk_bytes, open_table }
+        Self { identity, path, file, bytes, files, open_table }
     }
 
     pub(super) const fn number(&self) -> u32 {
         self.identity.segment
     }
 
+    #[expect(clippy::expect_used, reason = "whoever calls this keeps it from being dropped")]
     pub(super) const fn file(&self) -> &File {
-        &self.file
+        self.file.as_ref().expect("only `drop` takes it")
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -107,11 +106,11 @@ impl Segment {
     }
 
     pub(super) fn read(&self, offset: u64, bytes: u64) -> io::Result<Vec<u8>> {
-        read(&self.file, offset, bytes)
+        read(self.file(), offset, bytes)
     }
 
     pub(super) fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.file.write_all_at(bytes, offset)
+        self.file().write_all_at(bytes, offset)
     }
 
     /// Notes a record that was written.
@@ -153,11 +152,11 @@ impl Segment {
         self.write(table, end)?;
         self.write(&trailer.encode(), end + table.len() as u64)?;
         let bytes = end + (table.len() + TRAILER_BYTES) as u64;
-        self.file.set_len(bytes)?;
+        self.file().set_len(bytes)?;
         let was = self.bytes.swap(bytes, Ordering::Relaxed);
-        self.disk_bytes.fetch_add(bytes, Ordering::Relaxed);
-        self.disk_bytes.fetch_sub(was, Ordering::Relaxed);
-        self.file.sync_data()
+        self.files.add(bytes);
+        self.files.subtract(was);
+        self.file().sync_data()
     }
 
     /// Takes it out of the directory.
@@ -179,7 +178,7 @@ impl Segment {
             let to = usize::try_from((first + max) * row_bytes).unwrap_or(usize::MAX);
             return Ok(rows(&table[from..to.min(table.len())]));
         }
-        let Some(trailer) = Self::trailer_of(&self.file, self.bytes())? else {
+        let Some(trailer) = Self::trailer_of(self.file(), self.bytes())? else {
             return Ok(Vec::new());
         };
         let count = u64::from(trailer.rows).saturating_sub(first).min(max);
@@ -188,7 +187,7 @@ impl Segment {
 
     /// What it holds, by its table; where it has none, by the headers of its records.
     pub(super) fn list(&self) -> io::Result<Listing> {
-        if let Some(trailer) = Self::trailer_of(&self.file, self.bytes())? {
+        if let Some(trailer) = Self::trailer_of(self.file(), self.bytes())? {
             let table = self.read(trailer.table_offset, trailer.table_bytes())?;
             let (rows, end) = (rows(&table), trailer.table_offset);
             let is_whole = checksum(&table) == trailer.table_checksum
@@ -217,6 +216,7 @@ impl Segment {
         while listing.end + HEADER_BYTES as u64 <= bytes {
             let end = listing.end;
             if end < window_at || end + HEADER_BYTES as u64 > window_at + window.len() as u64 {
+                self.files.watch.work();
                 (window, window_at) = (self.read(end, SCAN_BYTES.min(bytes - end))?, end);
             }
             let place = usize::try_from(end - window_at).unwrap_or(usize::MAX);
@@ -239,7 +239,10 @@ impl Segment {
 
 impl Drop for Segment {
     fn drop(&mut self) {
-        self.disk_bytes.fetch_sub(self.bytes(), Ordering::Relaxed);
+        // by whoever was the last to read it: not one to wait for the device
+        if let Some(file) = self.file.take() {
+            self.files.leave(file, self.bytes());
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use crate::disk::place::Place;
 use crate::disk::queue::Queue;
 use crate::disk::run::{self, Mark, Run, Witness};
 use crate::disk::segment::{self, Allocate};
-use crate::disk::{Disk, DiskOptions, NUMBER_BITS, record};
+use crate::disk::{DirectoryOptions, Disk, DiskOptions, NUMBER_BITS, record};
 use crate::{Head, Key};
 use std::os::unix::ffi::OsStrExt;
 use std::sync::atomic::AtomicU64;
@@ -33,14 +33,8 @@ impl<H: Head> Disk<H> {
         allocate: Allocate,
     ) -> Arc<Self> {
         let shared = Arc::new(shared(options, allocate));
-        let places: Vec<_> = options
-            .directories
-            .iter()
-            .map(|directory| Place {
-                directory: Arc::new(Directory::new(directory.clone(), Arc::clone(&shared))),
-                queue: Arc::new(Queue::new(Arc::clone(&shared))),
-            })
-            .collect();
+        let places: Vec<_> =
+            options.directories.iter().map(|directory| place(directory, &shared)).collect();
         let (ends, ended) = channel();
         let witness = options.witness.clone().map(Witness::new);
         let run = begin(&places, &Arc::from(is_hot), &shared, (witness, &ends));
@@ -57,12 +51,21 @@ impl<H: Head> Disk<H> {
     }
 }
 
+fn place<H: Head>(options: &DirectoryOptions, shared: &Arc<Shared>) -> Place<H> {
+    let queue = Arc::new(Queue::new(Arc::clone(shared)));
+    let own = Arc::clone(&queue);
+    let drop_queued = Box::new(move || own.clear());
+    let directory = Directory::new(options.clone(), Arc::clone(shared), drop_queued);
+    Place { directory: Arc::new(directory), queue }
+}
+
 fn shared(options: &DiskOptions, allocate: Allocate) -> Shared {
     Shared {
         run: OnceLock::new(),
         queue_bytes: AtomicU64::new(0),
         written: Notify::new(),
         queue_max_bytes: options.queue_max_bytes,
+        queue_share_bytes: options.queue_max_bytes / options.directories.len().max(1) as u64,
         reading_bytes: Arc::default(),
         reading_max_bytes: options.reading_max_bytes,
         read_timeout: options.read_timeout,

@@ -53,3 +53,75 @@ fn a_mark_that_no_run_of_a_store_writes_keeps_nothing_from_starting() {
         assert!(is_in(&disk, 0));
     }
 }
+
+/// A store of two directories of which the first hangs when it makes a segment, as long as `gate` is locked.
+fn hanging(options: &mut DiskOptions, gate: &Arc<Mutex<()>>) -> TestDisk {
+    options.directories[0].capacity_bytes = 32 * MIB;
+    options.queue_max_bytes = 4 * MIB;
+    options.retry = Duration::from_secs(60);
+    let gate = Arc::clone(gate);
+    let allocate = Box::new(move |file: &std::fs::File, bytes: u64| {
+        if bytes == 8 * MIB {
+            drop(locked(&gate));
+        }
+        file.set_len(bytes)
+    });
+    let disk: TestDisk = Disk::open_with(options, Box::new(|_| false), allocate);
+    until(|| disk.statistics().directories.iter().all(|one| one.recovery.is_some()));
+    disk
+}
+
+#[test]
+fn a_directory_whose_writes_hang_leaves_the_others_their_share_of_the_queue() {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let mut options = options(&[directories[0].path(), directories[1].path()]);
+    let gate = Arc::default();
+    let hangs = locked(&gate);
+    let disk = hanging(&mut options, &gate);
+    let (mut of, places) = (0, &disk.places);
+    while disk.statistics().directories[0].dropped_total == 0 {
+        put(&disk, of, key(of, 0), of, bytes(of, 100_000));
+        until(|| places[1].queue.find(&key(of, 0)).is_none());
+        of += 1;
+    }
+    let statistics = disk.statistics();
+    assert!(statistics.queue_bytes <= 2 * MIB, "{statistics:?}");
+    assert_eq!(statistics.directories[1].dropped_total, 0);
+    places[0].directory.fail("a read takes too long".to_owned());
+    assert!(!is_in(&disk, 0));
+    until(|| disk.statistics().queue_bytes < MIB);
+    drop(hangs);
+    written(&disk);
+}
+
+#[test]
+fn a_directory_whose_writes_hang_is_out() {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let mut options = options(&[directories[0].path(), directories[1].path()]);
+    options.read_timeout = Duration::from_millis(100);
+    let gate = Arc::default();
+    let hangs = locked(&gate);
+    let disk = hanging(&mut options, &gate);
+    let mut of = 0;
+    while is_in(&disk, 0) {
+        of += 1;
+        put(&disk, of, key(of, 0), of, bytes(of, 100));
+        until(|| disk.places[1].queue.find(&key(of, 0)).is_none());
+    }
+    put(&disk, of, key(of, 0), of, bytes(of, 100));
+    assert!(disk.contains(&key(of, 0)));
+    assert!(is_in(&disk, 1) && !disk.is_behind());
+    drop(hangs);
+}
+
+#[test]
+fn what_is_larger_than_a_directorys_share_of_the_queue_waits_alone() {
+    let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let mut options = options(&[directories[0].path(), directories[1].path()]);
+    options.queue_max_bytes = 4 * MIB;
+    let disk = reopen(&options);
+    put(&disk, 1, key(1, 0), 1, bytes(1, 3 << 20));
+    assert!(disk.contains(&key(1, 0)));
+    written(&disk);
+    assert!(disk.contains(&key(1, 0)));
+}
