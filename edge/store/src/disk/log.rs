@@ -3,6 +3,7 @@
 use crate::complete::Complete;
 use crate::disk::directory::{Directory, Phase};
 use crate::disk::index::{Entry, Room, Short};
+use crate::disk::options::SEGMENTS_LIMIT;
 use crate::disk::queue::{Pending, Queue};
 use crate::disk::record::{self, Header, Kind, UNIT_BYTES, checksums};
 use crate::disk::segment::{self, Segment};
@@ -158,9 +159,12 @@ impl<H: Head> Log<H> {
         self.full_at.is_some()
     }
 
-    /// Whether the next segment would have no room, were nothing removed. Where it is readers of what was removed that
-    /// take it, no more than half of what is there makes up for them.
+    /// Whether the next segment would have no room, were nothing removed, or would be one too many. Where it is readers of
+    /// what was removed that take the room, no more than half of what is there makes up for them.
     pub(super) fn lacks_room(&mut self) -> bool {
+        if self.directory.segment_count() as u64 >= SEGMENTS_LIMIT {
+            return true;
+        }
         let (next, capacity) = (self.segment_bytes(), self.capacity());
         let in_use = self.directory.files.bytes();
         in_use + next > capacity && self.directory.segments_bytes() + next > capacity / 2

@@ -12,7 +12,9 @@ const BESIDE_BODY_BYTES: u64 = 256 << 10;
 /// Into how many segments a directory is divided where they come out neither too small nor too large.
 const SEGMENTS: u64 = 128;
 /// Into how many at most: each is an open file.
-const SEGMENTS_LIMIT: u64 = 1024;
+pub(super) const SEGMENTS_LIMIT: u64 = 1024;
+/// What part of a segment's length is short.
+const SHORT_SHARE: u64 = 16;
 /// Into how many at least: one that is written, one that is read, one that makes room.
 const SEGMENTS_MIN: u64 = 4;
 
@@ -56,5 +58,15 @@ impl DirectoryOptions {
         let bytes = (self.capacity_bytes / SEGMENTS).clamp(SEGMENT_MIN_BYTES, SEGMENT_MAX_BYTES);
         let bytes = bytes.max(self.capacity_bytes / SEGMENTS_LIMIT);
         bytes.min(self.capacity_bytes / SEGMENTS_MIN) / ROUND_BYTES * ROUND_BYTES
+    }
+
+    /// More segments than a directory has that isn't made of short ones.
+    pub(super) fn segments_many(&self) -> u64 {
+        self.capacity_bytes / self.segment_bytes().max(1) * 2
+    }
+
+    /// Up to this length, a segment is worth being put together with others.
+    pub(super) fn short_bytes(&self) -> u64 {
+        (self.segment_bytes() / SHORT_SHARE).min(SEGMENT_MIN_BYTES)
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Reclaim {
     cause: Cause,
     /// Bytes that may yet be written again.
     allowed_bytes: u64,
+    /// It isn't for room: it is put together with others.
+    keeps_all: bool,
 }
 
 /// All of a response, verified.
@@ -43,10 +45,12 @@ impl<H: Head> Owner<H> {
         if self.reclaim.is_some() {
             return Ok(true);
         }
-        let cause = if self.directory.lacks_index_room() {
-            Cause::Index
+        let (cause, keeps_all) = if self.directory.lacks_index_room() {
+            (Cause::Index, false)
         } else if self.log.lacks_room() {
-            Cause::Room
+            (Cause::Room, false)
+        } else if self.has_short_segments() {
+            (Cause::Room, true)
         } else {
             return Ok(false);
         };
@@ -63,9 +67,25 @@ impl<H: Head> Owner<H> {
             return Ok(true);
         }
         let rows = segment.list()?.rows.into_iter();
-        let allowed_bytes = if cause == Cause::Room { segment.bytes() / 2 } else { 0 };
-        self.reclaim = Some(Reclaim { segment, rows, cause, allowed_bytes });
+        let allowed_bytes = match cause {
+            // of a short one, less than in the file, and then some for what heads are put together with
+            Cause::Room if keeps_all => self.directory.options.segment_bytes(),
+            Cause::Room => segment.bytes() / 2,
+            Cause::Index => 0,
+        };
+        self.reclaim = Some(Reclaim { segment, rows, cause, allowed_bytes, keeps_all });
         Ok(true)
+    }
+
+    /// Whether the oldest segment is a short one of many: each run ends with one.
+    fn has_short_segments(&self) -> bool {
+        let options = &self.directory.options;
+        self.recovery.is_none()
+            && self.directory.segment_count() as u64 >= options.segments_many()
+            && self
+                .directory
+                .segment_from(0)
+                .is_some_and(|oldest| !oldest.is_open() && oldest.bytes() <= options.short_bytes())
     }
 
     /// Takes a segment from those that recovery has yet to list.
@@ -111,7 +131,7 @@ impl<H: Head> Owner<H> {
 
     fn keep_or_evict(&mut self, reclaim: &mut Reclaim, row: &Row) -> io::Result<()> {
         let Some(entry) = self.entry_in(&reclaim.segment, row) else { return Ok(()) };
-        let is_hot = entry.was_found() || (self.is_hot)(&row.key);
+        let is_hot = reclaim.keeps_all || entry.was_found() || (self.is_hot)(&row.key);
         if is_hot
             && row.bytes <= reclaim.allowed_bytes.min(RESPONSE_MAX_BYTES)
             && let Some(bytes) = self.write_again(&entry)?

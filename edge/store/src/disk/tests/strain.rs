@@ -125,3 +125,21 @@ fn what_is_larger_than_a_directorys_share_of_the_queue_waits_alone() {
     written(&disk);
     assert!(disk.contains(&key(1, 0)));
 }
+
+#[tokio::test]
+async fn restarts_leave_few_segments_and_all_that_was_stored() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = options(&[directory.path()]);
+    for of in 0..60 {
+        let disk = reopen(&options);
+        put(&disk, of + 1, key(of, 0), of, bytes(of, 10));
+        written(&disk);
+        disk.close();
+    }
+    let disk = reopen(&options);
+    let statistics = disk.statistics().directories.remove(0);
+    assert!(statistics.segments <= 8, "{statistics:?}");
+    for of in 0..60 {
+        assert_eq!(find(&disk, key(of, 0), of).await, Some((of + 1, bytes(of, 10))));
+    }
+}
