@@ -21,6 +21,7 @@ mod record;
 mod recover;
 mod run;
 mod segment;
+mod shortage;
 mod signal;
 mod start;
 mod statistics;

@@ -7,6 +7,7 @@ use crate::disk::options::SEGMENTS_LIMIT;
 use crate::disk::queue::{Pending, Queue};
 use crate::disk::record::{self, Header, Kind, UNIT_BYTES, checksums};
 use crate::disk::segment::{self, Segment};
+use crate::disk::shortage;
 use crate::disk::table::{Identity, RECORD_MAX_BYTES, ROW_BYTES, Row, START_BYTES};
 use crate::{Head, Key};
 use bytes::Bytes;
@@ -90,6 +91,8 @@ struct Open {
     segment: Arc<Segment>,
     /// Where what is gathered will be written.
     end: u64,
+    /// It is beyond the capacity, and takes nothing else.
+    is_for_removals: bool,
 }
 
 /// The end of a directory's log.
@@ -109,6 +112,8 @@ pub(super) struct Log<H: Head> {
     has_removed: bool,
     /// What the device had room for when it last was full.
     full_at: Option<(u64, Instant)>,
+    /// When the process was last found to be short of what it takes to make a file.
+    short_at: Option<Instant>,
 }
 
 impl<H: Head> Log<H> {
@@ -124,6 +129,7 @@ impl<H: Head> Log<H> {
             overtaken: BTreeSet::new(),
             has_removed: false,
             full_at: None,
+            short_at: None,
         }
     }
 
@@ -136,6 +142,7 @@ impl<H: Head> Log<H> {
         self.overtaken.clear();
         self.has_removed = false;
         self.full_at = None;
+        self.short_at = None;
     }
 
     pub(super) fn is_gathered(&self) -> bool {
@@ -170,6 +177,12 @@ impl<H: Head> Log<H> {
         in_use + next > capacity && self.directory.segments_bytes() + next > capacity / 2
     }
 
+    /// Whether what is lacking may come without anything that can be found being removed: readers of what was removed
+    /// end, and other parts of the process give back what they have open.
+    pub(super) fn may_get_room(&self) -> bool {
+        self.short_at.is_some() || self.directory.files.bytes() > self.directory.segments_bytes()
+    }
+
     /// Has `bytes` of the queue given back when what is gathered is written.
     pub(super) const fn count(&mut self, bytes: u64) {
         self.queued_bytes += bytes;
@@ -187,7 +200,7 @@ impl<H: Head> Log<H> {
             if bytes > max {
                 return Ok(Appended::TooLarge);
             }
-            if !self.has_room(bytes, draft.is_removal()) && !self.roll()? {
+            if !self.has_room(bytes, draft.is_removal()) && !self.roll(false)? {
                 return Ok(Appended::NoRoom);
             }
             let Some(open) = &self.open else { return Ok(Appended::NoRoom) };
@@ -242,6 +255,9 @@ impl<H: Head> Log<H> {
 
     fn has_room_behind(&self, gathered: usize, bytes: u64, is_removal: bool) -> bool {
         let Some(open) = &self.open else { return false };
+        if open.is_for_removals && !is_removal {
+            return false;
+        }
         let reserved = if is_removal { 0 } else { RESERVED_BYTES };
         let table = open.segment.table_bytes() + ROW_BYTES as u64;
         let bytes = bytes.next_multiple_of(UNIT_BYTES);
@@ -249,10 +265,21 @@ impl<H: Head> Log<H> {
         end <= self.segment_bytes() && table <= TABLE_MAX_BYTES
     }
 
+    /// Opens one segment beyond the capacity, for removals, which can't be dropped: where readers of what was removed take
+    /// the room. False otherwise.
+    pub(super) fn exceed(&mut self) -> io::Result<bool> {
+        self.roll(true)
+    }
+
     /// Seals the segment that is open, and opens the next. False where there is no room for it.
-    fn roll(&mut self) -> io::Result<bool> {
-        let in_use = self.directory.files.bytes();
-        if in_use + self.segment_bytes() > self.capacity() {
+    fn roll(&mut self, may_exceed: bool) -> io::Result<bool> {
+        let (in_use, next) = (self.directory.files.bytes(), self.segment_bytes());
+        let is_beyond = in_use + next > self.capacity();
+        let is_pinned = in_use > self.directory.segments_bytes();
+        if is_beyond && !(may_exceed && is_pinned && in_use <= self.capacity()) {
+            return Ok(false);
+        }
+        if self.short_at.is_some_and(|at| at.elapsed() < shortage::RETRY) {
             return Ok(false);
         }
         if self.next > segment::NUMBER_MAX {
@@ -270,19 +297,34 @@ impl<H: Head> Log<H> {
         );
         let segment = match made {
             Ok(segment) => Arc::new(segment),
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
-                self.full(in_use + options.segment_bytes() - 1);
+            Err(error) if shortage::is_full(&error) => {
+                self.full(in_use + next - 1);
+                return Ok(false);
+            }
+            Err(error) if shortage::is_shortage(&error) => {
+                self.short(&error);
                 return Ok(false);
             }
             Err(error) => return Err(error),
         };
+        self.short_at = None;
         self.seal()?;
         self.next += 1;
         if !self.directory.add_segment(Arc::clone(&segment)) {
             return Ok(false);
         }
-        self.open = Some(Open { segment, end: START_BYTES });
+        self.open = Some(Open { segment, end: START_BYTES, is_for_removals: is_beyond });
         Ok(true)
+    }
+
+    /// Notes that the process can't make a file now.
+    fn short(&mut self, error: &io::Error) {
+        if self.short_at.is_none() {
+            let path = self.directory.options.path.display();
+            warn!(%path, "a directory of the store can't make a file, and writes nothing until it can: {error}");
+        }
+        self.directory.counters.write_errors.add(1);
+        self.short_at = Some(Instant::now());
     }
 
     /// Notes that the device has no room for `bytes` and one more.

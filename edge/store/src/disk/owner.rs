@@ -10,14 +10,14 @@ use crate::disk::reclaim::Reclaim;
 use crate::disk::record::{Header, Kind, is_intact};
 use crate::disk::recover::Recovery;
 use crate::disk::run::{self, Mark};
-use crate::disk::{Renewed, segment};
+use crate::disk::{Renewed, segment, shortage};
 use crate::{Head, Key};
 use bytes::Bytes;
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// Bodies up to this are written again with a new head.
 const SMALL_BODY_BYTES: u64 = 4 << 10;
@@ -89,14 +89,14 @@ impl<H: Head> Owner<H> {
                 }
                 Ok(true) => {}
                 Ok(false) if end == End::Clean => return self.finish(),
-                Ok(false) => self.rest(None),
+                Ok(false) => self.directory.rest((!self.is_marked()).then_some(shortage::RETRY)),
             }
         }
     }
 
     fn begin(&mut self, start: &Start) -> io::Result<()> {
         let path = &self.directory.options.path;
-        let found = run::lock(path).and_then(|lock| {
+        let found = self.directory.patiently(|| run::lock(path)).and_then(|lock| {
             self.lock = Some(lock);
             run::read(path)
         });
@@ -114,8 +114,12 @@ impl<H: Head> Owner<H> {
     /// Marks the directory. Where the device is full, its oldest segments make room.
     fn mark_at_start(&mut self) -> io::Result<()> {
         while let Err(error) = self.mark() {
-            let is_full = error.kind() == io::ErrorKind::StorageFull;
-            if !is_full || !segment::unlink_oldest(&self.directory.options.path)? {
+            if shortage::is_shortage(&error) {
+                // soon, then
+                return Ok(());
+            }
+            if !shortage::is_full(&error) || !segment::unlink_oldest(&self.directory.options.path)?
+            {
                 return Err(error);
             }
         }
@@ -126,13 +130,20 @@ impl<H: Head> Owner<H> {
     fn step(&mut self) -> io::Result<bool> {
         self.directory.files.watch.work();
         self.directory.files.close_unused();
-        self.mark()?;
+        match self.mark() {
+            Err(error) if shortage::is_shortage(&error) => {}
+            result => result?,
+        }
         let wrote = self.write()?;
         let recovered = self.recover()?;
         let reclaims = self.begin_reclaim()?;
         let works = self.reclaim()? || reclaims || recovered || wrote;
         // only where nothing waits for it
         Ok(works || self.log.sync_removals()?)
+    }
+
+    fn is_marked(&self) -> bool {
+        self.directory.shared.run.get().is_none_or(|run| self.marked == Some(run.mark()))
     }
 
     /// Writes the mark of the present into the directory, where it isn't there.
@@ -144,13 +155,6 @@ impl<H: Head> Owner<H> {
             self.directory.shared.run.get().inspect(|run| run.note(mark));
         }
         Ok(())
-    }
-
-    /// Waits until there may be something to do, for so long at most.
-    fn rest(&self, at_most: Option<Duration>) {
-        self.directory.files.watch.rest();
-        self.directory.signal.wait(at_most);
-        self.directory.files.watch.work();
     }
 
     /// Ends as one does who will go on.
@@ -173,7 +177,7 @@ impl<H: Head> Owner<H> {
         while let Some(left) = until.checked_duration_since(Instant::now())
             && self.directory.end() == End::No
         {
-            self.rest(Some(left));
+            self.directory.rest(Some(left));
             self.directory.files.close_unused();
         }
         if self.directory.end() != End::No {
@@ -274,13 +278,26 @@ impl<H: Head> Owner<H> {
     }
 
     fn log_removal(&mut self, kind: Kind, key: Key) -> io::Result<()> {
-        match self.append(&Draft::removal(kind, key))? {
-            Appended::At(_) => Ok(()),
-            // what isn't written down would be found after a restart
-            Appended::TooLarge | Appended::NoRoom => {
-                Err(io::Error::other("there is no room to note that a response was removed"))
+        loop {
+            match self.append(&Draft::removal(kind, key))? {
+                Appended::At(_) => return Ok(()),
+                Appended::NoRoom if self.log.exceed()? => {}
+                Appended::NoRoom if self.log.may_get_room() && self.wait_for_room()? => {}
+                // what isn't written down would be found after a restart
+                Appended::TooLarge | Appended::NoRoom => {
+                    let reason = "there is no room to note that a response was removed";
+                    return Err(io::Error::other(reason));
+                }
             }
         }
+    }
+
+    /// Waits for what others give back. False where there is no time for that.
+    fn wait_for_room(&mut self) -> io::Result<bool> {
+        self.log.flush()?;
+        self.directory.rest(Some(shortage::RETRY));
+        self.directory.files.close_unused();
+        Ok(self.directory.end() == End::No && self.directory.is_in())
     }
 
     fn append(&mut self, draft: &Draft<'_>) -> io::Result<Appended> {

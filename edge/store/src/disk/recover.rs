@@ -1,11 +1,12 @@
 //! Finds again what an earlier run left, by the tables of its segments, the newest first.
 
 use crate::Head;
-use crate::disk::directory::{Directory, Gone, Phase};
+use crate::disk::directory::{Directory, End, Gone, Phase};
 use crate::disk::index::{Entry, Short};
 use crate::disk::owner::Owner;
 use crate::disk::record::Kind;
 use crate::disk::segment::{self, Listing, Segment};
+use crate::disk::shortage;
 use crate::disk::table::Row;
 use std::io;
 use std::sync::Arc;
@@ -30,15 +31,27 @@ impl<H: Head> Owner<H> {
         let began = Instant::now();
         let directory = &self.directory;
         let path = &directory.options.path;
+        let mut numbers = segment::numbers(path)?;
+        self.log.next = numbers.last().map_or(self.log.next, |last| last + 1);
         let mut segments = Vec::new();
-        for number in segment::numbers(path)? {
-            self.log.next = self.log.next.max(number + 1);
-            let segment = Arc::new(Segment::open(path, number, &directory.files)?);
+        while let Some(number) = numbers.last().copied() {
+            let segment =
+                match self.directory.patiently(|| Segment::open(path, number, &directory.files)) {
+                    Ok(segment) => Arc::new(segment),
+                    Err(error) if shortage::is_shortage(&error) => break,
+                    Err(error) => return Err(error),
+                };
             if !directory.add_segment(Arc::clone(&segment)) {
                 return Ok(());
             }
             segments.push(segment);
+            numbers.pop();
         }
+        if !numbers.is_empty() && directory.end() == End::No {
+            warn!(path = %path.display(), "the oldest {} segments of the store can't be opened, and go", numbers.len());
+            segment::unlink(path, numbers)?;
+        }
+        segments.reverse();
         self.recovery = Some(Recovery { segments, run: None, began });
         Ok(())
     }
@@ -105,7 +118,7 @@ impl<H: Head> Owner<H> {
 fn seal(segment: &Segment, listing: &Listing) -> io::Result<()> {
     match segment.seal_listed(listing) {
         // it can be read without
-        Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+        Err(error) if shortage::is_full(&error) => Ok(()),
         result => result,
     }
 }

@@ -4,7 +4,7 @@
 //! holds may have been removed or replaced meanwhile, so it is emptied.
 
 use crate::disk::signal::Signal;
-use crate::disk::{NUMBER_BITS, locked};
+use crate::disk::{NUMBER_BITS, locked, shortage};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{self, Write};
@@ -175,7 +175,7 @@ pub(super) fn read(directory: &Path) -> io::Result<Option<Mark>> {
 /// Marks a directory, so that it lasts.
 pub(super) fn write(directory: &Path, mark: Mark) -> io::Result<()> {
     match replace(directory, mark) {
-        Err(error) if error.kind() == io::ErrorKind::StorageFull => overwrite(directory, mark),
+        Err(error) if shortage::is_full(&error) => overwrite(directory, mark),
         result => result,
     }
 }

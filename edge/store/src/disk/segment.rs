@@ -1,9 +1,9 @@
 //! One file of a directory's log: written once from its beginning to its end, read at any place.
 
 use crate::disk::files::Files;
-use crate::disk::locked;
 use crate::disk::record::{HEADER_BYTES, Header, checksum};
 use crate::disk::table::{Identity, ROW_BYTES, Row, START_BYTES, TRAILER_BYTES, Trailer, rows};
+use crate::disk::{locked, run};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -53,7 +53,10 @@ impl Segment {
     ) -> io::Result<Self> {
         let path = directory.join(file_name(identity.segment));
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
-        let made = allocate(&file, bytes).and_then(|()| file.write_all_at(&identity.encode(), 0));
+        let made = allocate(&file, bytes)
+            .and_then(|()| file.write_all_at(&identity.encode(), 0))
+            // what is flushed to it later is to be found there
+            .and_then(|()| run::sync(directory));
         if let Err(error) = made {
             std::fs::remove_file(&path)?;
             return Err(error);
@@ -291,7 +294,12 @@ pub(super) fn numbers(directory: &Path) -> io::Result<Vec<u32>> {
 
 /// Unlinks all segments in a directory.
 pub(super) fn unlink_all(directory: &Path) -> io::Result<()> {
-    numbers(directory)?
+    unlink(directory, numbers(directory)?)
+}
+
+/// Unlinks these segments of a directory.
+pub(super) fn unlink(directory: &Path, numbers: Vec<u32>) -> io::Result<()> {
+    numbers
         .into_iter()
         .try_for_each(|number| std::fs::remove_file(directory.join(file_name(number))))
 }

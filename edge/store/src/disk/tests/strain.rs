@@ -126,6 +126,132 @@ fn what_is_larger_than_a_directorys_share_of_the_queue_waits_alone() {
     assert!(disk.contains(&key(1, 0)));
 }
 
+/// More than there is room for behind 3 MiB in a segment of 4 MiB.
+const REMOVALS: u64 = 9_000;
+
+/// A store that gets this error where it makes its `at`th segment, counted from zero.
+fn short(options: &DiskOptions, at: u64, errno: i32) -> TestDisk {
+    let turn = AtomicU64::new(0);
+    let allocate = Box::new(move |file: &std::fs::File, bytes: u64| {
+        if turn.fetch_add(1, Ordering::Relaxed) == at {
+            return Err(std::io::Error::from_raw_os_error(errno));
+        }
+        file.set_len(bytes)
+    });
+    let disk: TestDisk = Disk::open_with(options, Box::new(|_| false), allocate);
+    until(|| disk.statistics().directories[0].recovery.is_some());
+    disk
+}
+
+#[tokio::test]
+async fn a_process_short_of_descriptors_keeps_what_it_has_and_writes_on_when_it_can() {
+    for errno in [libc::EMFILE, libc::ENFILE, libc::ENOMEM] {
+        let directory = tempfile::tempdir().unwrap();
+        let disk = short(&options(&[directory.path()]), 1, errno);
+        put(&disk, 1, key(1, 0), 1, bytes(1, 3 << 20));
+        written(&disk);
+        let mut of = 2;
+        while disk.statistics().directories[0].segments < 2 {
+            put(&disk, of, key(of, 0), of, bytes(of, 3 << 20));
+            written(&disk);
+            of += 1;
+        }
+        let statistics = disk.statistics().directories.remove(0);
+        assert_eq!(statistics.write_errors_total, 1, "reported: {statistics:?}");
+        assert!(statistics.dropped_total > 0, "{statistics:?}");
+        assert!(find(&disk, key(1, 0), 1).await.is_some());
+        assert!(find(&disk, key(of - 1, 0), of - 1).await.is_some());
+    }
+}
+
+#[tokio::test]
+async fn a_removal_waits_for_descriptors() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = options(&[directory.path()]);
+    let disk = short(&options, 1, libc::EMFILE);
+    put(&disk, 1, key(1, 0), 1, bytes(1, 3 << 20));
+    written(&disk);
+    put(&disk, 2, key(2, 0), 2, bytes(2, 3 << 20));
+    for _ in 0..REMOVALS {
+        disk.places[0].remove(&key(1, 0));
+    }
+    written(&disk);
+    assert!(is_in(&disk, 0));
+    assert_eq!(disk.statistics().directories[0].segments, 2);
+    drop(disk);
+    let disk = reopen(&options);
+    assert!(!disk.contains(&key(1, 0)));
+}
+
+#[test]
+fn what_takes_a_descriptor_is_tried_again_and_nothing_else_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = options(&[directory.path()]);
+    options.retry = Duration::from_secs(60);
+    let disk = reopen(&options);
+    let check = |errno: i32, turns: u32| {
+        let mut turn = 0;
+        let done = disk.places[0].directory.patiently(|| {
+            turn += 1;
+            if turn < 3 { Err(std::io::Error::from_raw_os_error(errno)) } else { Ok(()) }
+        });
+        assert_eq!((done.is_ok(), turn), (turns == 3, turns), "{errno}");
+    };
+    check(libc::EMFILE, 3);
+    check(libc::EIO, 1);
+}
+
+#[tokio::test]
+async fn a_quota_is_a_full_device() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = options(&[directory.path()]);
+    options.retry = Duration::from_secs(60);
+    let disk = short(&options, 2, libc::EDQUOT);
+    for of in 0..8 {
+        put(&disk, of, key(of, 0), of, bytes(of, 3 << 20));
+        written(&disk);
+        assert!(find(&disk, key(of, 0), of).await.is_some());
+    }
+    let statistics = disk.statistics().directories.remove(0);
+    assert_eq!((statistics.dropped_total, statistics.write_errors_total), (0, 1));
+    assert_eq!(statistics.state, DirectoryState::In);
+}
+
+#[tokio::test]
+async fn readers_of_what_was_removed_take_no_directory_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = options(&[directory.path()]);
+    options.retry = Duration::from_secs(60);
+    let disk = reopen(&options);
+    let one = || disk.statistics().directories.remove(0);
+    let (mut readers, mut of) = (Vec::new(), 0);
+    while one().dropped_total == 0 {
+        put(&disk, of, key(of, 0), of, bytes(of, 3 << 20));
+        written(&disk);
+        readers.extend(disk.find(&key(of, 0), &name(of)).await);
+        of += 1;
+    }
+    for _ in 0..REMOVALS {
+        disk.places[0].remove(&key(of, 0));
+    }
+    written(&disk);
+    let statistics = one();
+    assert!(statistics.disk_bytes <= 20 * MIB, "beyond by one segment: {statistics:?}");
+    assert_eq!(statistics.state, DirectoryState::In);
+    // what is put meanwhile takes none of that
+    put(&disk, of, key(of, 0), of, bytes(of, 10));
+    written(&disk);
+    assert!(!disk.contains(&key(of, 0)));
+    readers.clear();
+    until(|| one().disk_bytes <= 16 * MIB);
+    until(|| {
+        put(&disk, of, key(of, 0), of, bytes(of, 10));
+        disk.contains(&key(of, 0))
+    });
+    written(&disk);
+    assert!(disk.contains(&key(of, 0)));
+}
+
 #[tokio::test]
 async fn restarts_leave_few_segments_and_all_that_was_stored() {
     let directory = tempfile::tempdir().unwrap();
