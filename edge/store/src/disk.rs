@@ -41,7 +41,7 @@ use index::{Entry, Short};
 use listing::Cursor;
 use place::Place;
 use queue::Pending;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -60,7 +60,6 @@ pub(crate) struct Disk<H: Head> {
     seeds: Vec<u64>,
     shared: Arc<Shared>,
     first_number: u64,
-    homeless: AtomicU64,
     /// Closed when all threads have ended.
     ended: Mutex<Receiver<()>>,
     /// Until when that is waited for: set when they are first told to.
@@ -119,7 +118,6 @@ impl<H: Head> Disk<H> {
     pub(crate) fn put(&self, response: Arc<Complete<H>>) {
         self.places().for_each(|place| place.directory.fail_if_it_hangs());
         let Some(chosen) = self.chosen(&response.key.name) else {
-            self.homeless.fetch_add(1, Ordering::Relaxed);
             return;
         };
         self.remove_elsewhere(&response.key, chosen);
@@ -318,7 +316,6 @@ impl<H: Head> Disk<H> {
             directories: self.places.iter().map(|place| place.directory.statistics()).collect(),
             queue_bytes: self.shared.queue_bytes.load(Ordering::Relaxed),
             reading_bytes: self.shared.reading_bytes.load(Ordering::Relaxed),
-            homeless_total: self.homeless.load(Ordering::Relaxed),
         }
     }
 

@@ -38,9 +38,11 @@ const COUNTERS: [(&str, &str, Number); 8] = [
     ("reinserted_total", "Responses written again because they were asked for.", |own| {
         own.reinserted_total
     }),
-    ("dropped_writes_total", "Responses not written because too much waited.", |own| {
-        own.dropped_total
-    }),
+    (
+        "dropped_writes_total",
+        "Responses not written: too much waited, there was no room, or they are too large.",
+        |own| own.dropped_total,
+    ),
     ("reads_total", "Responses read.", |own| own.reads_total),
     ("read_errors_total", "Reads that failed or took too long.", |own| own.read_errors_total),
     ("write_errors_total", "Writes that failed.", |own| own.write_errors_total),

@@ -44,7 +44,6 @@ impl<H: Head> Disk<H> {
             places,
             shared,
             first_number: run << NUMBER_BITS,
-            homeless: AtomicU64::new(0),
             ended: Mutex::new(ended),
             ends_by: OnceLock::new(),
         })

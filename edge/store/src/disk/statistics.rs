@@ -13,8 +13,6 @@ pub struct DiskStatistics {
     pub queue_bytes: u64,
     /// Bytes of what was read as a whole and is still held.
     pub reading_bytes: u64,
-    /// Writes that no directory was in for.
-    pub homeless_total: u64,
 }
 
 /// Whether a directory is used.

@@ -1,6 +1,7 @@
 use super::*;
 use bytes::Bytes;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 
 mod cost;
 mod failure;
