@@ -6,25 +6,58 @@ fn is_in(disk: &TestDisk, at: usize) -> bool {
     disk.places[at].directory.is_in()
 }
 
+/// Has all threads that read a directory do nothing else until `done` says so.
+fn occupy(directory: &directory::Directory, done: impl Fn() + Clone + Send + 'static) {
+    let pool = directory.pool.as_ref().unwrap();
+    let started = Arc::new(AtomicU64::new(0));
+    let ask = |_| {
+        let (started, done) = (Arc::clone(&started), done.clone());
+        let read = move || {
+            started.fetch_add(1, Ordering::Relaxed);
+            done();
+        };
+        pool.ask(read).unwrap()
+    };
+    let answers: Vec<_> = (0..4).map(ask).collect();
+    until(|| started.load(Ordering::Relaxed) == 4);
+    // what has begun goes on without
+    drop(answers);
+}
+
+fn wait_until(moment: Instant) {
+    let left = moment.saturating_duration_since(Instant::now());
+    signal::Signal::default().wait(Some(left));
+}
+
 #[tokio::test]
 async fn a_read_that_only_waited_for_others_is_a_miss_and_takes_no_directory_out() {
     let directory = tempfile::tempdir().unwrap();
     let mut options = options(&[directory.path()]);
-    options.read_timeout = Duration::from_millis(300);
+    options.read_timeout = Duration::from_millis(100);
     options.retry = Duration::from_secs(60);
     let disk = reopen(&options);
-    put(&disk, 1, key(1, 0), 1, bytes(1, 10));
-    written(&disk);
-    // twice as many as can be read in that time, none of which takes a tenth of it
-    let slow = |_: &Arc<directory::Directory>| {
-        signal::Signal::default().wait(Some(Duration::from_millis(25)));
-    };
-    let own = &disk.places[0].directory;
-    let reads = (0..96).map(|_| own.wait_for(slow));
-    let answers = futures_util::future::join_all(reads).await;
-    assert!(answers.iter().any(Option::is_some) && answers.iter().any(Option::is_none));
+    let gate = Arc::new(AtomicU64::new(0));
+    let opened = Arc::clone(&gate);
+    occupy(&disk.places[0].directory, move || until(|| opened.load(Ordering::Relaxed) > 0));
+    assert_eq!(disk.places[0].directory.wait_for(|_| ()).await, None);
     assert!(is_in(&disk, 0));
-    assert!(find(&disk, key(1, 0), 1).await.is_some());
+    gate.store(1, Ordering::Relaxed);
+}
+
+#[tokio::test]
+async fn a_read_that_begins_late_has_its_own_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut options = options(&[directory.path()]);
+    options.read_timeout = Duration::from_secs(2);
+    options.retry = Duration::from_secs(60);
+    let disk = reopen(&options);
+    let asked = Instant::now();
+    // when it was asked for two seconds ago, it has taken one
+    occupy(&disk.places[0].directory, move || wait_until(asked + Duration::from_secs(1)));
+    let slow =
+        move |_: &Arc<directory::Directory>| wait_until(asked + Duration::from_millis(2_200));
+    disk.places[0].directory.wait_for(slow).await;
+    assert!(is_in(&disk, 0));
 }
 
 #[test]
@@ -98,7 +131,7 @@ fn a_directory_whose_writes_hang_leaves_the_others_their_share_of_the_queue() {
 fn a_directory_whose_writes_hang_is_out() {
     let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let mut options = options(&[directories[0].path(), directories[1].path()]);
-    options.read_timeout = Duration::from_millis(100);
+    options.read_timeout = Duration::from_millis(300);
     let gate = Arc::default();
     let hangs = locked(&gate);
     let disk = hanging(&mut options, &gate);
