@@ -335,6 +335,7 @@ impl ProxyHttp for Edge {
         ends: bool,
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
+        self.give(session, ctx);
         if ends {
             interim::settle(session, ctx);
         }

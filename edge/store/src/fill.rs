@@ -44,6 +44,8 @@ pub struct Fill<H: Head> {
 #[derive(Clone)]
 pub struct Own {
     body: Arc<Body>,
+    /// The length of the response is known, and little enough to be stored.
+    fits: bool,
 }
 
 impl Own {
@@ -63,7 +65,21 @@ impl Own {
         self.body.passes()
     }
 
-    /// Whether it is 4 MiB behind in a response that isn't stored.
+    /// Whether the response is known to be small enough to be stored: unless a removal reaches it or the fills under way
+    /// leave no room, all of it is held anyway.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        self.fits
+    }
+
+    /// Whether it reads, and hasn't left.
+    #[must_use]
+    pub fn reads(&self) -> bool {
+        self.body.own_reads()
+    }
+
+    /// Whether it is 4 MiB behind in a response that isn't stored, and hasn't read while much of it came: it has failed,
+    /// and that is yet to be seen.
     #[must_use]
     pub fn is_behind(&self) -> bool {
         self.body.own_is_behind()
@@ -131,7 +147,9 @@ impl<H: Head> Fill<H> {
     #[must_use]
     pub fn with_own_reader(&mut self, length: Option<u64>, allowed_bytes: u64) -> Own {
         self.abandonment = Some(Abandonment::new(length, allowed_bytes));
-        Own { body: Arc::clone(&self.filling.body) }
+        let response_max = self.store.limits.response_max_bytes;
+        let fits = length.is_some_and(|length| length <= response_max);
+        Own { body: Arc::clone(&self.filling.body), fits }
     }
 
     /// Waits while a reader, the one it is fetched for aside, is 4 MiB behind in a response that isn't

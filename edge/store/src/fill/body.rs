@@ -13,6 +13,10 @@ pub(crate) const WINDOW_BYTES: u64 = 4 << 20;
 /// it took the last piece, and yet so little that a slow client takes it before it counts as stalled.
 const GATHERED_MAX_BYTES: usize = 512 << 10;
 
+/// Chunks that come in turn with a reader for whom the writer can't wait, before it may be one that doesn't read any more.
+/// Some come at a time, and chance decides whose turn is next.
+const MISSED_MAX: usize = 32;
+
 /// How far a fill has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress {
@@ -64,8 +68,11 @@ struct State {
     passing: bool,
     /// The number of the next chunk of each reader; `None` for readers that left.
     readers: Vec<Option<usize>>,
-    /// The reader that the response is fetched for, and when it read last.
+    /// The reader that the response is fetched for, and when it read last, or had nothing to read last: no pause of the
+    /// origin's counts against it.
     own: Option<(usize, Instant)>,
+    /// Chunks that have come since it read last.
+    own_missed: usize,
     /// That reader has had all that it wanted, which may be a part: what is stored is filled to its end all the same.
     own_is_content: bool,
 }
@@ -80,6 +87,7 @@ impl Body {
             passing: false,
             readers: Vec::new(),
             own: None,
+            own_missed: 0,
             own_is_content: false,
         };
         Arc::new(Self {
@@ -142,7 +150,8 @@ impl Body {
         let (piece, taken) =
             if is_own && state.passing { state.gathered(index, chunk) } else { (chunk, 1) };
         if is_own {
-            state.own = Some((reader, Instant::now()));
+            state.renew_own();
+            state.own_missed = 0;
         }
         if let Some(Some(place)) = state.readers.get_mut(reader) {
             *place += taken;
@@ -175,6 +184,10 @@ impl Body {
             state.progress = Progress::Failed;
             return Err(FillError::Abandoned);
         }
+        if state.own_has_had_all() {
+            state.renew_own();
+        }
+        state.own_missed += 1;
         state.bytes_held += length;
         state.chunks.push_back(chunk);
         drop(state);
@@ -195,9 +208,9 @@ impl Body {
             waited = true;
             self.taken.notified().await;
         }
-        if waited && let Some((_, since)) = &mut self.state().own {
+        if waited {
             // it couldn't be served meanwhile
-            *since = Instant::now();
+            self.state().renew_own();
         }
     }
 
@@ -205,19 +218,24 @@ impl Body {
         self.state().passing
     }
 
-    /// Whether the own reader is more than a window behind in a response that isn't stored.
+    pub(super) fn own_reads(&self) -> bool {
+        self.state().own_place().is_some()
+    }
+
+    /// Whether the own reader is more than a window behind in a response that isn't stored, and has missed so many turns that
+    /// it hardly reads any more.
     pub(super) fn own_is_behind(&self) -> bool {
         let state = self.state();
-        let place = state.own.and_then(|(own, _)| *state.readers.get(own)?);
-        state.passing && place.is_some_and(|place| state.not_taken(place) > WINDOW_BYTES)
+        let place = state.own_place();
+        let has_missed = state.passing && state.own_missed > MISSED_MAX;
+        has_missed && place.is_some_and(|place| state.not_taken(place) > WINDOW_BYTES)
     }
 
     /// Since when there is something to read for the own reader that it hasn't taken.
     pub(super) fn own_waits_since(&self) -> Option<Instant> {
         let state = self.state();
-        let (own, since) = state.own?;
-        let place = (*state.readers.get(own)?)?;
-        (place < state.first + state.chunks.len()).then_some(since)
+        let (_, since) = state.own?;
+        (state.own_place().is_some() && !state.own_has_had_all()).then_some(since)
     }
 
     pub(super) fn pass(&self) {
@@ -252,6 +270,22 @@ impl Body {
 }
 
 impl State {
+    /// The number of the next chunk of the own reader, unless it has left.
+    fn own_place(&self) -> Option<usize> {
+        self.own.and_then(|(own, _)| *self.readers.get(own)?)
+    }
+
+    fn own_has_had_all(&self) -> bool {
+        self.own_place().is_some_and(|place| place >= self.first + self.chunks.len())
+    }
+
+    /// What there is for the own reader is there since now.
+    fn renew_own(&mut self) {
+        if let Some((_, since)) = &mut self.own {
+            *since = Instant::now();
+        }
+    }
+
     fn drop_read(&mut self) {
         let slowest = self.readers.iter().flatten().min().copied().unwrap_or(usize::MAX);
         while self.passing && self.first < slowest {

@@ -205,13 +205,46 @@ async fn the_own_reader_holds_nothing_up_and_takes_many_pieces_at_once() {
         assert!(fill.ready().now_or_never().is_some());
     }
     assert!(own.passes());
+    assert!(own.is_behind());
     assert_eq!(reader.read().await.unwrap().unwrap().len(), 524_288);
-    let (now, patience) = (std::time::Instant::now(), Duration::from_secs(60));
+    // far behind, and yet it reads
+    assert!(!own.is_behind());
+    let (now, patience) = (std::time::Instant::now(), std::time::Duration::from_secs(60));
     assert!(own.is_stuck(now + 2 * patience, patience) && !own.is_stuck(now, patience));
     own.leave();
     assert!(!own.is_stuck(now + 2 * patience, patience));
     assert_eq!(fill.write(Bytes::from_static(b"x")), Err(FillError::Abandoned));
     assert_eq!(store.statistics().abandoned_total, 1);
+}
+
+#[tokio::test]
+async fn a_pause_of_the_origin_doesnt_count_against_the_own_reader() {
+    let store = store();
+    let mut fill = fill(&store);
+    let own = fill.with_own_reader(None, 0);
+    let mut reader = store.find_fill(&KEY, b"/a", fill.number()).unwrap().reader;
+    fill.write(Bytes::from_static(b"1")).unwrap();
+    reader.read().await.unwrap();
+    let had_all = std::time::Instant::now();
+    fill.write(Bytes::from_static(b"2")).unwrap();
+    let patience = std::time::Duration::from_secs(60);
+    assert!(!own.is_stuck(had_all + patience, patience));
+    assert!(own.is_stuck(had_all + 2 * patience, patience));
+}
+
+#[tokio::test]
+async fn the_own_reader_tells_whether_all_is_held_and_whether_it_reads() {
+    let max = LIMITS.response_max_bytes;
+    for (length, fits) in [(None, false), (Some(max), true), (Some(max + 1), false)] {
+        let store = store();
+        let mut fill = fill(&store);
+        let own = fill.with_own_reader(length, 0);
+        assert_eq!((own.fits(), own.reads()), (fits, false), "{length:?}");
+        let _reader = store.find_fill(&KEY, b"/a", fill.number());
+        assert!(own.reads());
+        own.leave();
+        assert!(!own.reads());
+    }
 }
 
 #[tokio::test]
