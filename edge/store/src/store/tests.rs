@@ -209,7 +209,7 @@ async fn the_own_reader_holds_nothing_up_and_takes_many_pieces_at_once() {
     assert_eq!(reader.read().await.unwrap().unwrap().len(), 524_288);
     // far behind, and yet it reads
     assert!(!own.is_behind());
-    let (now, patience) = (std::time::Instant::now(), std::time::Duration::from_secs(60));
+    let (now, patience) = (std::time::Instant::now(), Duration::from_secs(60));
     assert!(own.is_stuck(now + 2 * patience, patience) && !own.is_stuck(now, patience));
     own.leave();
     assert!(!own.is_stuck(now + 2 * patience, patience));
@@ -227,7 +227,7 @@ async fn a_pause_of_the_origin_doesnt_count_against_the_own_reader() {
     reader.read().await.unwrap();
     let had_all = std::time::Instant::now();
     fill.write(Bytes::from_static(b"2")).unwrap();
-    let patience = std::time::Duration::from_secs(60);
+    let patience = Duration::from_secs(60);
     assert!(!own.is_stuck(had_all + patience, patience));
     assert!(own.is_stuck(had_all + 2 * patience, patience));
 }
