@@ -2,7 +2,7 @@
 //!
 //! A cycle is: load, perhaps a purge; then a moment of rest, so that it is known what is written; then load during which
 //! the edge is killed; then damage, a start, and the next one. Which requests, when it is killed, and what is damaged
-//! follow from a seed. What must not be served is in [`ledger`]; what may go wrong is a [`Fault`].
+//! follow from a seed. What must not be served is in `ledger`; what may go wrong is a [`Fault`].
 
 mod ask;
 mod content;
