@@ -140,7 +140,7 @@ pub(crate) struct Named<'n> {
 }
 
 impl<'n> Named<'n> {
-    /// What [`name_of`] made, and the slice whose number may be behind it. None for anything else.
+    /// What [`append_name`] made, and the slice whose number may be behind it. None for anything else.
     pub(crate) fn read(name: &'n [u8]) -> Option<Self> {
         let (epoch, mut rest) = name.split_first_chunk()?;
         let mut part = || -> Option<Option<&'n str>> {
