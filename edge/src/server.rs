@@ -76,7 +76,7 @@ pub(crate) fn run(
         let sweeping = tokio::spawn(sweeping);
         let following = tokio::spawn(feed.run());
         if !config.disk.directories.is_empty() {
-            // what was purged while this edge was away may be on disk
+            // what was purged while this edge was away may be on disk; where control says nothing, what is known has to do
             timeout(FIRST_FEED, heard.wait_for(|heard| *heard)).await.ok();
         }
         let servers = Servers::start(config, edge, &shared.telemetry, &http, &stop)?;

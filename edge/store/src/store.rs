@@ -7,7 +7,7 @@ use crate::memory::Memory;
 use crate::reader::Reader;
 use crate::statistics::DiskLimits;
 use crate::tiers::Inner;
-use crate::{Head, Key, Tier};
+use crate::{Head, Key};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub struct Limits {
     /// Bytes of the memory tier, metadata included.
     pub memory_bytes: u64,
-    /// Bytes of one body that is stored; and how far the reader of a larger one may fall behind.
+    /// Bytes of one body that is stored.
     pub response_max_bytes: u64,
     /// Bytes of all responses being filled that are to be stored.
     pub filling_max_bytes: u64,
@@ -75,8 +75,6 @@ pub struct Found<H> {
     pub reader: Reader,
     /// Bytes of the body; none while it is being filled.
     pub length: Option<u64>,
-    /// Where it was found.
-    pub tier: Tier,
 }
 
 impl<H> Found<H> {

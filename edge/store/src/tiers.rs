@@ -129,7 +129,7 @@ impl<H: Head> Inner<H> {
         }
         let reader = Reader::following(&filling.body, number.is_some())?;
         let head = Arc::clone(&filling.head);
-        Some(Found { head, number: 0, reader, length: None, tier: Tier::Filling })
+        Some(Found { head, number: 0, reader, length: None })
     }
 
     /// What came from the disk tier, for a read that began at `since`. What is read again soon is taken into memory.
@@ -160,7 +160,7 @@ impl<H: Head> Inner<H> {
             }
             StoredBody::Streamed(body) => (body.length(), Reader::streaming(body)),
         };
-        Found { head, number, reader, length: Some(length), tier: Tier::Disk }
+        Found { head, number, reader, length: Some(length) }
     }
 
     /// Takes a response into memory, unless its name was stored or removed since its read began at `since`.
@@ -322,5 +322,5 @@ impl<H: Head> Inner<H> {
 fn found<H: Head>(complete: &Complete<H>) -> Found<H> {
     let Complete { number, head, body, .. } = complete;
     let (reader, length) = (Reader::of(body.clone()), Some(body.len() as u64));
-    Found { head: Arc::clone(head), number: *number, reader, length, tier: Tier::Memory }
+    Found { head: Arc::clone(head), number: *number, reader, length }
 }

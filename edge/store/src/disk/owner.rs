@@ -101,6 +101,7 @@ impl<H: Head> Owner<H> {
             run::read(path)
         });
         let mark = found.as_ref().ok().copied().flatten();
+        // nobody waits any more for a directory that answers late
         start.found.send((start.position, mark)).ok();
         let keeps = start.keeps.recv().unwrap_or_default();
         found?;
@@ -171,6 +172,7 @@ impl<H: Head> Owner<H> {
         self.log.reset();
         (self.recovery, self.reclaim) = (None, None);
         if self.marked.take().is_some() {
+            // one that can't be written keeps a mark that isn't the newest any more, which empties it as well
             run::erase(&self.directory.options.path).ok();
         }
         let until = Instant::now() + self.directory.shared.retry;
