@@ -2,6 +2,7 @@
 
 use crate::id::{EdgeId, LogId, SiteId};
 use crate::problem::FieldProblem;
+use crate::purge::EdgeProgress;
 use serde::{Deserialize, Serialize};
 
 /// Seconds between two reports of an edge that has nothing new to say.
@@ -10,6 +11,8 @@ pub const REPORT_SECONDS: u64 = 5;
 pub const AWAY_SECONDS: u64 = 20;
 /// Rejected sites that one report names.
 pub const REJECTED_MAX: usize = 100;
+/// Numbered entries whose progress one report tells.
+pub const PROGRESS_MAX: usize = 100;
 
 /// An edge's state, sent after each adoption and every [`REPORT_SECONDS`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,6 +32,12 @@ pub struct EdgeReport {
     /// Sites whose newest document it could not use, at most [`REJECTED_MAX`]; each serves on with its last good one.
     #[serde(default)]
     pub rejected: Vec<RejectedSite>,
+    /// The region it is in, as its configuration says: lower-case letters, digits and hyphens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// What it has done for numbered entries, at most [`PROGRESS_MAX`]; only those that changed since its last report.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub progress: Vec<EdgeProgress>,
 }
 
 /// A site document that an edge could not use.
@@ -60,6 +69,9 @@ pub struct EdgeStatus {
     pub last_seen: String,
     /// Whether that was less than [`AWAY_SECONDS`] ago.
     pub connected: bool,
+    /// Whether it reports, but has adopted nothing for too long though there was something: it is not waited for.
+    #[serde(default)]
+    pub stalled: bool,
 }
 
 /// Answer of `GET /v1/edges`: every edge that reported in the last 30 days, by id, at most 10,000.

@@ -7,7 +7,7 @@
 //! are then everything there is, and what they do not name is gone.
 
 use crate::id::{LogId, SiteId};
-use crate::purge::Purge;
+use crate::purge::{Count, Purge, Warm};
 use serde::{Deserialize, Serialize};
 
 /// The version of the feed's wire format that this crate writes.
@@ -72,6 +72,10 @@ pub enum Change {
     },
     /// Stored responses are not to be used any more.
     Purge(Purge),
+    /// Stored responses are to be counted.
+    Count(Count),
+    /// Responses are to be fetched.
+    Warm(Warm),
     /// A kind of change this version does not know. It is passed over.
     #[serde(other)]
     Unknown,

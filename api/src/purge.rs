@@ -1,32 +1,40 @@
 //! Purging: what an operator asks, and what edges are told.
+//!
+//! What people ask for is a [`PurgeRequest`], a [`RevalidateRequest`] or a [`WarmRequest`]. Each becomes one entry of
+//! the feed, whatever it selects, and its number is what its [`PurgeStatus`] is asked by.
+
+mod request;
+mod status;
 
 use crate::id::SiteId;
+pub use request::{
+    PURGE_SELECTORS_MAX, PurgeRequest, REFETCH_MAX, REGION_FORM, RevalidateRequest, TAG_MAX_BYTES,
+    URL_MAX_BYTES, WAIT_MAX_MS, WARM_RATE_MAX, WARM_URLS_MAX, Wait, WarmRequest, is_region,
+};
 use serde::{Deserialize, Serialize};
+pub use status::{
+    EdgeProgress, EdgePurge, EdgeStanding, Kind, Progress, PurgeAccepted, PurgeStatus,
+    SelectorCounts,
+};
 
-/// A request to purge stored responses of one site.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+/// What becomes of the responses that a purge selects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct PurgeRequest {
-    /// Everything stored for the site. Must be true: there is no narrower selector yet.
-    pub everything: bool,
+pub enum Mode {
+    /// They are gone: never used again, not when the origin fails either.
+    #[default]
+    Hard,
+    /// They are stale: used while a new one is fetched, and when the origin fails.
+    Soft,
 }
 
-impl crate::check::Check for PurgeRequest {
-    fn check(&self, problems: &mut crate::check::Problems) {
-        if !self.everything {
-            problems
-                .at("everything", |problems| problems.add("must be true", Some(&self.everything)));
-        }
+impl Mode {
+    /// Whether it is the one that is meant where none is named.
+    #[must_use]
+    pub fn is_hard(&self) -> bool {
+        *self == Self::Hard
     }
-}
-
-/// The answer to a purge that was accepted. Edges that have adopted `seq` serve nothing older.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-pub struct PurgeAccepted {
-    /// The purge's place in the feed.
-    pub seq: u64,
 }
 
 /// A purge in the feed. What it selects was stored by a fetch that began before the purge's sequence number.
@@ -36,6 +44,45 @@ pub struct Purge {
     pub site_id: SiteId,
     /// Which of them.
     pub selector: Selector,
+    /// What becomes of them.
+    #[serde(default, skip_serializing_if = "Mode::is_hard")]
+    pub mode: Mode,
+    /// The regions whose edges it concerns; all where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<String>,
+    /// How many of the responses it selects each edge fetches again, those asked for most first.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub refetch: u32,
+}
+
+/// A question in the feed: how many stored responses would a purge select? Edges answer in their reports.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Count {
+    /// Whose stored responses are counted.
+    pub site_id: SiteId,
+    /// Which of them.
+    pub selector: Selector,
+    /// The regions whose edges it concerns; all where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<String>,
+}
+
+/// A task in the feed: fetch what clients will ask for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warm {
+    /// The site that is asked.
+    pub site_id: SiteId,
+    /// Absolute URLs under the site's hosts.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub urls: Vec<String>,
+    /// Absolute URLs, under the site's hosts, of sitemaps that name further ones.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sitemaps: Vec<String>,
+    /// Requests a second of each edge, at most.
+    pub rate: u32,
+    /// The regions whose edges it concerns; all where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<String>,
 }
 
 /// Which stored responses of a site.
@@ -44,4 +91,30 @@ pub struct Purge {
 pub enum Selector {
     /// All.
     Everything,
+    /// Those that any of these selects.
+    Any(Selectors),
+}
+
+/// Selectors of stored responses; a response is selected that any of them selects.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Selectors {
+    /// Tags of `Cache-Tag`, `Surrogate-Key` or `xkey`, without regard to the case of ASCII letters.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// URLs, all variants of each: `https://HOST/PATH`, or `/PATH` for all hosts of the site. The scheme doesn't count.
+    /// One with a query selects this query; one without selects the path with any query and with none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub urls: Vec<String>,
+    /// Beginnings of URLs, up to any character of the path: `https://HOST/PATH`, or `/PATH` for all hosts of the site.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub prefixes: Vec<String>,
+    /// Hosts of the site, with the port where it isn't the scheme's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }

@@ -11,7 +11,6 @@ use crate::stage::reuse::Kept;
 use async_trait::async_trait;
 use bytes::Bytes;
 use head::{Selected, meta};
-use http::HeaderName;
 use pingora_cache::CacheMeta;
 use pingora_cache::key::{CacheHashKey, CacheKey, HashBinary};
 use pingora_cache::storage::{
@@ -21,6 +20,7 @@ use pingora_cache::trace::SpanHandle;
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::ResponseHeader;
 use std::any::Any;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use store::{Found, Key, Moment, Reader, Store, Was};
 
@@ -301,15 +301,14 @@ fn hit(found: Found<Head>, key: Key) -> (CacheMeta, HitHandler) {
     // which response a 304 renews
     meta.extensions_mut().insert(found.was(key));
     let Found { head, reader, .. } = found;
-    let hit = Hit { reader, kept: head.kept, consumed: head.consumed() };
+    let hit = Hit { reader, head };
     (meta, Box::new(hit))
 }
 
 /// A response found, whole or being filled.
 pub(crate) struct Hit {
     reader: Reader,
-    pub(crate) kept: Kept,
-    pub(crate) consumed: &'static [HeaderName],
+    pub(crate) head: Arc<Head>,
 }
 
 #[async_trait]

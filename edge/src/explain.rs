@@ -136,7 +136,7 @@ impl Known<'_> {
             return self.nothing(question, "nothing is stored under this name");
         };
         let first = (&*first.head, first.length);
-        let stored = found::describe(asked, routed, first, self.now.steady);
+        let stored = found::describe(question, &question.name, first, self.now.steady);
         let stored = Some(StoredFound { selected: false, ..stored });
         Explanation { stored, ..self.nothing(question, "no stored variant matches the request") }
     }
@@ -172,8 +172,13 @@ impl Known<'_> {
         let Question { asked, routed, directives, .. } = question;
         let kept = found.head.kept();
         let described = (&*found.head, found.length);
-        let stored = Some(found::describe(asked, routed, described, self.now.steady));
-        let decided = reuse::decide(kept, directives, routed.served.horizon, self.now.steady);
+        let stored = Some(found::describe(question, &question.name, described, self.now.steady));
+        let decided = reuse::decide(
+            kept,
+            directives,
+            routed.served.verdict(&question.name, &found.head),
+            self.now.steady,
+        );
         let said = match decided {
             Reusable::Nothing | Reusable::Purged => {
                 self.nothing(question, "what is stored was purged")

@@ -241,6 +241,8 @@ impl Running {
             log: adopted.log().cloned(),
             adopted: adopted.applied,
             rejected: adopted.rejected().take(api::edge::REJECTED_MAX).cloned().collect(),
+            region: None,
+            progress: Vec::new(),
         }
     }
 }

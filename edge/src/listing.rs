@@ -7,10 +7,10 @@ use crate::snapshot::{Served, Snapshot};
 use crate::stage::deliver::KeyText;
 use crate::stage::identify::Scheme;
 use crate::stage::lookup::Named;
-use crate::stage::reuse::Kept;
 use api::cache::{LISTED_DEFAULT, LISTED_MAX, SlicePlace, State, StoredPage, StoredResponse, Tier};
 use api::id::SiteId;
 use api::problem::FieldProblem;
+use purge::Verdict;
 use route::Host;
 use store::{Listed, Place, Store};
 
@@ -203,7 +203,7 @@ fn describe(
         received: humantime::format_rfc3339_millis(kept.received.wall).to_string(),
         age_seconds: kept.freshness.age(resident).as_secs(),
         ttl_seconds: kept.freshness.ttl(resident),
-        state: state(kept, served(&named, snapshot), now),
+        state: state(&listed.name, &listed.head, served(&named, snapshot), now),
     })
 }
 
@@ -216,10 +216,12 @@ pub(crate) fn served<'s>(named: &Named<'_>, snapshot: &'s Snapshot) -> Option<&'
 }
 
 /// Whether a response may be used, stored for the site that is served by `served`; none where it isn't served.
-pub(crate) fn state(kept: Kept, served: Option<&Served>, now: Steady) -> State {
-    match served {
+pub(crate) fn state(name: &[u8], head: &Head, served: Option<&Served>, now: Steady) -> State {
+    let kept = head.kept();
+    match served.map(|served| served.verdict(name, head)) {
         None => State::Unreachable,
-        Some(served) if served.horizon.purges(kept.applied) => State::Purged,
+        Some(Verdict::Gone(_)) => State::Purged,
+        Some(Verdict::Stale(_)) => State::Stale,
         Some(_) if kept.freshness.ttl(kept.resident(now)) > 0 => State::Fresh,
         Some(_) => State::Stale,
     }

@@ -120,7 +120,7 @@ impl PlainHits {
         let key = cache::first_variant(&buffer);
         let found = self.cache.store.find_now(&key, &buffer)?;
         let body = found.reader.whole()?;
-        if !is_usable(&found.head, served, now) || !is_selected(&found.head, request) {
+        if !is_usable(&buffer, &found.head, served, now) || !is_selected(&found.head, request) {
             return None;
         }
         let resident = found.head.kept().resident(now);
@@ -150,8 +150,9 @@ impl PlainHits {
 }
 
 /// Whether a stored response is fresh, not purged, and of a status that has a body.
-fn is_usable(head: &Head, served: &Served, now: Steady) -> bool {
-    let outcome = reuse::decide(head.kept(), &RequestDirectives::default(), served.horizon, now);
+fn is_usable(name: &[u8], head: &Head, served: &Served, now: Steady) -> bool {
+    let verdict = served.verdict(name, head);
+    let outcome = reuse::decide(head.kept(), &RequestDirectives::default(), verdict, now);
     let fresh = matches!(outcome, Outcome::Stored { reuse: Reuse::Fresh, .. });
     fresh && cache::has_body(head.status())
 }

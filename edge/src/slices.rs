@@ -6,13 +6,14 @@
 mod record;
 
 use crate::cache::{self, Cache as Responses, Head};
+use crate::snapshot::Served;
 use crate::stage::keep;
 use crate::stage::reuse::Kept;
 use crate::stage::slice::Facts;
 use http::HeaderMap;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
-use purge::Horizon;
+use purge::Verdict;
 use semantics::range::Spec;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -179,14 +180,15 @@ impl Slices {
         &self,
         whole: Option<Found<Head>>,
         wanted: Spec,
-        horizon: Horizon,
+        (name, served): (&[u8], &Served),
     ) -> bool {
         let is_begun = match wanted {
             Spec::From(first) | Spec::Between(first, _) => first < self.bytes,
             Spec::Suffix(_) => false,
         };
         whole.is_some_and(|found| {
-            (found.length.is_some() || is_begun) && !horizon.purges(found.head.kept().applied)
+            (found.length.is_some() || is_begun)
+                && !matches!(served.verdict(name, &found.head), Verdict::Gone(_))
         })
     }
 }

@@ -1,15 +1,42 @@
 //! One generation of everything this edge serves by.
 
+use crate::cache::Head;
+use crate::stage::lookup::Named;
+use api::purge::Purge;
 use arc_swap::ArcSwap;
-use purge::Horizon;
+use purge::{Purges, Verdict};
 use route::{Site, Table};
 use std::sync::Arc;
 
-/// A site, and how far its purges reach.
+/// A site, and its purges.
 #[derive(Debug)]
 pub(crate) struct Served {
     pub(crate) site: Arc<Site>,
-    pub(crate) horizon: Horizon,
+    /// Those of the site, whatever its document.
+    pub(crate) purges: Arc<Purges>,
+}
+
+impl Served {
+    /// What the purges of the site say of a response that is stored under `name`.
+    pub(crate) fn verdict(&self, name: &[u8], head: &Head) -> Verdict {
+        let applied = head.kept().applied;
+        if applied >= self.purges.newest() {
+            return Verdict::Current;
+        }
+        match Named::read(name) {
+            Some(named) => self.purges.verdict(applied, &named.facts(head.tags())),
+            // what is known of slices isn't used without them
+            None => Verdict::Current,
+        }
+    }
+
+    /// Applies the purge with the number `seq`.
+    pub(crate) fn purge(&self, purge: &Purge, seq: u64) {
+        self.purges.apply(purge, seq, |path, query| {
+            let key = &self.site.rule(path).rule.caching.key;
+            key.query(Some(query)).map(|query| query.into_owned().into())
+        });
+    }
 }
 
 /// What one request is served from. Never changed: a change makes a new one.

@@ -33,7 +33,7 @@ pub(crate) async fn run(mut changes: Changes, current: Current, cache: &'static 
 /// Whether a response may answer a request again. What has no name that can be read, such as what is known of slices, may.
 fn is_of_use(name: &[u8], head: &Head, snapshot: &Snapshot, now: Steady) -> bool {
     let Some(named) = Named::read(name) else { return true };
-    match listing::state(head.kept(), listing::served(&named, snapshot), now) {
+    match listing::state(name, head, listing::served(&named, snapshot), now) {
         State::Fresh | State::Stale => true,
         State::Purged | State::Unreachable => false,
     }

@@ -4,61 +4,164 @@
 //! when its fetch began; a purge is a change with a number of its own. A response is purged if a purge that selects it
 //! has the higher number. So a purge costs the same whatever it selects, is in force at once for responses stored
 //! before it and for those being fetched, and can't be lost between two steps.
+//!
+//! [`Purges`] holds the purges of one site. A selector is held as a hash of 64 bits and the newest number it was purged
+//! with: two selectors with one hash purge too much, never too little. What must make room is coarsened: the oldest
+//! purges become one of everything up to the newest of them.
 
-use api::purge::Selector;
+mod side;
+mod tags;
+mod target;
 
-/// How far the purges of one site reach.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Horizon {
-    /// Invariant: the highest number of a purge of everything; it only rises.
-    everything: u64,
+use api::purge::{Mode, Purge, Selector};
+use side::Side;
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock};
+pub use tags::{Tags, tag_hash};
+pub use target::{Target, TargetError, canonical};
+
+/// The purges of one site. They only ever reach further, so everyone who serves the site shares one.
+#[derive(Debug, Default)]
+pub struct Purges {
+    /// Invariant: at most the number of a purge that both sides hold; it only rises. [`Purges::apply`] is its writer.
+    newest: AtomicU64,
+    sides: RwLock<Sides>,
 }
 
-impl Horizon {
-    /// A site whose newest purge of everything has this number; 0 for none.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+struct Sides {
+    hard: Side,
+    soft: Side,
+}
+
+/// What a stored response may be selected by.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'f> {
+    /// The host it was asked for, and its port unless it is the scheme's; lower case.
+    pub authority: &'f str,
+    /// The path it was asked for.
+    pub path: &'f str,
+    /// The part of the query that counts in its name.
+    pub query: Option<&'f str>,
+    /// Its tags.
+    pub tags: &'f Tags,
+}
+
+/// What purges say of a stored response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing.
+    Current,
+    /// It is stale, by the purge with this number.
+    Stale(u64),
+    /// It is gone, by the purge with this number.
+    Gone(u64),
+}
+
+impl Purges {
+    /// The number of the newest purge of the site; 0 for none. What began to be fetched with this number applied, or was
+    /// [`Verdict::Current`] when this was the newest, is not purged.
     #[must_use]
-    pub const fn from_everything(seq: u64) -> Self {
-        Self { everything: seq }
+    pub fn newest(&self) -> u64 {
+        self.newest.load(Ordering::Acquire)
     }
 
-    /// The number of the newest purge of everything; 0 for none.
+    /// What is said of a response whose fetch began when `applied` was the newest number its edge had applied.
     #[must_use]
-    pub const fn everything(self) -> u64 {
-        self.everything
-    }
-
-    /// Applies the purge with number `seq`. Late and repeated purges change nothing.
-    pub fn apply(&mut self, selector: &Selector, seq: u64) {
-        match selector {
-            Selector::Everything => self.everything = self.everything.max(seq),
+    pub fn verdict(&self, applied: u64, facts: &Facts<'_>) -> Verdict {
+        if applied >= self.newest() {
+            return Verdict::Current;
         }
+        let sides = self.sides.read().unwrap_or_else(PoisonError::into_inner);
+        let hashes = side::Hashes::of(facts);
+        if let Some(seq) = sides.hard.newest_match(applied, facts, &hashes) {
+            return Verdict::Gone(seq);
+        }
+        sides.soft.newest_match(applied, facts, &hashes).map_or(Verdict::Current, Verdict::Stale)
     }
 
-    /// Whether a response is purged whose fetch began when `applied` was the newest number its edge had applied.
+    /// Applies the purge with number `seq`, whatever its regions. Late and repeated purges change nothing. `keyed` tells
+    /// which part of the query of a path counts, where that is another than the whole.
+    pub fn apply(
+        &self,
+        purge: &Purge,
+        seq: u64,
+        keyed: impl Fn(&str, &str) -> Option<Cow<'static, str>>,
+    ) {
+        let mut sides = self.sides.write().unwrap_or_else(PoisonError::into_inner);
+        let side = match purge.mode {
+            Mode::Hard => &mut sides.hard,
+            Mode::Soft => &mut sides.soft,
+        };
+        match &purge.selector {
+            Selector::Everything => side.raise_everything(seq),
+            Selector::Any(selectors) => side.add(selectors, seq, keyed),
+        }
+        // behind the entries: who reads this number finds them
+        self.newest.fetch_max(seq, Ordering::Release);
+    }
+
+    /// How many selectors are held. Each takes about 36 bytes at most.
     #[must_use]
-    pub const fn purges(self, applied: u64) -> bool {
-        applied < self.everything
+    pub fn len(&self) -> usize {
+        let sides = self.sides.read().unwrap_or_else(PoisonError::into_inner);
+        sides.hard.len() + sides.soft.len()
+    }
+
+    /// Whether no selector is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Forgets selectors with numbers up to `seq`: no response is stored any more, nor being fetched, that is older and
+    /// that one of them selects.
+    pub fn retire(&self, seq: u64) {
+        let mut sides = self.sides.write().unwrap_or_else(PoisonError::into_inner);
+        let Sides { hard, soft } = &mut *sides;
+        hard.retire(seq);
+        soft.retire(seq);
+    }
+
+    /// Makes room: the older half of the selectors becomes one purge of everything up to the newest of them. Responses
+    /// that were found to be [`Verdict::Current`] since stay so, where that was noted.
+    pub fn coarsen(&self) {
+        let mut sides = self.sides.write().unwrap_or_else(PoisonError::into_inner);
+        let Sides { hard, soft } = &mut *sides;
+        let mut numbers: Vec<u64> = hard.numbers().chain(soft.numbers()).collect();
+        let middle = numbers.len() / 2;
+        if numbers.is_empty() {
+            return;
+        }
+        let (_, &mut cut, _) = numbers.select_nth_unstable(middle);
+        hard.coarsen(cut);
+        soft.coarsen(cut);
+    }
+
+    /// Appends all that is held, in a form of its own version.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let sides = self.sides.read().unwrap_or_else(PoisonError::into_inner);
+        out.push(VERSION);
+        out.extend_from_slice(&self.newest().to_le_bytes());
+        sides.hard.write(out);
+        sides.soft.write(out);
+    }
+
+    /// Reads what was written. None for bytes that are not that, and for another version.
+    #[must_use]
+    pub fn read(mut bytes: &[u8]) -> Option<Self> {
+        let from = &mut bytes;
+        let [version] = side::take(from)?;
+        let newest = u64::from_le_bytes(side::take(from)?);
+        let sides = (version == VERSION)
+            .then(|| Some(Sides { hard: Side::read(from)?, soft: Side::read(from)? }))??;
+        from.is_empty().then(|| Self { newest: newest.into(), sides: RwLock::new(sides) })
     }
 }
+
+/// Of the form that [`Purges::write`] writes, and of how selectors are hashed.
+const VERSION: u8 = 1;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_fetched_before_a_purge_is_purged() {
-        let mut horizon = Horizon::default();
-        assert!(!horizon.purges(0), "without a purge, nothing is purged");
-        horizon.apply(&Selector::Everything, 8);
-        assert!(horizon.purges(7), "stored, or being fetched, when the purge came");
-        assert!(!horizon.purges(8) && !horizon.purges(9));
-    }
-
-    #[test]
-    fn late_and_repeated_purges_change_nothing() {
-        let mut horizon = Horizon::from_everything(8);
-        horizon.apply(&Selector::Everything, 3);
-        horizon.apply(&Selector::Everything, 8);
-        assert_eq!(horizon, Horizon::from_everything(8));
-    }
-}
+mod tests;

@@ -4,7 +4,7 @@ use crate::origin::{Live, Origin};
 use api::edge::EdgeReport;
 use api::feed::{Change, Current, EVENT_CURRENT, EVENT_ENTRY, EVENT_HELLO, Entry, Hello, VERSION};
 use api::id::{LogId, SiteId};
-use api::purge::{Purge, Selector};
+use api::purge::{Mode, Purge, Selector};
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -64,7 +64,13 @@ impl Feed {
     /// Purges everything of a site.
     pub fn purge(&self, number: u8) -> u64 {
         let selector = Selector::Everything;
-        self.entry(Change::Purge(Purge { site_id: Self::site_id(number), selector }))
+        self.entry(Change::Purge(Purge {
+            site_id: Self::site_id(number),
+            selector,
+            mode: Mode::Hard,
+            regions: Vec::new(),
+            refetch: 0,
+        }))
     }
 
     /// Sends an entry and says that it is the newest.

@@ -11,8 +11,11 @@ use std::time::Instant;
 
 /// Does what was asked.
 pub(crate) async fn run(args: &Args, client: &Client, output: Output) -> Result<(), Failure> {
-    let request = serde_json::to_value(PurgeRequest { everything: args.everything })
-        .map_err(|error| Failure::failed("the purge can't be written", error))?;
+    let request = serde_json::to_value(PurgeRequest {
+        everything: args.everything,
+        ..PurgeRequest::default()
+    })
+    .map_err(|error| Failure::failed("the purge can't be written", error))?;
     let since = Instant::now();
     let path = &["v1", "sites", args.site.as_str(), "purge"];
     let ask = Ask { path, body: Some(&request), ..Ask::default() };

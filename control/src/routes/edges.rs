@@ -85,6 +85,7 @@ fn status(edge: Reported, log: &LogId, newest: u64, now: Moment) -> EdgeStatus {
         lag: newest.saturating_sub(adopted),
         newest,
         last_seen: edge.last_seen.rfc3339(),
+        stalled: false,
         connected: edge.last_seen > now.before(Duration::from_secs(AWAY_SECONDS)),
         report: edge.report,
     }
@@ -121,6 +122,8 @@ mod tests {
             log: log.map(|log| log.parse().unwrap()),
             adopted,
             rejected: Vec::new(),
+            region: None,
+            progress: Vec::new(),
         };
         let id = "edge_01J9Z3K8Q4W5E6R7T8Y9V0B1N2".parse().unwrap();
         let edge = Reported { id, report, last_seen: Moment(seen) };

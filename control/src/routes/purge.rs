@@ -8,7 +8,7 @@ use crate::input::{self, Call, Format};
 use crate::problem::Error;
 use crate::router::App;
 use api::feed;
-use api::purge::{Purge, PurgeAccepted, PurgeRequest, Selector};
+use api::purge::{Purge, PurgeAccepted, PurgeRequest};
 use api::token::Scope;
 use axum::body::Body;
 use axum::extract::State;
@@ -36,7 +36,7 @@ pub(crate) async fn purge(
     let format = Format::of(&call.headers, &[Format::Json])?;
     let body = input::body(&call.headers, body).await?;
     let attempt = app.in_flight.enter(&call, &body)?;
-    let PurgeRequest { everything: _ } = input::document(format, body).await?;
+    let request: PurgeRequest = input::document(format, body).await?;
     let mut change = app.db.change().await?;
     if let Some(attempt) = &attempt
         && let Some(given) = attempt.earlier(&mut change).await?
@@ -44,7 +44,13 @@ pub(crate) async fn purge(
         return Ok(idempotent::response(given));
     }
     let site_id = change.site(&site).await?.ok_or(Error::Missing("such site"))?.id;
-    let purge = Purge { site_id: site_id.clone(), selector: Selector::Everything };
+    let purge = Purge {
+        site_id: site_id.clone(),
+        mode: request.mode,
+        regions: request.regions.clone(),
+        selector: request.into_selector(),
+        refetch: 0,
+    };
     change.tell(Subject::Purge(&site_id), feed::Change::Purge(purge)).await?;
     let body = idempotent::json(&PurgeAccepted { seq: change.seq() });
     let given = Given { status: StatusCode::ACCEPTED.as_u16(), headers: Vec::new(), body };

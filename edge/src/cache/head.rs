@@ -11,6 +11,8 @@ use lines::Lines;
 use pingora_cache::CacheMeta;
 use pingora_cache::key::HashBinary;
 use pingora_http::ResponseHeader;
+use purge::Tags;
+use semantics::fields::TAG_FIELDS;
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
 
@@ -19,6 +21,8 @@ const ASK_ALWAYS_SECONDS: u32 = u32::MAX;
 /// Bytes that a map takes in memory, and each of its fields beside its value.
 const MAP_BYTES: usize = 128;
 const FIELD_BYTES: usize = 128;
+/// Tags that are kept of one response.
+const TAGS_MAX: usize = 1_000;
 
 /// What is stored beside a body.
 #[derive(Debug, PartialEq)]
@@ -29,6 +33,8 @@ pub(crate) struct Head {
     /// The place in the order of all responses ([`super::Cache::new_meta`]) of the first of those that this one renews. What
     /// comes before the first variant of its name is a variant of a response that is gone, or chosen by another `Vary`.
     pub(super) since: u64,
+    /// What purges may select it by.
+    tags: Tags,
     /// The fields that tell which requests select it; none where it doesn't vary.
     selecting: Option<Box<HeaderMap>>,
 }
@@ -62,11 +68,18 @@ impl Head {
     fn new(lines: Lines, kept: Kept, variance: Option<[u8; 16]>, since: u64) -> Self {
         let fields = lines.some(&[header::VARY, header::CONTENT_LANGUAGE]);
         let selecting = fields.contains_key(header::VARY).then(|| Box::new(fields));
-        Self { lines, kept, variance, since, selecting }
+        let tag_fields = lines.some(&TAG_FIELDS);
+        let tags = Tags::read(tag_fields.values().map(http::HeaderValue::as_bytes), TAGS_MAX);
+        Self { lines, kept, variance, since, tags, selecting }
     }
 
     pub(crate) fn kept(&self) -> Kept {
         self.kept
+    }
+
+    /// What purges may select it by.
+    pub(crate) fn tags(&self) -> &Tags {
+        &self.tags
     }
 
     pub(crate) fn status(&self) -> StatusCode {

@@ -1,13 +1,13 @@
 //! A stored response, as an explanation shows it.
 
-use super::ask::Asked;
+use super::Question;
 use crate::cache::Head;
 use crate::clock::Steady;
-use crate::context::Routed;
 use crate::stage::reuse::Kept;
 use api::explain::{FieldLine, FreshnessFound, StoredFound};
 use http::{HeaderMap, header};
 use pingora_http::ResponseHeader;
+use purge::Verdict;
 use route::Rule;
 use semantics::directives::RequestDirectives;
 use semantics::freshness::{Basis, basis};
@@ -15,11 +15,12 @@ use std::time::Duration;
 use store::Found;
 
 pub(super) fn describe(
-    asked: &Asked,
-    routed: &Routed,
+    question: &Question<'_>,
+    name: &[u8],
     (head, length): (&Head, Option<u64>),
     now: Steady,
 ) -> StoredFound {
+    let Question { asked, routed, .. } = question;
     let header = head.header();
     let lines = header.headers.iter();
     StoredFound {
@@ -29,7 +30,7 @@ pub(super) fn describe(
         received: humantime::format_rfc3339_millis(head.kept().received.wall).to_string(),
         selected_by: selected_by(head.selecting(), &asked.fields),
         selected: true,
-        purged: routed.served.horizon.purges(head.kept().applied),
+        purged: routed.served.verdict(name, head) != Verdict::Current,
         freshness: freshness(head.kept(), &header, &routed.rule, now),
     }
 }

@@ -86,11 +86,11 @@ impl Known<'_> {
     ) -> VariantFound {
         let (head, routed) = (&listed.head, question.routed);
         let stored =
-            found::describe(question.asked, routed, (head, listed.length), self.now.steady);
+            found::describe(question, &listed.name, (head, listed.length), self.now.steady);
         VariantFound {
             variant: variant(head.variance()),
             tiers: tiers.iter().copied().map(told_tier).collect(),
-            state: state(head.kept(), Some(&routed.served), self.now.steady),
+            state: state(&listed.name, head, Some(&routed.served), self.now.steady),
             head_bytes: head.weight() as u64,
             applied: head.kept().applied,
             stored: StoredFound { selected, ..stored },

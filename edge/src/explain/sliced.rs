@@ -77,7 +77,7 @@ impl Known<'_> {
         let key = &routed.rule.caching.key;
         let whole = self.cache.select(&question.name, &asked.fields, Some(key)).await.response;
         let whole = whole.map(|(_, found)| found);
-        (!self.slices.are_needless(whole, spec, routed.served.horizon)).then_some(spec)
+        (!self.slices.are_needless(whole, spec, (&question.name, &routed.served))).then_some(spec)
     }
 
     fn is_in_vain(&self, question: &Question<'_>) -> bool {
@@ -107,11 +107,13 @@ impl Known<'_> {
         let wanted = (last / first.bytes).saturating_sub(first.index) + 1;
         let looked_for = wanted.min(LOOKED_FOR_MAX);
         let mut count = Count { wanted, looked_for, ..Count::default() };
-        let horizon = question.routed.served.horizon;
         for index in first.index..first.index + looked_for {
-            let found = self.slice(question, Slice { index, ..first }).await;
-            let Some(found) = found else { continue };
-            match reuse::decide(found.head.kept(), &question.directives, horizon, self.now.steady) {
+            let slice = Slice { index, ..first };
+            let Some(found) = self.slice(question, slice).await else { continue };
+            let mut name = question.name.clone();
+            slice.append_to(&mut name);
+            let verdict = question.routed.served.verdict(&name, &found.head);
+            match reuse::decide(found.head.kept(), &question.directives, verdict, self.now.steady) {
                 Reusable::Nothing | Reusable::Purged => {}
                 Reusable::Stored { reuse: Reuse::Fresh | Reuse::Stale, .. } => count.stored += 1,
                 Reusable::Stored { .. } => {

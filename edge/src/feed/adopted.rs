@@ -4,7 +4,7 @@ use crate::snapshot::{Served, Snapshot};
 use api::edge::RejectedSite;
 use api::feed::{Change, Entry, Hello};
 use api::id::{LogId, SiteId};
-use purge::Horizon;
+use purge::Purges;
 use route::Site;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,14 +46,13 @@ pub(super) struct Written {
 struct WrittenSite {
     site_id: SiteId,
     document: Arc<serde_json::Value>,
+    /// As [`Purges::write`] has them.
     #[serde(default)]
-    purged_everything: u64,
+    purges: Vec<u8>,
 }
 
 /// The version of [`Written`].
-const VERSION: u16 = 2;
-/// The version in which the epoch was a count of the logs followed.
-const VERSION_COUNTING: u16 = 1;
+const VERSION: u16 = 3;
 
 impl Adopted {
     pub(super) fn log(&self) -> Option<&LogId> {
@@ -103,11 +102,11 @@ impl Adopted {
             }
             Change::Purge(purge) => {
                 if let Some(site) = self.sites.get_mut(&purge.site_id) {
-                    let mut horizon = site.served.horizon;
-                    horizon.apply(&purge.selector, entry.seq);
-                    site.served = Arc::new(Served { site: Arc::clone(&site.served.site), horizon });
+                    site.served.purge(&purge, entry.seq);
                 }
             }
+            // work that nobody does yet
+            Change::Count(_) | Change::Warm(_) => {}
             Change::Unknown => tracing::warn!(
                 seq = entry.seq,
                 "passed over an entry of a kind this version doesn't know"
@@ -136,9 +135,10 @@ impl Adopted {
         match Site::resolve(site_id.clone(), &document) {
             Ok(site) => {
                 // within one log, a new document doesn't undo purges
-                let horizon = self.sites.get(&site_id).filter(|_| self.named.is_none());
-                let horizon = horizon.map_or_else(Horizon::default, |site| site.served.horizon);
-                let served = Arc::new(Served { site: Arc::new(site), horizon });
+                let known = self.sites.get(&site_id).filter(|_| self.named.is_none());
+                let purges =
+                    known.map(|known| Arc::clone(&known.served.purges)).unwrap_or_default();
+                let served = Arc::new(Served { site: Arc::new(site), purges });
                 self.rejected.remove(&site_id);
                 self.sites.insert(site_id, AdoptedSite { document: Arc::new(document), served });
             }
@@ -153,7 +153,7 @@ impl Adopted {
         let sites = self.sites.iter().map(|(site_id, site)| WrittenSite {
             site_id: site_id.clone(),
             document: Arc::clone(&site.document),
-            purged_everything: site.served.horizon.everything(),
+            purges: written(&site.served.purges),
         });
         Written {
             version: VERSION,
@@ -167,20 +167,21 @@ impl Adopted {
 
     /// None for a version this program doesn't know.
     pub(super) fn read(written: Written) -> Option<Self> {
-        let epoch = match (written.version, &written.log) {
-            (VERSION, _) => written.epoch,
-            (VERSION_COUNTING, Some(log)) => epoch(log, written.epoch.into()),
-            (VERSION_COUNTING, None) => 0,
-            _ => return None,
+        if written.version != VERSION {
+            return None;
+        }
+        let mut adopted = Self {
+            epoch: written.epoch,
+            log: written.log,
+            applied: written.applied,
+            ..Self::default()
         };
-        let mut adopted =
-            Self { epoch, log: written.log, applied: written.applied, ..Self::default() };
         for site in written.sites {
             // a document this version can't use any more is reported like one from the feed
             adopted.put(site.site_id.clone(), written.applied, Arc::unwrap_or_clone(site.document));
             if let Some(put) = adopted.sites.get_mut(&site.site_id) {
-                let horizon = Horizon::from_everything(site.purged_everything);
-                put.served = Arc::new(Served { site: Arc::clone(&put.served.site), horizon });
+                let purges = Arc::new(Purges::read(&site.purges)?);
+                put.served = Arc::new(Served { site: Arc::clone(&put.served.site), purges });
             }
         }
         adopted.rejected.extend(
@@ -188,6 +189,12 @@ impl Adopted {
         );
         Some(adopted)
     }
+}
+
+fn written(purges: &Purges) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    purges.write(&mut bytes);
+    bytes
 }
 
 /// Tells a reading of a log from all others: numbers of two can't be compared. A log that is read anew may be one that was
@@ -203,7 +210,7 @@ fn epoch(log: &LogId, reading: u128) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use api::purge::{Purge, Selector};
+    use api::purge::{Mode, Purge, Selector};
     use serde_json::json;
 
     fn id(last: char) -> SiteId {
@@ -307,30 +314,22 @@ mod tests {
     }
 
     #[test]
-    fn a_state_that_counted_logs_is_read() {
-        let read = |last, epoch: u64| {
-            let text = json!({
-                "version": 1, "epoch": epoch, "log": log(last), "applied": 7, "sites": [], "rejected": [],
-            });
-            Adopted::read(serde_json::from_value(text).unwrap()).unwrap()
-        };
-        assert_eq!((read('1', 3).applied, read('1', 3).is_from_control()), (7, true));
-        let epoch = |last, epoch| read(last, epoch).snapshot().epoch;
-        assert_eq!(epoch('1', 3), epoch('1', 3));
-        assert!(epoch('1', 3) != epoch('2', 3) && epoch('1', 3) != epoch('1', 4));
-    }
-
-    #[test]
     fn a_purge_outlives_new_documents_and_restarts() {
         let mut adopted = following();
-        let purge = Purge { site_id: id('A'), selector: Selector::Everything };
+        let purge = Purge {
+            site_id: id('A'),
+            selector: Selector::Everything,
+            mode: Mode::Hard,
+            regions: Vec::new(),
+            refetch: 0,
+        };
         adopted.apply(Entry { version: 1, seq: 7, change: Change::Purge(purge) });
         adopted.apply(put(8, 'A', "a.example"));
         let text = serde_json::to_string(&adopted.written()).unwrap();
         let again = Adopted::read(serde_json::from_str(&text).unwrap()).unwrap();
         for adopted in [adopted, again] {
             let served = Arc::clone(adopted.snapshot().site("a.example").unwrap());
-            assert!(served.horizon.purges(6) && !served.horizon.purges(7));
+            assert_eq!(served.purges.newest(), 7);
             assert_eq!(adopted.applied, 8);
         }
     }

@@ -30,7 +30,8 @@ impl Edge {
         let received = ctx.received.steady;
         let selected = self.cache.select(name, &request.headers, ctx.key()).await;
         let outcome = selected.response.map_or(Outcome::Nothing, |(_, found)| {
-            reuse::decide(found.head.kept(), &ctx.asked, routed.served.horizon, received)
+            let verdict = routed.served.verdict(name, &found.head);
+            reuse::decide(found.head.kept(), &ctx.asked, verdict, received)
         });
         if reuse::forwards_head(outcome) {
             (ctx.forwards_head, ctx.outcome, ctx.varied) = (true, outcome, selected.varied);
@@ -146,7 +147,8 @@ impl Edge {
         let (Lookup::Named(name), Some(routed)) = (&ctx.lookup, &ctx.route) else { return None };
         let selected = self.cache.select(name, request, ctx.key()).await.response;
         selected.filter(|(_, found)| {
-            found.length.is_some() && !routed.served.horizon.purges(found.head.kept().applied)
+            let verdict = routed.served.verdict(name, &found.head);
+            found.length.is_some() && !matches!(verdict, purge::Verdict::Gone(_))
         })
     }
 }

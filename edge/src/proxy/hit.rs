@@ -21,8 +21,10 @@ impl Edge {
         let (Some(hit), Some(routed)) = (hit, &ctx.route) else {
             return Some(ForcedFreshness::ForceMiss);
         };
-        ctx.consumed = hit.consumed;
-        ctx.outcome = reuse::decide(hit.kept, &ctx.asked, routed.served.horizon, received);
+        let head = &hit.head;
+        ctx.consumed = head.consumed();
+        let verdict = routed.served.verdict(session.cache.cache_key().primary_key(), head);
+        ctx.outcome = reuse::decide(head.kept(), &ctx.asked, verdict, received);
         if session.cache.lock_duration().is_some() {
             ctx.outcome = reuse::after_waiting(ctx.outcome, received);
         }

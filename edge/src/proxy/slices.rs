@@ -158,7 +158,7 @@ impl Edge {
         let is_in_vain = self.slices.are_in_vain(hash, remembered) && !is_stored();
         let whole = self.cache.select(name, &request.headers, ctx.key()).await.response;
         let whole = whole.map(|(_, found)| found);
-        let is_needless = self.slices.are_needless(whole, asked, routed.served.horizon);
+        let is_needless = self.slices.are_needless(whole, asked, (name, &routed.served));
         (!is_in_vain && !is_needless).then_some(plan)
     }
 

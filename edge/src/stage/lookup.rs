@@ -7,6 +7,7 @@ use crate::stage::slice::Slice;
 use ::route::Host;
 use api::id::SiteId;
 use http::{HeaderMap, Method, Uri, header};
+use purge::{Facts, Tags};
 use semantics::cache_status::Forward;
 use std::borrow::Cow;
 
@@ -157,6 +158,12 @@ impl<'n> Named<'n> {
         let slice = if rest.is_empty() { None } else { Some(Slice::read(rest)?) };
         let epoch = u64::from_le_bytes(*epoch);
         Some(Self { epoch, site, scheme, authority, path, query, slice })
+    }
+
+    /// What purges may select it by.
+    pub(crate) fn facts(&self, tags: &'n Tags) -> Facts<'n> {
+        let Self { authority, path, query, .. } = *self;
+        Facts { authority, path, query, tags }
     }
 
     /// What a client would ask for.

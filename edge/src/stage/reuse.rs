@@ -3,7 +3,7 @@
 use crate::clock::{Now, Steady};
 use crate::stage::fail;
 use pingora_error::Error;
-use purge::Horizon;
+use purge::Verdict;
 use semantics::directives::RequestDirectives;
 use semantics::freshness::Freshness;
 use semantics::reuse::Reuse;
@@ -47,10 +47,10 @@ pub(crate) enum Outcome {
 pub(crate) fn decide(
     kept: Kept,
     asked: &RequestDirectives,
-    horizon: Horizon,
+    verdict: Verdict,
     now: Steady,
 ) -> Outcome {
-    if horizon.purges(kept.applied) {
+    if let Verdict::Gone(_) = verdict {
         return Outcome::Purged;
     }
     Outcome::Stored { reuse: kept.freshness.reuse(kept.resident(now), asked), kept }
@@ -124,12 +124,12 @@ mod tests {
 
     #[test]
     fn a_purge_reaches_what_was_fetched_before_it() {
-        let horizon = Horizon::from_everything(5);
-        let decided = |applied| {
-            decide(kept("max-age=60", applied), &RequestDirectives::default(), horizon, later(0))
+        let decided = |verdict| {
+            decide(kept("max-age=60", 4), &RequestDirectives::default(), verdict, later(0))
         };
-        assert_eq!(decided(4), Outcome::Purged);
-        assert!(matches!(decided(5), Outcome::Stored { reuse: Reuse::Fresh, .. }));
+        assert_eq!(decided(Verdict::Gone(5)), Outcome::Purged);
+        let current = decided(Verdict::Current);
+        assert!(matches!(current, Outcome::Stored { reuse: Reuse::Fresh, .. }));
     }
 
     #[test]
@@ -137,7 +137,7 @@ mod tests {
         let check = |cache_control, seconds, request: &[(&'static str, &'static str)], expected| {
             let asked = RequestDirectives::read(&testing::fields(request), &CachePolicy::default());
             let now = later(seconds);
-            let outcome = decide(kept(cache_control, 0), &asked, Horizon::default(), now);
+            let outcome = decide(kept(cache_control, 0), &asked, Verdict::Current, now);
             assert_eq!(forwards_head(outcome), expected, "{cache_control} {seconds}");
         };
         check("max-age=60", 30, &[], false);
@@ -156,7 +156,7 @@ mod tests {
         let check = |cache_control, seconds, error: Option<&Error>, expected| {
             let asked = RequestDirectives::default();
             let now = later(seconds);
-            let outcome = decide(kept(cache_control, 0), &asked, Horizon::default(), now);
+            let outcome = decide(kept(cache_control, 0), &asked, Verdict::Current, now);
             assert_eq!(
                 serves_stale(outcome, &asked, error, now),
                 expected,

@@ -27,7 +27,7 @@ pub(crate) fn routed_by(cache: &serde_json::Value) -> Routed {
     });
     let id = SiteId::from_ulid("01J9Z3K8Q4W5E6R7T8Y9V0B1N2").unwrap();
     let site = route::Site::resolve(id, &document).unwrap();
-    let served = Arc::new(Served { site: Arc::new(site), horizon: purge::Horizon::default() });
+    let served = Arc::new(Served { site: Arc::new(site), purges: Arc::default() });
     let rule = served.site.rule("/").rule;
     Routed { served, rule, rewritten: None }
 }
