@@ -25,6 +25,8 @@ mod stage;
 mod sweep;
 mod telemetry;
 mod uncacheable;
+#[expect(dead_code, reason = "the follower and the workers come with the next commits")]
+mod work;
 
 use clap::Parser;
 use config::Config;
