@@ -1,10 +1,11 @@
 //! The purges of one mode: which selector was purged last with which number?
 
+mod numbers;
+
 use crate::Facts;
 use crate::tags::tag_hash;
 use crate::target::{Target, canonical, host_name};
-use api::purge::Selectors;
-use hashbrown::HashTable;
+use numbers::{Held, Numbers};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use twox_hash::XxHash3_64;
@@ -26,18 +27,21 @@ pub(crate) enum Kind {
 
 const KINDS: usize = 5;
 
-/// A selector's hash, and the newest number it was purged with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Held {
-    hash: u64,
-    seq: u64,
+/// Some of the selectors of one purge.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Part<'s> {
+    Tags(&'s [String]),
+    Urls(&'s [String]),
+    Prefixes(&'s [String]),
+    Hosts(&'s [String]),
 }
 
 /// The purges of one mode.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct Side {
     everything: u64,
-    held: HashTable<Held>,
+    /// By the hashes of selectors.
+    held: Numbers,
     /// The newest number of each kind of selector.
     newest: [u64; KINDS],
     /// Invariant: 0 is in it where anything is, and so is the length of each prefix that is held.
@@ -139,33 +143,42 @@ impl Side {
     /// than too little.
     pub(crate) fn add(
         &mut self,
-        selectors: &Selectors,
+        part: Part<'_>,
         seq: u64,
-        part: impl Fn(&str, &str) -> Option<Cow<'static, str>>,
+        keyed: impl Fn(&str, &str) -> Option<Cow<'static, str>>,
     ) {
-        let Selectors { tags, urls, prefixes, hosts } = selectors;
-        for tag in tags {
-            self.raise(Kind::Tag, keyed(Kind::Tag, tag_hash(tag), b""), seq);
-        }
-        for url in urls {
-            match Target::parse(url) {
-                Ok(target) => self.add_url(&target, seq, &part),
-                Err(_) => self.raise_everything(seq),
-            }
-        }
-        for prefix in prefixes {
-            match Target::parse(prefix) {
-                Ok(target) => self.add_prefix(&target, seq),
-                Err(_) => self.raise_everything(seq),
-            }
-        }
-        for host in hosts {
-            match Target::parse_host(host) {
-                Ok(host) => {
-                    self.raise(Kind::Host, keyed(Kind::Host, host_hash(Some(&host)), b""), seq);
+        match part {
+            Part::Tags(tags) => tags.iter().for_each(|tag| self.add_tag(tag, seq)),
+            Part::Urls(urls) => {
+                for url in urls {
+                    match Target::parse(url) {
+                        Ok(target) => self.add_url(&target, seq, &keyed),
+                        Err(_) => self.raise_everything(seq),
+                    }
                 }
-                Err(_) => self.raise_everything(seq),
             }
+            Part::Prefixes(prefixes) => {
+                for prefix in prefixes {
+                    match Target::parse(prefix) {
+                        Ok(target) => self.add_prefix(&target, seq),
+                        Err(_) => self.raise_everything(seq),
+                    }
+                }
+            }
+            Part::Hosts(hosts) => hosts.iter().for_each(|host| self.add_host(host, seq)),
+        }
+    }
+
+    fn add_tag(&mut self, tag: &str, seq: u64) {
+        self.raise(Kind::Tag, keyed(Kind::Tag, tag_hash(tag), b""), seq);
+    }
+
+    fn add_host(&mut self, host: &str, seq: u64) {
+        match Target::parse_host(host) {
+            Ok(host) => {
+                self.raise(Kind::Host, keyed(Kind::Host, host_hash(Some(&host)), b""), seq);
+            }
+            Err(_) => self.raise_everything(seq),
         }
     }
 
@@ -207,38 +220,30 @@ impl Side {
     }
 
     fn seq(&self, hash: u64) -> Option<u64> {
-        self.held.find(hash, |held| held.hash == hash).map(|held| held.seq)
+        self.held.get(hash)
     }
 
     fn raise(&mut self, kind: Kind, hash: u64, seq: u64) {
         let newest = &mut self.newest[kind as usize];
         *newest = seq.max(*newest);
-        self.put(Held { hash, seq });
+        self.held.raise(Held { hash, seq });
     }
 
-    fn put(&mut self, held: Held) {
-        let entry = self.held.entry(held.hash, |other| other.hash == held.hash, |held| held.hash);
-        let mut entry = entry.or_insert(held);
-        let seq = &mut entry.get_mut().seq;
-        *seq = held.seq.max(*seq);
-    }
-
-    /// Forgets what was purged with numbers up to `seq`.
-    pub(crate) fn retire(&mut self, seq: u64) {
-        self.held.retain(|held| held.seq > seq);
-        if self.held.is_empty() {
+    /// Forgets some of what was purged with numbers up to `seq`: the part with this index. False where that was all.
+    pub(crate) fn retire(&mut self, index: usize, seq: u64) -> bool {
+        let is_part = self.held.retire(index, seq);
+        if self.held.len() == 0 {
             self.prefix_lengths.clear();
         }
-        self.held.shrink_to_fit(|held| held.hash);
+        is_part
     }
 
-    /// Makes one purge of everything of what was purged with numbers up to `cut`.
-    pub(crate) fn coarsen(&mut self, cut: u64) {
-        let dropped = self.numbers().filter(|&seq| seq <= cut).max();
-        if let Some(dropped) = dropped {
-            self.raise_everything(dropped);
-            self.retire(cut);
-        }
+    /// Makes one purge of everything of what was purged with numbers up to `cut`. Returns the newest of them, up to which
+    /// they are to be retired.
+    pub(crate) fn coarsen(&mut self, cut: u64) -> u64 {
+        let newest = self.numbers().filter(|&seq| seq <= cut).max().unwrap_or_default();
+        self.raise_everything(newest);
+        newest
     }
 
     pub(crate) fn write(&self, out: &mut Vec<u8>) {
@@ -248,7 +253,7 @@ impl Side {
         number(self.prefix_lengths.len() as u64);
         self.prefix_lengths.iter().for_each(|&length| number(length.into()));
         number(self.held.len() as u64);
-        for held in &self.held {
+        for held in self.held.iter() {
             number(held.hash);
             number(held.seq);
         }
@@ -262,12 +267,8 @@ impl Side {
         for _ in 0..number(bytes)? {
             side.prefix_lengths.insert(u32::try_from(number(bytes)?).ok()?);
         }
-        let held = number(bytes)?;
-        // as many as there can be, whatever the number says
-        let room = usize::try_from(held).ok()?.min(bytes.len() / size_of::<Held>());
-        side.held.reserve(room, |held| held.hash);
-        for _ in 0..held {
-            side.put(Held { hash: number(bytes)?, seq: number(bytes)? });
+        for _ in 0..number(bytes)? {
+            side.held.raise(Held { hash: number(bytes)?, seq: number(bytes)? });
         }
         Some(side)
     }

@@ -13,6 +13,12 @@ pub fn tag_hash(tag: &str) -> u64 {
     }
 }
 
+/// The tags in the value of a tag field: separated by commas or white space.
+pub fn tags_in(value: &str) -> impl Iterator<Item = &str> {
+    let separators = |c: char| c == ',' || c.is_ascii_whitespace();
+    value.split(separators).filter(|tag| !tag.is_empty())
+}
+
 /// The tags of a response, as hashes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Tags {
@@ -32,8 +38,7 @@ impl Tags {
                 cut = true;
                 continue;
             };
-            let separators = |c: char| c == ',' || c.is_ascii_whitespace();
-            for tag in value.split(separators).filter(|tag| !tag.is_empty()) {
+            for tag in tags_in(value) {
                 if tag.len() > TAG_MAX_BYTES || hashes.len() >= max {
                     cut = true;
                 } else {

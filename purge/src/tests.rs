@@ -1,6 +1,6 @@
 use super::*;
 use api::id::SiteId;
-use api::purge::Selectors;
+
 use proptest::prelude::*;
 
 fn purge(selector: Selector, mode: Mode) -> Purge {
@@ -200,6 +200,92 @@ fn no_bytes_are_trusted_to_be_purges() {
     }
 }
 
+fn compare(purges: &Purges, compared: &Compared, tags: &str) -> Verdict {
+    let tags = Tags::read([tags.as_bytes()].into_iter(), 100);
+    let facts = Facts { authority: "h", path: "/", query: None, tags: &tags };
+    purges.compare(compared, || Some(facts))
+}
+
+#[test]
+fn what_was_found_current_is_not_looked_for_again() {
+    let tag = |tag: &str| select(|selectors| selectors.tags.push(tag.to_owned()));
+    let purges = applied(tag("a"), Mode::Hard, 8);
+    let (compared, purged) = (Compared::with(5), Compared::with(5));
+    assert_eq!(compare(&purges, &compared, "b"), Verdict::Current);
+    assert_eq!(compared.number(), 8);
+    let again = purges.compare(&compared, || panic!("one comparison is enough"));
+    assert_eq!(again, Verdict::Current);
+    assert_eq!(compare(&purges, &purged, "a"), Verdict::Gone(8));
+    assert_eq!(purged.number(), 5, "it stays purged");
+    purges.apply(&purge(tag("b"), Mode::Soft), 9, whole);
+    assert_eq!(compare(&purges, &compared, "b"), Verdict::Stale(9));
+    assert_eq!(compared.number(), 8, "a stale response is compared until it is renewed");
+    assert_eq!(purges.compare(&compared, || None), Verdict::Current);
+    assert_eq!(compared.number(), 8, "what has no name was not compared");
+    purges.coarsen();
+    assert_eq!(compare(&purges, &Compared::with(8), "c"), Verdict::Stale(9));
+}
+
+#[test]
+fn what_was_current_stays_so_when_purges_are_coarsened() {
+    let purges = Purges::default();
+    for seq in 1..=100 {
+        let selector = select(|selectors| selectors.tags.push(format!("t{seq}")));
+        purges.apply(&purge(selector, Mode::Hard), seq, whole);
+    }
+    let (compared, other) = (Compared::with(10), Compared::with(10));
+    assert_eq!(compare(&purges, &compared, "x"), Verdict::Current);
+    purges.coarsen();
+    assert_eq!(compare(&purges, &compared, "x"), Verdict::Current);
+    assert_eq!(compare(&purges, &other, "x"), Verdict::Gone(51));
+}
+
+#[test]
+fn a_name_is_purged_whatever_its_tags() {
+    let purges = Purges::default();
+    let newest = |path| purges.newest_of_name("h", path, None);
+    assert_eq!(newest("/a"), 0);
+    purges.apply(&purge(select(|s| s.tags.push("t".into())), Mode::Hard), 3, whole);
+    purges.apply(&purge(select(|s| s.urls.push("/a".into())), Mode::Soft), 4, whole);
+    assert_eq!(newest("/a"), 0);
+    purges.apply(&purge(select(|s| s.urls.push("/a".into())), Mode::Hard), 5, whole);
+    assert_eq!((newest("/a"), newest("/b")), (5, 0));
+    purges.apply(&purge(Selector::Everything, Mode::Hard), 6, whole);
+    assert_eq!((newest("/a"), newest("/b")), (6, 6));
+}
+
+#[test]
+fn who_looks_while_purges_are_applied_and_coarsened_misses_none() {
+    let purges = Purges::default();
+    let ended = AtomicU64::new(0);
+    std::thread::scope(|scope| {
+        for of in 0..3 {
+            let (purges, ended) = (&purges, &ended);
+            scope.spawn(move || {
+                let mut compared = Compared::default();
+                while ended.load(Ordering::Acquire) == 0 {
+                    let known = purges.newest();
+                    let verdict = compare(purges, &compared, &format!("t{of}"));
+                    // all tags are purged by each: what is older than the newest is never current
+                    let is_purged =
+                        matches!(verdict, Verdict::Gone(seq) if seq > compared.number());
+                    assert!(is_purged || compared.number() >= known, "{verdict:?} {known}");
+                    compared = Compared::with(compared.number().max(known));
+                }
+            });
+        }
+        for seq in 1..=300 {
+            let tags = (0..300).map(|of| format!("t{of}")).collect::<Vec<_>>();
+            let selector = select(|selectors| selectors.tags = tags);
+            purges.apply(&purge(selector, Mode::Hard), seq, whole);
+            if seq % 10 == 0 {
+                purges.coarsen();
+            }
+        }
+        ended.store(1, Ordering::Release);
+    });
+}
+
 proptest! {
     /// A model that keeps every purge says the same of every response.
     #[test]
@@ -234,5 +320,25 @@ proptest! {
         };
         let url = format!("http://h{response}/p{response}");
         prop_assert_eq!(verdict(&purges, applied, &url, &format!("x t{response}")), expected);
+    }
+
+    /// What a response remembers changes nothing of what is said of it.
+    #[test]
+    fn what_is_remembered_changes_nothing(
+        made in prop::collection::vec((0_u8..4, any::<bool>(), any::<bool>()), 0..30), fetched in 0_u64..32,
+    ) {
+        let purges = Purges::default();
+        let compared = Compared::with(fetched);
+        let tags = Tags::read([&b"t1 t2"[..]].into_iter(), 100);
+        let facts = Facts { authority: "h", path: "/", query: None, tags: &tags };
+        for (index, (of, is_hard, looks)) in made.into_iter().enumerate() {
+            let seq = index as u64 + 1;
+            let selector = if of == 0 { Selector::Everything } else { select(|s| s.tags.push(format!("t{of}"))) };
+            let mode = if is_hard { Mode::Hard } else { Mode::Soft };
+            purges.apply(&purge(selector, mode), seq, whole);
+            if looks {
+                prop_assert_eq!(purges.compare(&compared, || Some(facts)), purges.verdict(fetched, &facts));
+            }
+        }
     }
 }
