@@ -1,12 +1,10 @@
-//! Lists of names: `Connection`, purge tags, `Vary`, and the fields that `no-cache` and `private` list.
+//! Lists of names: `Connection`, `Vary`, and the fields that `no-cache` and `private` list.
 #![no_main]
 
 use fuzz::{decide, field, values};
 use http::HeaderMap;
 use libfuzzer_sys::fuzz_target;
-use semantics::fields::{
-    TAG_FIELDS, connection_nominated, is_hop_by_hop, removed_when_forwarding, tags,
-};
+use semantics::fields::{connection_nominated, is_hop_by_hop, removed_when_forwarding};
 use semantics::policy::CachePolicy;
 use semantics::vary::selection;
 
@@ -22,13 +20,6 @@ fuzz_target!(|data: &[u8]| {
         assert!(
             connection.contains_key(&name) && (is_hop_by_hop(&name) || nominated.contains(&name))
         );
-    }
-    for name in TAG_FIELDS {
-        let tagged: HeaderMap = values(data).map(|value| (name.clone(), value)).collect();
-        for tag in tags(&tagged) {
-            let ends = [tag.first(), tag.last()].map(|byte| byte.copied().expect("it isn't empty"));
-            assert!(ends.iter().all(|byte| !matches!(byte, b' ' | b'\t')));
-        }
     }
     selection(&field("vary", data));
     for directive in ["no-cache=\"", "private=\""] {

@@ -9,7 +9,7 @@ use http::header::{
     VIA,
 };
 
-use crate::list::{all_members, trim};
+use crate::list::all_members;
 
 /// Directives for Longshore only (RFC 9213 §2).
 pub const LONGSHORE_CDN_CACHE_CONTROL: HeaderName =
@@ -19,8 +19,8 @@ pub const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-con
 /// The older field of the same purpose, from the Edge Architecture Specification.
 pub const SURROGATE_CONTROL: HeaderName = HeaderName::from_static("surrogate-control");
 
-/// Fields that carry purge tags: the first separates them by commas, the others by spaces.
-pub const TAG_FIELDS: [HeaderName; 3] = [
+/// Fields that carry purge tags.
+pub static TAG_FIELDS: [HeaderName; 3] = [
     HeaderName::from_static("cache-tag"),
     HeaderName::from_static("surrogate-key"),
     HeaderName::from_static("xkey"),
@@ -97,17 +97,6 @@ pub fn via(version: Version, pseudonym: &str) -> Option<HeaderValue> {
     HeaderValue::try_from(format!("{received} {pseudonym}")).ok()
 }
 
-/// The purge tags of a response, in order, repeated as often as given.
-pub fn tags(response: &HeaderMap) -> impl Iterator<Item = &[u8]> {
-    let [cache_tag, surrogate_key, xkey] = &TAG_FIELDS;
-    let spaced = response.get_all(surrogate_key).into_iter().chain(response.get_all(xkey));
-    let spaced =
-        spaced.flat_map(|line| line.as_bytes().split(|&byte| byte == b' ' || byte == b'\t'));
-    let commas = response.get_all(cache_tag).into_iter();
-    let commas = commas.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
-    commas.chain(spaced).map(trim).filter(|tag| !tag.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,12 +133,5 @@ mod tests {
         check(Version::HTTP_2, "2 longshore");
         check(Version::HTTP_3, "3 longshore");
         assert_eq!(via(Version::HTTP_11, "a\nb"), None);
-    }
-
-    #[test]
-    fn tags_come_from_three_fields() {
-        let head = head(&["cache-tag: a b, c,", "surrogate-key: d  e", "xkey: f", "xkey: a"]);
-        let found: Vec<_> = tags(&head).map(|tag| std::str::from_utf8(tag).unwrap()).collect();
-        assert_eq!(found, ["a b", "c", "d", "e", "f", "a"]);
     }
 }

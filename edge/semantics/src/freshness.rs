@@ -80,6 +80,23 @@ impl Freshness {
         Duration::from_secs(u64::from(self.stale_if_error_seconds))
     }
 
+    /// The same as if its lifetime had ended `resident` after the response was received, and what was left of it were part of
+    /// the windows in which it may be used stale. Nothing changes where it has ended already.
+    #[must_use]
+    pub fn ended(self, resident: Duration) -> Self {
+        let age_seconds = u32::try_from(self.age(resident).as_secs()).unwrap_or(u32::MAX);
+        let left = self.lifetime_seconds.saturating_sub(age_seconds);
+        Self {
+            lifetime_seconds: self.lifetime_seconds - left,
+            stale_while_revalidate_seconds: self
+                .stale_while_revalidate_seconds
+                .saturating_add(left),
+            stale_if_error_seconds: self.stale_if_error_seconds.saturating_add(left),
+            ..self
+        }
+        .without_forbidden_windows()
+    }
+
     /// Current age `resident` after the response was received: what `Age` says, in whole seconds.
     pub fn age(&self, resident: Duration) -> Duration {
         Duration::from_millis(self.age_milliseconds(resident))
@@ -198,6 +215,27 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_of_an_ended_lifetime_is_a_window() {
+        let check = |value: &str, resident, lifetime, while_revalidate, if_error| {
+            let freshness = freshness(value, &CachePolicy::default(), Some(10));
+            let ended = freshness.ended(Duration::from_secs(resident));
+            let windows = (ended.stale_while_revalidate(), ended.stale_if_error());
+            let expected = (Duration::from_secs(while_revalidate), Duration::from_secs(if_error));
+            assert_eq!((ended.lifetime().as_secs(), windows), (lifetime, expected), "{value}");
+            assert_eq!(ended.age(Duration::ZERO), freshness.age(Duration::ZERO));
+        };
+        // 1.5 s old when it was received
+        check("", 0, 1, 9, 9);
+        check("", 4, 5, 5, 5);
+        check("stale-while-revalidate=3, stale-if-error=4", 4, 5, 8, 9);
+        check("", 10, 10, 0, 0);
+        check("stale-while-revalidate=3", 50, 10, 3, 0);
+        check("must-revalidate, stale-if-error=4", 4, 5, 0, 0);
+        check("s-maxage=10", 4, 5, 0, 0);
+        check("no-cache", 4, 5, 0, 0);
+    }
+
+    #[test]
     fn age_and_ttl_count_from_the_initial_age() {
         let freshness = freshness("", &CachePolicy::default(), Some(10));
         let check = |resident, age, ttl| {
@@ -219,6 +257,25 @@ mod tests {
             let (first, later) = (Duration::from_millis(first.min(later)), Duration::from_millis(first.max(later)));
             prop_assert!(read.age(Duration::ZERO) <= read.age(first) && read.age(first) <= read.age(later));
             prop_assert!(read.ttl(first) >= read.ttl(later));
+        }
+
+        #[test]
+        fn an_ended_lifetime_is_over_and_no_use_outlasts_what_it_was(
+            bytes in any::<[u8; 21]>(), resident in 0_u64..1 << 40, later in 0_u64..1 << 40,
+        ) {
+            let read = Freshness::from_bytes(&bytes);
+            let (at, later) = (Duration::from_millis(resident), Duration::from_millis(resident + later));
+            let end = u64::from(read.lifetime_seconds) + u64::from(read.stale_while_revalidate_seconds);
+            prop_assume!(u32::try_from(end).is_ok());
+            let ended = read.ended(at);
+            prop_assert!(ended.ttl(at) <= 0);
+            prop_assert_eq!(ended.ended(at), ended);
+            let asked = crate::directives::RequestDirectives::default();
+            let reuse = (read.reuse(later, &asked), ended.reuse(later, &asked));
+            prop_assert!(reuse.1 != crate::reuse::Reuse::Fresh);
+            // what could be used as it is can still be used, where stale use isn't forbidden, and nothing else can
+            let is_used = |reuse| reuse != crate::reuse::Reuse::Validate;
+            prop_assert_eq!(is_used(reuse.1), is_used(reuse.0) && !read.forbids_stale());
         }
 
         #[test]
