@@ -229,6 +229,17 @@ impl<H: Head> Fill<H> {
         // dropping self hides the fill: readers find the stored response from here on
     }
 
+    /// The same for a response that may have become nobody's: where `is_of_use` denies it of its name and head, its readers
+    /// get it to the end, and nothing is stored, nor replaced.
+    pub fn complete_if(self, is_of_use: impl FnOnce(&[u8], &H) -> bool) -> Option<u64> {
+        if !is_of_use(&self.filling.name, &self.filling.head) {
+            let under_way = self.store.under_way();
+            self.filling.forget();
+            drop(under_way);
+        }
+        self.complete()
+    }
+
     /// From here on the response only passes through.
     fn pass(&mut self) {
         self.stores = false;

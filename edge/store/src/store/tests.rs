@@ -106,6 +106,19 @@ async fn a_broken_refill_leaves_the_stored_response() {
 }
 
 #[tokio::test]
+async fn what_is_of_no_use_when_it_is_whole_is_its_readers_and_replaces_nothing() {
+    let store = store();
+    let (mut old, mut new) = (fill(&store), fill(&store));
+    old.write(Bytes::from_static(b"old")).unwrap();
+    let mut reader = store.find_fill(&KEY, b"/a", old.number()).unwrap().reader;
+    new.write(Bytes::from_static(b"new")).unwrap();
+    assert_eq!(new.complete_if(|name, head| name == b"/a" && head.0 == "head"), Some(3));
+    assert_eq!(old.complete_if(|_, _| false), None);
+    assert_eq!(rest(&mut reader).await.unwrap(), b"old");
+    assert_eq!(rest(&mut find(&store).unwrap().reader).await.unwrap(), b"new");
+}
+
+#[tokio::test]
 async fn two_fills_of_one_key_are_told_apart() {
     let store = store();
     let (mut first, mut second) = (fill(&store), fill(&store));
