@@ -3,7 +3,7 @@
 //!
 //! Nobody is asked and nothing is changed by an answer: it is what the edge knows at that moment.
 
-use crate::explain::{KeyFound, SiteFound, StoredFound};
+use crate::explain::{KeyFound, PurgedBy, SiteFound, StoredFound};
 use serde::{Deserialize, Serialize};
 
 /// Responses on a page of `/cache/list` where the query doesn't say.
@@ -76,6 +76,12 @@ pub struct StoredResponse {
     pub ttl_seconds: i64,
     /// Whether it may be used.
     pub state: State,
+    /// The purge that selects it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub purged: Option<PurgedBy>,
+    /// Its tags, as the origin wrote them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub tags: Vec<String>,
 }
 
 /// Which part of a response a slice is.

@@ -2,6 +2,7 @@
 //!
 //! Nobody is asked and nothing is changed by an explanation: it is what the edge knows at that moment.
 
+use crate::purge::Mode;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 
@@ -120,10 +121,23 @@ pub struct StoredFound {
     pub selected_by: Vec<(String, Option<String>)>,
     /// Whether the request selects it (RFC 9111 §4.1).
     pub selected: bool,
-    /// Whether it was purged.
-    pub purged: bool,
+    /// The purge that selects it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub purged: Option<PurgedBy>,
+    /// Its tags, as the origin wrote them.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub tags: Vec<String>,
     /// The arithmetic of RFC 9111 §4.2.
     pub freshness: FreshnessFound,
+}
+
+/// A purge that selects a stored response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PurgedBy {
+    /// Its number.
+    pub seq: u64,
+    /// Whether the response is gone, or stale.
+    pub mode: Mode,
 }
 
 /// How fresh a stored response is. Seconds are whole.
