@@ -3,10 +3,12 @@
 mod head;
 mod miss;
 
-pub(crate) use head::{Head, has_body};
+pub(crate) use head::{Head, has_body, tags};
 pub(crate) use miss::Course;
 
 use crate::clock;
+use crate::context::Routed;
+use crate::snapshot::Served;
 use crate::stage::reuse::Kept;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -27,6 +29,11 @@ use store::{Found, Key, Moment, Reader, Store, Was};
 /// When the fetch of a response began; long ago for one that wasn't fetched.
 fn began(meta: &CacheMeta) -> Moment {
     meta.extensions().get::<Moment>().copied().unwrap_or_default()
+}
+
+/// The site that a response is stored for; none where it isn't a request's.
+fn served(meta: &CacheMeta) -> Option<&Arc<Served>> {
+    meta.extensions().get()
 }
 
 /// The first 128 bits of BLAKE3: two names with the same hash are told apart by the store, so this need only be rare.
@@ -152,18 +159,22 @@ impl Cache {
     }
 
     /// The meta of a response to `request`, to a fetch that began at `began`. `renewed` are the variant and the fields of
-    /// the stored response that it renews, if it does.
+    /// the stored response that it renews, if it does; `routed` is where the request goes.
     pub(crate) fn meta_to(
         &self,
         request: &http::HeaderMap,
         (kept, header): (Kept, ResponseHeader),
         renewed: Option<(Option<HashBinary>, &http::HeaderMap)>,
-        rule_key: Option<&route::Key>,
+        routed: Option<&Routed>,
         (began, course): (Moment, Course),
     ) -> CacheMeta {
+        let rule_key = routed.map(|routed| &routed.rule.caching.key);
         let variant = variant(&header.headers, renewed, request, rule_key);
         let mut meta = self.new_meta(kept, began, header, variant);
         meta.extensions_mut().insert(course);
+        if let Some(routed) = routed {
+            meta.extensions_mut().insert(Arc::clone(&routed.served));
+        }
         meta
     }
 
@@ -203,18 +214,35 @@ impl Cache {
     pub(crate) fn freshen(&self, was: &Was<Head>, name: &[u8], meta: &CacheMeta) -> bool {
         let Some(mut head) = Head::of(meta) else { return false };
         head.since = was.head.since;
-        self.renew(was, name, head, began(meta))
+        self.renew(was, name, head, meta)
     }
 
-    /// Gives the response `was` a new head; nothing where another response has taken its place. Where another `Vary` came
-    /// with it, requests are matched by that from now on.
-    fn renew(&self, was: &Was<Head>, name: &[u8], mut head: Head, began: Moment) -> bool {
+    /// Gives the response `was` a new head, that of `meta`; nothing where another response has taken its place. Where
+    /// another `Vary` came with it, requests are matched by that from now on.
+    fn renew(&self, was: &Was<Head>, name: &[u8], head: Head, meta: &CacheMeta) -> bool {
+        // by its own tags: with those of the new head, a purge that came meanwhile might not select it any more
+        let changes_tags = head.tags() != was.head.tags();
+        let served = served(meta).filter(|_| changes_tags);
+        let is_gone = || served.is_some_and(|served| served.is_gone(name, &was.head));
+        if is_gone() {
+            return false;
+        }
+        let key = self.put_head(was, name, head, began(meta));
+        if let Some(key) = key.filter(|_| is_gone()) {
+            // the purge came between the two
+            self.store.remove(&key);
+        }
+        key.is_some()
+    }
+
+    /// The key under which the response is now; none where another has taken its place.
+    fn put_head(&self, was: &Was<Head>, name: &[u8], mut head: Head, began: Moment) -> Option<Key> {
         let changed = head.variance != was.head.variance;
         if changed {
             head.since = self.next_place();
         }
         let to = if changed { was.key.first() } else { was.key };
-        self.store.update(was, to, name, head, began)
+        self.store.update(was, to, name, head, began).then_some(to)
     }
 
     /// A place after all others.
@@ -284,7 +312,7 @@ impl Storage for Cache {
         // Pingora adds what is beside the new meta to what was beside the one looked up
         let Some(was) = meta.extensions().get::<Was<Head>>() else { return Ok(false) };
         let Some(head) = Head::of(meta) else { return Ok(false) };
-        Ok(self.renew(was, key.primary_key(), head, began(meta)))
+        Ok(self.renew(was, key.primary_key(), head, meta))
     }
 
     fn support_streaming_partial_write(&self) -> bool {

@@ -1,36 +1,54 @@
 //! Which requests wait for another's fetch, and which for nobody.
 //!
 //! Requests for one response wait for the first of them, until its head is there. Where that head says that nothing is
-//! stored, they have waited in vain: so it is remembered for the name, and the next requests don't wait.
+//! stored, they have waited in vain: so it is remembered for the name, and the next requests don't wait. Nor does one that
+//! came after a purge of the name wait for a fetch that began before it.
 
-use crate::cache::{self, Cache};
+use crate::cache::{self, Cache, Head};
 use crate::clock::Steady;
+use crate::snapshot::Served;
 use crate::uncacheable::Uncacheable;
 use pingora_cache::key::{CacheHashKey, CacheKey};
 use pingora_cache::lock::{CacheKeyLock, CacheLock, LockStatus, Locked, WritePermit};
 use pingora_cache::{NoCacheReason, predictor::CacheablePredictor};
+use purge::Verdict;
 use semantics::storing::Reason;
+use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long another request's fetch is waited for before one of the waiting becomes the fetcher.
 const FETCH_MAX: Duration = Duration::from_secs(60);
 
 /// What a request's key tells of the request.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Asker {
     /// It has Authorization. What it is answered is no measure for requests without, nor theirs for it.
     pub(crate) authorized: bool,
     /// It wants nothing stored, so nobody need wait for what it fetches.
     pub(crate) alone: bool,
+    /// It is a fetch in the background, with a permit for what was stale. Where that is gone, it doesn't wait for itself.
+    pub(crate) in_background: bool,
     /// Nothing is stored, and nothing will be, for this reason: it is forwarded as it came, without a lookup.
     pub(crate) passed: Option<&'static str>,
     /// When it was received; unknown for what isn't a request's.
     pub(crate) received: Option<Steady>,
+    /// Whose response it asks for; unknown for what isn't a request's.
+    pub(crate) served: Option<Arc<Served>>,
+    /// The number of the newest hard purge of whatever has the name, when the request was looked up; 0 for none. Requests
+    /// before and after such a purge don't wait for each other.
+    pub(crate) purged: u64,
 }
 
 impl Asker {
-    fn of(key: &CacheKey) -> Self {
-        key.extensions.get().copied().unwrap_or_default()
+    fn of(key: &CacheKey) -> Cow<'_, Self> {
+        key.extensions.get().map_or_else(|| Cow::Owned(Self::default()), Cow::Borrowed)
+    }
+
+    /// Whether a stored response is none to look for again: it was purged.
+    fn is_purged(&self, key: &CacheKey, head: &Head) -> bool {
+        let served = self.served.as_ref();
+        served.is_some_and(|served| served.verdict(key.primary_key(), head) != Verdict::Current)
     }
 }
 
@@ -39,8 +57,11 @@ pub(crate) struct Collapse {
     pub(crate) uncacheable: Uncacheable,
     cache: &'static Cache,
     /// The lock that all take part in.
-    pub(crate) shared: CacheLock,
+    pub(crate) shared: Shared,
 }
+
+/// Pingora's lock, of the requests for a response that no purge of its name is between.
+pub(crate) struct Shared(CacheLock);
 
 /// Marks a permit that is in no table: nobody waits for it.
 #[derive(Clone)]
@@ -48,15 +69,18 @@ struct Unshared;
 
 impl Collapse {
     pub(crate) fn new(uncacheable: Uncacheable, cache: &'static Cache) -> Self {
-        Self { uncacheable, cache, shared: CacheLock::new(FETCH_MAX) }
+        Self { uncacheable, cache, shared: Shared(CacheLock::new(FETCH_MAX)) }
     }
 
     /// Whether the response has come since the request was received, and so perhaps after its lookup: what another fetch
     /// brought between the two is not to be fetched again.
     fn has_come(&self, key: &CacheKey) -> bool {
-        let Some(received) = Asker::of(key).received else { return false };
+        let asker = Asker::of(key);
+        let Some(received) = asker.received else { return false };
         let found = self.cache.store.find_now(&cache::store_key(key), key.primary_key());
-        found.is_some_and(|found| found.head.kept().received.steady > received)
+        found.is_some_and(|found| {
+            found.head.kept().received.steady > received && !asker.is_purged(key, &found.head)
+        })
     }
 
     /// Remembers that the response of a name was not to be stored.
@@ -74,9 +98,35 @@ impl Collapse {
     }
 }
 
+impl CacheKeyLock for Shared {
+    fn lock(&self, key: &CacheKey, stale_writer: bool) -> Locked {
+        self.0.lock(&since_purge(key), stale_writer)
+    }
+
+    fn release(&self, key: &CacheKey, permit: WritePermit, status: LockStatus) {
+        self.0.release(&since_purge(key), permit, status);
+    }
+}
+
+/// The key, told apart by the purge that its request came after.
+fn since_purge(key: &CacheKey) -> Cow<'_, CacheKey> {
+    let purged = Asker::of(key).purged;
+    if purged == 0 {
+        return Cow::Borrowed(key);
+    }
+    let mut name = key.primary_bin();
+    let (number, _) = name.split_at_mut(size_of::<u64>());
+    number.iter_mut().zip(purged.to_le_bytes()).for_each(|(byte, other)| *byte ^= other);
+    let mut key = key.clone();
+    key.set_primary_bin_override(name);
+    Cow::Owned(key)
+}
+
 impl CacheKeyLock for Collapse {
     fn lock(&self, key: &CacheKey, stale_writer: bool) -> Locked {
-        if !Asker::of(key).alone && !self.is_in_vain(key) {
+        let asker = Asker::of(key);
+        let is_itself = asker.in_background && !stale_writer;
+        if !asker.alone && !is_itself && !self.is_in_vain(key) {
             let locked = self.shared.lock(key, stale_writer);
             let Locked::Write(permit) = locked else { return locked };
             if !self.has_come(key) {
@@ -178,6 +228,18 @@ mod tests {
     }
 
     #[test]
+    fn nobody_waits_for_a_fetch_that_began_before_a_purge() {
+        let collapse = collapse();
+        let key = |purged| key("/a", Asker { purged, ..Asker::default() });
+        let first = collapse.lock(&key(0), false);
+        assert!(!writes(&collapse, &key(0), collapse.lock(&key(0), false)));
+        let second = collapse.lock(&key(7), false);
+        assert!(second.is_write());
+        assert!(!writes(&collapse, &key(7), collapse.lock(&key(7), false)));
+        assert!(writes(&collapse, &key(0), first) && writes(&collapse, &key(7), second));
+    }
+
+    #[test]
     fn one_who_wants_nothing_stored_neither_waits_nor_is_waited_for() {
         let alone = key("/a", Asker { alone: true, ..Asker::default() });
         let (collapse, other) = (collapse(), key("/a", Asker::default()));
@@ -186,6 +248,18 @@ mod tests {
         assert!(second.is_write());
         assert!(writes(&collapse, &alone, collapse.lock(&alone, false)));
         assert!(writes(&collapse, &alone, first) && writes(&collapse, &other, second));
+    }
+
+    #[test]
+    fn a_fetch_in_the_background_does_not_wait_for_itself() {
+        let (collapse, parent) = (collapse(), key("/a", Asker::default()));
+        let own = key("/a", Asker { in_background: true, ..Asker::default() });
+        let permit = collapse.lock(&parent, true);
+        assert!(permit.is_write());
+        // what Pingora expects: it has the permit already
+        assert!(!writes(&collapse, &own, collapse.lock(&own, true)));
+        assert!(writes(&collapse, &own, collapse.lock(&own, false)));
+        assert!(writes(&collapse, &parent, permit));
     }
 
     #[test]

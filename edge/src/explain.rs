@@ -24,6 +24,7 @@ use api::explain::{ExplainRequest, Explanation, KeyFound, Outcome, SiteFound, St
 use api::problem::FieldProblem;
 use ask::Asked;
 use http::{Method, header};
+use purge::Verdict as Purged;
 use semantics::cache_status::Forward;
 use semantics::directives::RequestDirectives;
 use semantics::preconditions::{self, Representation, Verdict};
@@ -173,15 +174,11 @@ impl Known<'_> {
         let kept = found.head.kept();
         let described = (&*found.head, found.length);
         let stored = Some(found::describe(question, &question.name, described, self.now.steady));
-        let decided = reuse::decide(
-            kept,
-            directives,
-            routed.served.verdict(&question.name, &found.head),
-            self.now.steady,
-        );
+        let purged = routed.served.verdict(&question.name, &found.head);
+        let decided = reuse::decide(kept, directives, purged, self.now.steady);
         let said = match decided {
             Reusable::Nothing | Reusable::Purged => {
-                self.nothing(question, "what is stored was purged")
+                self.nothing(question, &format!("what is stored was purged{}", by(purged)))
             }
             Reusable::Stored { reuse: Reuse::Fresh | Reuse::Stale, .. } if found.length.is_none() => {
                 self.says(Outcome::Collapsed, "it is being filled, and read along with")
@@ -194,14 +191,14 @@ impl Known<'_> {
             }
             Reusable::Stored { reuse: Reuse::WhileRevalidating, .. } => self.says(
                 Outcome::StaleHit,
-                "the stored response is stale, and may be used while the origin is asked in the background",
+                format!("the stored response is stale{}, and may be used while the origin is asked in the background", by(purged)),
             ),
             Reusable::Stored { reuse: Reuse::GatewayTimeout, .. } => self.nothing(
                 question,
                 "the stored response may not be used without asking the origin",
             ),
             Reusable::Stored { reuse: Reuse::Validate, .. } => {
-                self.asks(question, Outcome::Validate, &self.why_asked(question, found))
+                self.asks(question, Outcome::Validate, &self.why_asked(question, found, purged))
             }
         };
         let status = said.status.or_else(|| self.status(asked, found, said.outcome));
@@ -209,10 +206,13 @@ impl Known<'_> {
     }
 
     /// Why the origin is asked where something is stored, and what. A HEAD that is forwarded asks nothing of its own.
-    fn why_asked(&self, question: &Question<'_>, found: &Found<Head>) -> String {
-        let why = found::why_not_used(found, &question.directives, self.now.steady);
+    fn why_asked(&self, question: &Question<'_>, found: &Found<Head>, purged: Purged) -> String {
+        let is_purged = purged != Purged::Current;
+        let why =
+            found::why_not_used(found, &question.directives, is_purged, self.now.steady).to_owned();
+        let why = why + &by(purged);
         if question.asked.method == Method::HEAD {
-            return why.to_owned();
+            return why;
         }
         format!("{why}; {}", found::validation(found))
     }
@@ -235,6 +235,15 @@ impl Known<'_> {
             Verdict::NotModified => 304,
             Verdict::PreconditionFailed => 412,
         })
+    }
+}
+
+/// Which purge said so.
+fn by(purged: Purged) -> String {
+    match purged {
+        Purged::Current => String::new(),
+        Purged::Stale(seq) => format!(" by the soft purge {seq}"),
+        Purged::Gone(seq) => format!(" by the purge {seq}"),
     }
 }
 

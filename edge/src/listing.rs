@@ -8,8 +8,10 @@ use crate::stage::deliver::KeyText;
 use crate::stage::identify::Scheme;
 use crate::stage::lookup::Named;
 use api::cache::{LISTED_DEFAULT, LISTED_MAX, SlicePlace, State, StoredPage, StoredResponse, Tier};
+use api::explain::PurgedBy;
 use api::id::SiteId;
 use api::problem::FieldProblem;
+use api::purge::Mode;
 use purge::Verdict;
 use route::Host;
 use store::{Listed, Place, Store};
@@ -190,6 +192,8 @@ fn describe(
 ) -> Option<StoredResponse> {
     let (named, kept) = (Named::read(&listed.name)?, listed.head.kept());
     let resident = kept.resident(now);
+    let served = served(&named, snapshot);
+    let verdict = served.map(|served| served.verdict(&listed.name, &listed.head));
     Some(StoredResponse {
         url: named.url(),
         site: named.site.to_owned(),
@@ -203,7 +207,9 @@ fn describe(
         received: humantime::format_rfc3339_millis(kept.received.wall).to_string(),
         age_seconds: kept.freshness.age(resident).as_secs(),
         ttl_seconds: kept.freshness.ttl(resident),
-        state: state(&listed.name, &listed.head, served(&named, snapshot), now),
+        state: state(&listed.name, &listed.head, served, now),
+        purged: verdict.and_then(purged_by),
+        tags: listed.head.tag_texts(),
     })
 }
 
@@ -224,6 +230,15 @@ pub(crate) fn state(name: &[u8], head: &Head, served: Option<&Served>, now: Stea
         Some(Verdict::Stale(_)) => State::Stale,
         Some(_) if kept.freshness.ttl(kept.resident(now)) > 0 => State::Fresh,
         Some(_) => State::Stale,
+    }
+}
+
+/// The purge by which this is said.
+pub(crate) const fn purged_by(verdict: Verdict) -> Option<PurgedBy> {
+    match verdict {
+        Verdict::Current => None,
+        Verdict::Stale(seq) => Some(PurgedBy { seq, mode: Mode::Soft }),
+        Verdict::Gone(seq) => Some(PurgedBy { seq, mode: Mode::Hard }),
     }
 }
 

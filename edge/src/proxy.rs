@@ -9,6 +9,7 @@ pub(crate) mod interim;
 mod pace;
 mod post;
 mod slices;
+mod tagged;
 
 pub(crate) use slices::{Cutting, SliceRequest};
 

@@ -1,19 +1,23 @@
 //! Which slices of a response belong together? What is remembered of a name of which parts are stored.
 //!
 //! The table is bounded, and so forgets; what it forgot is found again in the store, where each group is kept as a
-//! response without a body ([`record`]), beside its slices.
+//! response without a body ([`record`]), beside its slices. A group that was purged for good is none: what is fetched from
+//! then on begins a new one, so that no two representations are mixed, nor is anything asked of the one that is gone.
 
 mod record;
 
 use crate::cache::{self, Cache as Responses, Head};
 use crate::snapshot::Served;
 use crate::stage::keep;
+use crate::stage::lookup::Named;
 use crate::stage::reuse::Kept;
 use crate::stage::slice::Facts;
 use http::HeaderMap;
+use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
-use purge::Verdict;
+use purge::{Compared, Tags, Verdict};
+use semantics::fields::TAG_FIELDS;
 use semantics::range::Spec;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -24,6 +28,8 @@ use ulid::Ulid;
 const GROUP_BYTES: u32 = 1_400;
 const DECLINED_BYTES: u32 = 400;
 const DECLINED_LIFETIME: Duration = Duration::from_mins(2);
+/// Tags that are remembered of a group; one with more is given up by any purge of a tag.
+const TAGS_MAX: usize = 64;
 
 /// The slices of all names.
 pub(crate) struct Slices {
@@ -45,6 +51,10 @@ struct Known {
     /// The response's `Vary`, and what its request selected by it.
     vary: HeaderMap,
     variance: Option<[u8; 16]>,
+    /// The response's tags, where it is known from itself: those that were forgotten are with its slices alone.
+    tags: Tags,
+    /// The newest number that it is known not to have been purged with.
+    compared: Compared,
 }
 
 impl Slices {
@@ -70,26 +80,33 @@ impl Slices {
     pub(crate) async fn group(
         &self,
         responses: &Responses,
-        name: &[u8],
-        hash: [u8; 16],
+        (name, hash): (&[u8], [u8; 16]),
+        served: &Served,
     ) -> Arc<Group> {
-        match self.known_group(responses, name, hash).await {
+        match self.known_group(responses, (name, hash), served).await {
             Some(group) => group,
             None => self.groups.get_with(hash, || Arc::new(Group::new())),
         }
     }
 
-    /// The group of a name, if there is one and something is known of it.
+    /// The group of a name, if there is one that isn't purged and something is known of it.
     pub(crate) async fn known_group(
         &self,
         responses: &Responses,
-        name: &[u8],
-        hash: [u8; 16],
+        (name, hash): (&[u8], [u8; 16]),
+        served: &Served,
     ) -> Option<Arc<Group>> {
         if let Some(group) = self.groups.get(&hash) {
+            if group.is_gone(name, served) {
+                self.leave(hash, &group);
+                return None;
+            }
             return group.facts().is_some().then_some(group);
         }
         let group = record::find(responses, name).await?;
+        if group.is_gone(name, served) {
+            return None;
+        }
         let group = self.groups.get_with(hash, || Arc::new(group));
         if record::find(responses, name).await.is_none() {
             // forgotten between the two: that is noted in the store first
@@ -101,8 +118,13 @@ impl Slices {
 
     /// The group of a name that a whole with these `facts` tells of; a new one where what is known is of another.
     /// None where what is known is of another variant.
-    pub(crate) fn group_of_whole(&self, hash: [u8; 16], told: &Told<'_>) -> Option<Arc<Group>> {
-        let known = self.groups.get(&hash);
+    pub(crate) fn group_of_whole(
+        &self,
+        (name, hash): (&[u8], [u8; 16]),
+        told: &Told<'_>,
+        served: &Served,
+    ) -> Option<Arc<Group>> {
+        let known = self.groups.get(&hash).filter(|group| !group.is_gone(name, served));
         if known.as_ref().is_some_and(|group| !group.is_selected(told.request, told.key)) {
             return None;
         }
@@ -162,6 +184,14 @@ impl Slices {
         self.groups.invalidate(&hash);
     }
 
+    /// Has the table forget this group, if the name has no other by now.
+    fn leave(&self, hash: [u8; 16], group: &Group) {
+        self.groups.entry(hash).and_compute_with(|held| {
+            let is_same = held.is_some_and(|held| held.value().number == group.number);
+            if is_same { Op::Remove } else { Op::Nop }
+        });
+    }
+
     /// Remembers for a while that new slices of a name can't be had.
     pub(crate) fn decline(&self, name: [u8; 16]) {
         self.declined.insert(name, ());
@@ -187,8 +217,7 @@ impl Slices {
             Spec::Suffix(_) => false,
         };
         whole.is_some_and(|found| {
-            (found.length.is_some() || is_begun)
-                && !matches!(served.verdict(name, &found.head), Verdict::Gone(_))
+            (found.length.is_some() || is_begun) && !served.is_gone(name, &found.head)
         })
     }
 }
@@ -200,6 +229,8 @@ pub(crate) struct Told<'t> {
     pub(crate) head: &'t HeaderMap,
     pub(crate) request: &'t HeaderMap,
     pub(crate) key: Option<&'t route::Key>,
+    /// The number up to which the feed was applied when the response's fetch began.
+    pub(crate) applied: u64,
 }
 
 impl Group {
@@ -211,6 +242,13 @@ impl Group {
     /// What its slices are of, once one was seen.
     pub(crate) fn facts(&self) -> Option<&Facts> {
         self.known.get().map(|known| &known.facts)
+    }
+
+    /// Whether it was purged for good: its slices are those of the whole that is stored under `name`.
+    fn is_gone(&self, name: &[u8], served: &Served) -> bool {
+        let Some(known) = self.known.get() else { return false };
+        let facts = || Some(Named::read(name)?.facts(&known.tags));
+        matches!(served.purges.compare(&known.compared, facts), Verdict::Gone(_))
     }
 
     /// Whether a request selects the variant whose slices these are. A group of which nothing is known takes any.
@@ -227,111 +265,18 @@ impl Group {
                 facts: told.facts.clone(),
                 vary: lines.map(|line| (http::header::VARY, line.clone())).collect(),
                 variance: cache::variance(told.head, None, told.request, told.key),
+                tags: tags(told.head),
+                compared: Compared::with(told.applied),
             }
         });
         known.facts.agree(told.facts)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::stage::slice::Slice;
-    use crate::stage::testing::{self, fields};
-
-    fn facts(complete_length: u64) -> Facts {
-        let range = format!("bytes 0-0/{complete_length}");
-        let head = [
-            (http::header::CONTENT_RANGE, range.parse().unwrap()),
-            (http::header::CONTENT_LENGTH, "1".parse().unwrap()),
-            (http::header::ETAG, "\"a\"".parse().unwrap()),
-        ];
-        let slice = Slice { index: 0, bytes: 1, group: 0 };
-        slice.facts(http::StatusCode::PARTIAL_CONTENT, &head.into_iter().collect()).unwrap()
-    }
-
-    fn responses() -> Responses {
-        let limits = store::Limits {
-            memory_bytes: 1 << 20,
-            response_max_bytes: 1 << 16,
-            filling_max_bytes: 1 << 16,
-            variants_max: 4,
-        };
-        Responses::new(store::Store::new(limits), 0)
-    }
-
-    fn accepts(group: &Group, facts: &Facts, head: &HeaderMap, request: &HeaderMap) -> bool {
-        group.accepts(&Told { facts, head, request, key: None })
-    }
-
-    #[tokio::test]
-    async fn a_group_is_of_one_representation() {
-        let (slices, responses) = (Slices::new(10, 1 << 20), responses());
-        let group = slices.group(&responses, b"/a", [1; 16]).await;
-        let none = HeaderMap::new();
-        assert!(slices.known_group(&responses, b"/a", [1; 16]).await.is_none());
-        assert!(accepts(&group, &facts(5), &none, &none));
-        assert!(!accepts(&group, &facts(6), &none, &none));
-        let known = slices.known_group(&responses, b"/a", [1; 16]).await;
-        assert_eq!(known.map(|group| group.number), Some(group.number));
-        slices.forget(&responses, b"/a", [1; 16]);
-        assert_ne!(slices.group(&responses, b"/a", [1; 16]).await.number, group.number);
-        assert!(!slices.is_current([1; 16], &group));
-    }
-
-    #[tokio::test]
-    async fn a_group_that_the_table_forgot_is_found_in_the_store_until_it_is_forgotten() {
-        let (responses, none) = (responses(), HeaderMap::new());
-        let before = Slices::new(10, 1 << 20);
-        let group = before.group(&responses, b"/a", [1; 16]).await;
-        assert!(accepts(&group, &facts(5), &none, &none));
-        let since = responses.store.moment();
-        before.keep_group(&responses, b"/a", &group, (testing::kept("max-age=60", 0), since));
-        let after = Slices::new(10, 1 << 20);
-        let found = after.group(&responses, b"/a", [1; 16]).await;
-        assert_eq!(found.number, group.number);
-        assert!(!accepts(&found, &facts(6), &none, &none));
-        after.forget(&responses, b"/a", [1; 16]);
-        let other = Slices::new(10, 1 << 20);
-        assert!(other.known_group(&responses, b"/a", [1; 16]).await.is_none());
-    }
-
-    #[test]
-    fn a_whole_of_another_representation_begins_a_new_group() {
-        let (slices, none) = (Slices::new(10, 1 << 20), HeaderMap::new());
-        let of = |facts: &Facts| {
-            let told = Told { facts, head: &none, request: &none, key: None };
-            slices.group_of_whole([1; 16], &told).map(|group| group.number)
-        };
-        let first = of(&facts(5));
-        assert!(first.is_some() && of(&facts(5)) == first);
-        assert_ne!(of(&facts(6)), first);
-    }
-
-    #[test]
-    fn a_group_is_of_one_variant() {
-        let slices = Slices::new(10, 1 << 20);
-        let (group, head) = (Group::new(), fields(&[("vary", "a")]));
-        let (one, other) = (fields(&[("a", "1"), ("b", "2")]), fields(&[("a", "2")]));
-        assert!(group.is_selected(&other, None));
-        assert!(accepts(&group, &facts(5), &head, &fields(&[("a", "1")])));
-        assert!(group.is_selected(&one, None) && !group.is_selected(&other, None));
-        let facts = facts(5);
-        let of = |request| Told { facts: &facts, head: &head, request, key: None };
-        assert!(slices.group_of_whole([1; 16], &of(&one)).is_some());
-        assert!(slices.group_of_whole([1; 16], &of(&other)).is_none());
-    }
-
-    #[tokio::test]
-    async fn a_name_that_was_declined_keeps_its_slices() {
-        let (slices, responses) = (Slices::new(10, 1 << 20), responses());
-        let none = HeaderMap::new();
-        let group = slices.group(&responses, b"/a", [1; 16]).await;
-        assert!(accepts(&group, &facts(5), &none, &none));
-        slices.decline([1; 16]);
-        assert!(slices.are_in_vain([1; 16], None) && !slices.are_in_vain([2; 16], None));
-        assert!(slices.are_in_vain([2; 16], Some("private")));
-        assert!(!slices.are_in_vain([2; 16], Some(keep::TOO_LARGE.token)));
-        assert!(slices.known_group(&responses, b"/a", [1; 16]).await.is_some());
-    }
+fn tags(head: &HeaderMap) -> Tags {
+    let lines = TAG_FIELDS.iter().flat_map(|name| head.get_all(name));
+    Tags::read(lines.map(http::HeaderValue::as_bytes), TAGS_MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,15 +19,19 @@ pub(crate) struct Served {
 impl Served {
     /// What the purges of the site say of a response that is stored under `name`.
     pub(crate) fn verdict(&self, name: &[u8], head: &Head) -> Verdict {
-        let applied = head.kept().applied;
-        if applied >= self.purges.newest() {
-            return Verdict::Current;
-        }
-        match Named::read(name) {
-            Some(named) => self.purges.verdict(applied, &named.facts(head.tags())),
-            // what is known of slices isn't used without them
-            None => Verdict::Current,
-        }
+        // what is known of slices has no name to be read, and is compared where it is used
+        self.purges.compare(head.compared(), || Some(Named::read(name)?.facts(head.tags())))
+    }
+
+    /// Whether a response that is stored under `name` was purged for good.
+    pub(crate) fn is_gone(&self, name: &[u8], head: &Head) -> bool {
+        matches!(self.verdict(name, head), Verdict::Gone(_))
+    }
+
+    /// The number of the newest hard purge that selects whatever is stored under `name`; 0 for none.
+    pub(crate) fn newest_of_name(&self, name: &[u8]) -> u64 {
+        let Some(Named { authority, path, query, .. }) = Named::read(name) else { return 0 };
+        self.purges.newest_of_name(authority, path, query)
     }
 
     /// Applies the purge with the number `seq`.

@@ -63,14 +63,14 @@ impl Feed {
 
     /// Purges everything of a site.
     pub fn purge(&self, number: u8) -> u64 {
-        let selector = Selector::Everything;
-        self.entry(Change::Purge(Purge {
-            site_id: Self::site_id(number),
-            selector,
-            mode: Mode::Hard,
-            regions: Vec::new(),
-            refetch: 0,
-        }))
+        self.purge_by(number, Selector::Everything, Mode::Hard)
+    }
+
+    /// Purges what is selected of a site.
+    pub fn purge_by(&self, number: u8, selector: Selector, mode: Mode) -> u64 {
+        let site_id = Self::site_id(number);
+        let purge = Purge { site_id, selector, mode, regions: Vec::new(), refetch: 0 };
+        self.entry(Change::Purge(purge))
     }
 
     /// Sends an entry and says that it is the newest.

@@ -52,6 +52,8 @@ mod plain;
 mod policy;
 #[path = "scenarios/process.rs"]
 mod process;
+#[path = "scenarios/purge.rs"]
+mod purge;
 #[path = "scenarios/reuse.rs"]
 mod reuse;
 #[path = "scenarios/routing.rs"]

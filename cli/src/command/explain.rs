@@ -5,7 +5,10 @@ use crate::edge::{self, Edge};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::settings::Given;
-use api::explain::{ExplainRequest, Explanation, FreshnessFound, KeyFound, SiteFound, StoredFound};
+use api::explain::{
+    ExplainRequest, Explanation, FreshnessFound, KeyFound, PurgedBy, SiteFound, StoredFound,
+};
+use api::purge::Mode;
 use std::fmt::Write as _;
 
 /// Width of the words before each line.
@@ -62,15 +65,25 @@ pub(super) fn say_stored(stored: &StoredFound, say: &mut impl FnMut(&str, String
     let size = stored
         .body_bytes
         .map_or_else(|| "being filled".to_owned(), |bytes| format!("{bytes} bytes"));
-    let purged = if stored.purged { ", purged" } else { "" };
+    let purged = stored.purged.map(|by| format!(", {}", purged(by))).unwrap_or_default();
     say("stored", format!("{}, {size}, received {}{purged}", stored.status, stored.received));
     for line in &stored.fields {
         say("", format!("{}: {}", line.name, line.value));
+    }
+    if !stored.tags.is_empty() {
+        say("tags", stored.tags.join(" "));
     }
     if !stored.selected_by.is_empty() {
         say("vary", selection(stored));
     }
     say_freshness(&stored.freshness, say);
+}
+
+fn purged(by: PurgedBy) -> String {
+    match by.mode {
+        Mode::Hard => format!("purged by {}", by.seq),
+        Mode::Soft => format!("purged softly by {}", by.seq),
+    }
 }
 
 fn selection(stored: &StoredFound) -> String {

@@ -11,7 +11,7 @@ use lines::Lines;
 use pingora_cache::CacheMeta;
 use pingora_cache::key::HashBinary;
 use pingora_http::ResponseHeader;
-use purge::Tags;
+use purge::{Compared, Tags, tags_in};
 use semantics::fields::TAG_FIELDS;
 use std::sync::LazyLock;
 use std::time::{Duration, SystemTime};
@@ -35,6 +35,8 @@ pub(crate) struct Head {
     pub(super) since: u64,
     /// What purges may select it by.
     tags: Tags,
+    /// The newest number that it is known not to have been purged with: at first what was applied when its fetch began.
+    compared: Compared,
     /// The fields that tell which requests select it; none where it doesn't vary.
     selecting: Option<Box<HeaderMap>>,
 }
@@ -44,7 +46,7 @@ impl store::Head for Head {
         let selecting = self.selecting.as_ref().map_or(0, |fields| {
             MAP_BYTES + fields.values().map(|value| value.len() + FIELD_BYTES).sum::<usize>()
         });
-        size_of::<Self>() + self.lines.len() + selecting
+        size_of::<Self>() + self.lines.len() + size_of_val(self.tags.hashes()) + selecting
     }
 
     fn encode(&self, out: &mut Vec<u8>) {
@@ -68,9 +70,9 @@ impl Head {
     fn new(lines: Lines, kept: Kept, variance: Option<[u8; 16]>, since: u64) -> Self {
         let fields = lines.some(&[header::VARY, header::CONTENT_LANGUAGE]);
         let selecting = fields.contains_key(header::VARY).then(|| Box::new(fields));
-        let tag_fields = lines.some(&TAG_FIELDS);
-        let tags = Tags::read(tag_fields.values().map(http::HeaderValue::as_bytes), TAGS_MAX);
-        Self { lines, kept, variance, since, tags, selecting }
+        let tags = Tags::read(lines.values(&TAG_FIELDS), TAGS_MAX);
+        let compared = Compared::with(kept.applied);
+        Self { lines, kept, variance, since, tags, compared, selecting }
     }
 
     pub(crate) fn kept(&self) -> Kept {
@@ -80,6 +82,17 @@ impl Head {
     /// What purges may select it by.
     pub(crate) fn tags(&self) -> &Tags {
         &self.tags
+    }
+
+    /// Its tags as the origin wrote them, however many.
+    pub(crate) fn tag_texts(&self) -> Vec<String> {
+        let values = self.lines.values(&TAG_FIELDS).map(String::from_utf8_lossy);
+        values.flat_map(|value| tags_in(&value).map(str::to_owned).collect::<Vec<_>>()).collect()
+    }
+
+    /// The newest number that it is known not to have been purged with.
+    pub(crate) fn compared(&self) -> &Compared {
+        &self.compared
     }
 
     pub(crate) fn status(&self) -> StatusCode {
@@ -141,6 +154,12 @@ impl Head {
         }
         meta
     }
+}
+
+/// The tags of a response with these fields, as they are kept.
+pub(crate) fn tags(fields: &HeaderMap) -> Tags {
+    let lines = TAG_FIELDS.iter().flat_map(|name| fields.get_all(name));
+    Tags::read(lines.map(http::HeaderValue::as_bytes), TAGS_MAX)
 }
 
 /// Whether a response of this status has a body, of a length to be told (RFC 9110 §8.6).

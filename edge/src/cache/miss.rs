@@ -1,6 +1,7 @@
 //! A response being filled, as Pingora writes it.
 
-use super::{Cache, Head, began, content_length, store_key};
+use super::{Cache, Head, began, content_length, served, store_key};
+use crate::snapshot::Served;
 use async_trait::async_trait;
 use bytes::Bytes;
 use pingora_cache::CacheMeta;
@@ -35,7 +36,7 @@ impl Cache {
             course.0.set(own).ok();
         }
         let number = fill.number().to_le_bytes();
-        Ok(Miss { fill, number, bytes: 0 })
+        Ok(Miss { fill, number, bytes: 0, served: served(meta).map(Arc::clone) })
     }
 }
 
@@ -44,6 +45,7 @@ pub(super) struct Miss {
     fill: Fill<Head>,
     number: [u8; 8],
     bytes: usize,
+    served: Option<Arc<Served>>,
 }
 
 #[async_trait]
@@ -59,7 +61,9 @@ impl HandleMiss for Miss {
     /// Called when the origin's response is whole.
     async fn finish(self: Box<Self>) -> Result<MissFinishType> {
         self.fill.settle().await;
-        self.fill.complete();
+        let served = self.served;
+        // what was purged meanwhile takes nothing's place: there may be a newer one by now
+        self.fill.complete_if(|name, head| served.is_none_or(|served| !served.is_gone(name, head)));
         Ok(MissFinishType::Created(self.bytes))
     }
 

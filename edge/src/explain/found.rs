@@ -3,11 +3,11 @@
 use super::Question;
 use crate::cache::Head;
 use crate::clock::Steady;
+use crate::listing::purged_by;
 use crate::stage::reuse::Kept;
 use api::explain::{FieldLine, FreshnessFound, StoredFound};
 use http::{HeaderMap, header};
 use pingora_http::ResponseHeader;
-use purge::Verdict;
 use route::Rule;
 use semantics::directives::RequestDirectives;
 use semantics::freshness::{Basis, basis};
@@ -30,7 +30,8 @@ pub(super) fn describe(
         received: humantime::format_rfc3339_millis(head.kept().received.wall).to_string(),
         selected_by: selected_by(head.selecting(), &asked.fields),
         selected: true,
-        purged: routed.served.verdict(name, head) != Verdict::Current,
+        purged: purged_by(routed.served.verdict(name, head)),
+        tags: head.tag_texts(),
         freshness: freshness(head.kept(), &header, &routed.rule, now),
     }
 }
@@ -92,11 +93,14 @@ fn lifetime_from(kept: Kept, header: &ResponseHeader, rule: &Rule) -> String {
 pub(super) fn why_not_used(
     found: &Found<Head>,
     directives: &RequestDirectives,
+    is_purged: bool,
     now: Steady,
 ) -> &'static str {
     let kept = found.head.kept();
     if kept.freshness.validates_always() {
         "the stored response says no-cache"
+    } else if is_purged {
+        "the stored response is made stale"
     } else if kept.freshness.ttl(kept.resident(now)) <= 0 {
         "the stored response is stale"
     } else if directives.are_absent() {

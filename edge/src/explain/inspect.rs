@@ -99,7 +99,8 @@ impl Known<'_> {
 
     /// What is known of the slices of a name. None where nothing is.
     async fn slices_found(&self, question: &Question<'_>) -> Option<SlicesFound> {
-        let group = self.slices.known_group(self.cache, &question.name, question.hash).await?;
+        let (name, served) = ((&*question.name, question.hash), &question.routed.served);
+        let group = self.slices.known_group(self.cache, name, served).await?;
         let complete_length = group.facts()?.complete_length;
         let bytes = self.slices.bytes;
         let count = complete_length.div_ceil(bytes);

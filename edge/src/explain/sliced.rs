@@ -33,7 +33,8 @@ impl Known<'_> {
         let is_part = fields.contains_key(header::RANGE);
         let begun =
             || self.says(Outcome::Miss, "nothing is stored; the range is fetched in slices");
-        let group = self.slices.known_group(self.cache, &question.name, question.hash).await;
+        let (name, served) = ((&*question.name, question.hash), &question.routed.served);
+        let group = self.slices.known_group(self.cache, name, served).await;
         let Some(group) = group else {
             return (is_part && !self.is_in_vain(question)).then(begun);
         };

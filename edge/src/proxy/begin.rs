@@ -17,6 +17,7 @@ use pingora_proxy::Session;
 use semantics::directives::RequestDirectives;
 use semantics::storing::Reason;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 /// The client of a request that none made: a fetch in the background.
 const NOBODY: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
@@ -133,8 +134,16 @@ impl Edge {
         // what won't be stored is asked for as the client asks
         let own = ctx.asked.no_store().then_some(Reason::RequestNoStore.token());
         let passed = ctx.remembered.or(own).filter(|_| !is_stored());
-        let received = Some(ctx.received.steady);
-        Asker { authorized, alone: ctx.asked.no_store(), passed, received }
+        let served = ctx.route.as_ref().map(|routed| Arc::clone(&routed.served));
+        Asker {
+            authorized,
+            alone: ctx.asked.no_store(),
+            in_background: is_in_background(session),
+            passed,
+            received: Some(ctx.received.steady),
+            purged: served.as_ref().map_or(0, |served| served.newest_of_name(key.primary_key())),
+            served,
+        }
     }
 
     /// How long a request waits for another's fetch.
@@ -143,6 +152,11 @@ impl Edge {
         overrides.wait_timeout = Some(self.collapse_timeout);
         overrides
     }
+}
+
+/// Whether a request is one that Pingora makes to validate what is stale: it has nothing of ours with it.
+fn is_in_background(session: &Session) -> bool {
+    session.subrequest_ctx.as_ref().is_some_and(|own| own.user_ctx().is_none())
 }
 
 /// What the rule's key wants to know of the client: a value for each field that tells it, none for one to be removed.

@@ -176,6 +176,7 @@ impl Edge {
             }
             Ok(to_keep) => {
                 self.collapse.forget(session.cache.cache_key());
+                self.note_tags(&to_keep.header, &session.req_header().uri, ctx);
                 ctx.kept = Some(to_keep.kept);
                 ctx.withheld = to_keep.withheld;
                 let began = ctx.forward.began.unwrap_or_default();
@@ -188,7 +189,7 @@ impl Edge {
                     request,
                     kept,
                     renewed,
-                    ctx.key(),
+                    ctx.route.as_ref(),
                     (began, ctx.course.clone()),
                 );
                 RespCacheable::Cacheable(meta)

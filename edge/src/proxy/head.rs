@@ -94,10 +94,11 @@ impl Edge {
         match keep::decide(request, response, Some(header), ctx, clock::now()) {
             Ok(to_keep) => {
                 let began = ctx.forward.began.unwrap_or_default();
+                self.note_tags(&to_keep.header, &request.uri, ctx);
                 let renewed = Some((was.head.variance(), &header.headers));
                 let (request, kept) = (&request.headers, (to_keep.kept, to_keep.header));
                 let course = (began, Course::default());
-                let meta = self.cache.meta_to(request, kept, renewed, ctx.key(), course);
+                let meta = self.cache.meta_to(request, kept, renewed, ctx.route.as_ref(), course);
                 let Lookup::Named(name) = &ctx.lookup else { return Ok(()) };
                 if self.cache.freshen(was, name, &meta) {
                     ctx.kept = Some(to_keep.kept);
@@ -147,8 +148,7 @@ impl Edge {
         let (Lookup::Named(name), Some(routed)) = (&ctx.lookup, &ctx.route) else { return None };
         let selected = self.cache.select(name, request, ctx.key()).await.response;
         selected.filter(|(_, found)| {
-            let verdict = routed.served.verdict(name, &found.head);
-            found.length.is_some() && !matches!(verdict, purge::Verdict::Gone(_))
+            found.length.is_some() && !routed.served.is_gone(name, &found.head)
         })
     }
 }

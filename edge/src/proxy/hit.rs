@@ -26,7 +26,7 @@ impl Edge {
         let verdict = routed.served.verdict(session.cache.cache_key().primary_key(), head);
         ctx.outcome = reuse::decide(head.kept(), &ctx.asked, verdict, received);
         if session.cache.lock_duration().is_some() {
-            ctx.outcome = reuse::after_waiting(ctx.outcome, received);
+            ctx.outcome = reuse::after_waiting(ctx.outcome, verdict, received);
         }
         if let Outcome::Stored { reuse: Reuse::WhileRevalidating, .. } = ctx.outcome {
             // one fetch in the background is enough, whatever is remembered

@@ -65,6 +65,7 @@ impl Edge {
         let key = cache::first_variant(&name);
         let since = ctx.forward.began.unwrap_or_default();
         let Some(began) = self.cache.store.renew(&key, since) else { return };
+        self.note_tags(&header, &session.req_header().uri, ctx);
         let is_empty =
             header.headers.get(header::CONTENT_LENGTH).is_some_and(|length| length == "0");
         let Some(head) = self.cache.new_head(kept, began, header, variance) else { return };

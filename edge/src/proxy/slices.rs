@@ -72,7 +72,8 @@ impl Edge {
         let Some(plan) = self.plan(session, ctx).await else { return Ok(false) };
         for _ in 0..ATTEMPTS {
             let since = self.cache.store.moment();
-            let group = self.slices.group(self.cache, &plan.name, plan.hash).await;
+            let Some(served) = ctx.route.as_ref().map(|routed| &routed.served) else { break };
+            let group = self.slices.group(self.cache, (&plan.name, plan.hash), served).await;
             let is_new = group.facts().is_none();
             let slice = self.first_slice(&plan, &group);
             let first = Asked::ask(session, slice)?.arrives().await?;
@@ -80,14 +81,17 @@ impl Edge {
             let Some(facts) = slice.facts(first.head.status, head) else {
                 return self.without_slices(session, ctx, &plan, first).await;
             };
-            if !group.accepts(&slices::Told { facts: &facts, head, request, key: ctx.key() }) {
-                self.forget_slices(&plan);
-                continue;
-            }
             let (response_time, kept) = match first.told {
                 Some(Told::Answered { response_time, kept, .. }) => (response_time, kept),
                 _ => (ctx.received.wall, None),
             };
+            // what was found in the store was not purged when this request came
+            let applied = kept.map_or(ctx.snapshot.applied, |kept| kept.applied);
+            let told = slices::Told { facts: &facts, head, request, key: ctx.key(), applied };
+            if !group.accepts(&told) {
+                self.forget_slices(&plan);
+                continue;
+            }
             if let Some(kept) = kept.filter(|_| is_new) {
                 self.slices.keep_group(self.cache, &plan.name, &group, (kept, since));
             }
@@ -140,7 +144,7 @@ impl Edge {
         }
         let asked = slice::asked(&request.method, &request.headers)?;
         let hash = ctx.hash?;
-        let group = self.slices.known_group(self.cache, name, hash).await;
+        let group = self.slices.known_group(self.cache, (name, hash), &routed.served).await;
         let is_part = request.headers.contains_key(header::RANGE);
         let is_of_use = match group.as_ref().and_then(|group| Some((group, group.facts()?))) {
             Some((group, facts)) => {

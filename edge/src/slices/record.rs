@@ -11,6 +11,7 @@ use crate::stage::slice::{self, Facts};
 use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName};
 use pingora_http::ResponseHeader;
+use purge::{Compared, Tags};
 use std::sync::OnceLock;
 use store::Moment;
 
@@ -21,7 +22,7 @@ const NUMBER: HeaderName = HeaderName::from_static("longshore-slices");
 pub(super) async fn find(responses: &Cache, name: &[u8]) -> Option<Group> {
     let name = name_of(name);
     let found = responses.store.find(&cache::first_variant(&name), &name).await?;
-    read(&found.head.header().headers, found.head.variance())
+    read(&found.head.header().headers, found.head.variance(), found.head.compared().number())
 }
 
 /// Stores it.
@@ -64,11 +65,12 @@ fn header(number: u64, known: &Known) -> Option<ResponseHeader> {
     Some(header)
 }
 
-fn read(fields: &HeaderMap, variance: Option<[u8; 16]>) -> Option<Group> {
+fn read(fields: &HeaderMap, variance: Option<[u8; 16]>, applied: u64) -> Option<Group> {
     let number = fields.get(NUMBER)?.to_str().ok()?.parse().ok()?;
     let vary = fields.get_all(header::VARY).into_iter();
     let vary = vary.map(|line| (header::VARY, line.clone())).collect();
-    let known = Known { facts: Facts::read(fields)?, vary, variance };
+    let (tags, compared) = (Tags::default(), Compared::with(applied));
+    let known = Known { facts: Facts::read(fields)?, vary, variance, tags, compared };
     Some(Group { number, known: OnceLock::from(known) })
 }
 
@@ -88,15 +90,15 @@ mod tests {
             ("vary", "y"),
         ]);
         let (facts, request) = (Facts::read(&head).unwrap(), fields(&[("x", "1")]));
-        let told = Told { facts: &facts, head: &head, request: &request, key: None };
+        let told = Told { facts: &facts, head: &head, request: &request, key: None, applied: 4 };
         let group = Group::new();
         assert!(group.accepts(&told));
         let known = group.known.get().unwrap();
         let header = header(group.number, known).unwrap();
-        let again = read(&header.headers, known.variance).unwrap();
+        let again = read(&header.headers, known.variance, 4).unwrap();
         assert_eq!(again.number, group.number);
         assert!(again.accepts(&told) && again.is_selected(&request, None));
         assert!(!again.is_selected(&fields(&[("x", "2")]), None));
-        assert!(read(&head, None).is_none(), "a slice tells of no group");
+        assert!(read(&head, None, 4).is_none(), "a slice tells of no group");
     }
 }

@@ -135,8 +135,8 @@ pub(crate) struct Named<'n> {
     pub(crate) site: &'n str,
     scheme: &'n str,
     pub(crate) authority: &'n str,
-    path: &'n str,
-    query: Option<&'n str>,
+    pub(crate) path: &'n str,
+    pub(crate) query: Option<&'n str>,
     pub(crate) slice: Option<Slice>,
 }
 

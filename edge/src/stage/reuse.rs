@@ -43,24 +43,29 @@ pub(crate) enum Outcome {
     Purged,
 }
 
-/// Decides whether a stored response is used.
+/// Decides whether a stored response is used. One that was purged softly is used as if its lifetime had ended now.
 pub(crate) fn decide(
     kept: Kept,
     asked: &RequestDirectives,
     verdict: Verdict,
     now: Steady,
 ) -> Outcome {
-    if let Verdict::Gone(_) = verdict {
-        return Outcome::Purged;
-    }
-    Outcome::Stored { reuse: kept.freshness.reuse(kept.resident(now), asked), kept }
+    let resident = kept.resident(now);
+    let freshness = match verdict {
+        Verdict::Gone(_) => return Outcome::Purged,
+        Verdict::Stale(_) => kept.freshness.ended(resident),
+        Verdict::Current => kept.freshness,
+    };
+    Outcome::Stored { reuse: freshness.reuse(resident, asked), kept: Kept { freshness, ..kept } }
 }
 
 /// What becomes of a request that was `received` before it waited for another's fetch. What that fetch brought is later
-/// than this request, and so as good an answer to it, even where it is to be validated before each use (RFC 9111 §4).
-pub(crate) fn after_waiting(outcome: Outcome, received: Steady) -> Outcome {
+/// than this request, and so as good an answer to it, even where it is to be validated before each use (RFC 9111 §4),
+/// unless it was purged: that fetch began before the purge, and this request may have come after it.
+pub(crate) fn after_waiting(outcome: Outcome, verdict: Verdict, received: Steady) -> Outcome {
+    let is_later = |kept: Kept| verdict == Verdict::Current && kept.received.steady > received;
     match outcome {
-        Outcome::Stored { reuse: Reuse::Validate, kept } if kept.received.steady > received => {
+        Outcome::Stored { reuse: Reuse::Validate, kept } if is_later(kept) => {
             Outcome::Stored { reuse: Reuse::Fresh, kept }
         }
         other => other,
@@ -117,9 +122,11 @@ mod tests {
             Outcome::Stored { reuse, .. } => Some(reuse),
             Outcome::Nothing | Outcome::Purged => None,
         };
-        assert_eq!(reuse(after_waiting(received(2), later(1))), Some(Reuse::Fresh));
-        assert_eq!(reuse(after_waiting(received(1), later(1))), Some(Reuse::Validate));
-        assert_eq!(after_waiting(Outcome::Purged, later(1)), Outcome::Purged);
+        let waited = |outcome, verdict| after_waiting(outcome, verdict, later(1));
+        assert_eq!(reuse(waited(received(2), Verdict::Current)), Some(Reuse::Fresh));
+        assert_eq!(reuse(waited(received(1), Verdict::Current)), Some(Reuse::Validate));
+        assert_eq!(reuse(waited(received(2), Verdict::Stale(5))), Some(Reuse::Validate));
+        assert_eq!(waited(Outcome::Purged, Verdict::Gone(5)), Outcome::Purged);
     }
 
     #[test]
@@ -130,6 +137,42 @@ mod tests {
         assert_eq!(decided(Verdict::Gone(5)), Outcome::Purged);
         let current = decided(Verdict::Current);
         assert!(matches!(current, Outcome::Stored { reuse: Reuse::Fresh, .. }));
+    }
+
+    #[test]
+    fn a_soft_purge_ends_the_lifetime_and_no_more() {
+        let check = |cache_control, seconds, request: &'static str, expected, on_error| {
+            let request: &[_] =
+                if request.is_empty() { &[] } else { &[("cache-control", request)] };
+            let asked = RequestDirectives::read(&testing::fields(request), &CachePolicy::default());
+            let now = later(seconds);
+            let outcome = decide(kept(cache_control, 4), &asked, Verdict::Stale(5), now);
+            let Outcome::Stored { reuse, .. } = outcome else { panic!("{outcome:?}") };
+            let about = format!("{cache_control} {seconds} {request:?}");
+            assert_eq!(reuse, expected, "{about}");
+            let origin = Error::new_up(ErrorType::ConnectRefused);
+            assert_eq!(serves_stale(outcome, &asked, Some(&origin), now), on_error, "{about}");
+            let in_background = expected == Reuse::WhileRevalidating;
+            assert_eq!(serves_stale(outcome, &asked, None, now), in_background, "{about}");
+        };
+        check("max-age=60", 0, "", Reuse::WhileRevalidating, true);
+        check("max-age=60", 59, "", Reuse::WhileRevalidating, true);
+        check("max-age=60", 60, "", Reuse::Validate, false);
+        check("max-age=60, stale-while-revalidate=9", 65, "", Reuse::WhileRevalidating, false);
+        check("max-age=60, stale-if-error=9", 65, "", Reuse::Validate, true);
+        check("max-age=60, immutable", 30, "max-age=0", Reuse::Validate, true);
+        for forbidding in ["must-revalidate", "proxy-revalidate", "s-maxage=60"] {
+            let said: &'static str = format!("max-age=60, {forbidding}").leak();
+            check(said, 30, "", Reuse::Validate, false);
+            check(said, 30, "max-stale", Reuse::Validate, false);
+            check(said, 30, "only-if-cached", Reuse::GatewayTimeout, false);
+        }
+        check("max-age=60", 30, "no-cache", Reuse::Validate, false);
+        check("max-age=60", 30, "only-if-cached", Reuse::WhileRevalidating, true);
+        check("max-age=60", 30, "max-age=50", Reuse::Validate, true);
+        check("max-age=60", 30, "max-age=50, max-stale", Reuse::WhileRevalidating, true);
+        check("max-age=60", 30, "min-fresh=1", Reuse::Validate, true);
+        check("max-age=60", 70, "max-stale", Reuse::Stale, false);
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub(crate) struct Metrics {
     origins: OriginMetrics,
     pub(crate) feed: FeedMetrics,
     pub(crate) log_lines_dropped: IntCounter,
+    pub(crate) tags_cut: IntCounter,
     /// Locked while the page is made, so that two pages at a time don't count twice.
     store: Mutex<(StoreMetrics, DiskMetrics)>,
 }
@@ -37,6 +38,10 @@ impl Metrics {
             log_lines_dropped: make.counter(
                 "longshore_edge_access_log_dropped_total",
                 "Lines of the access log dropped because its queue was full.",
+            )?,
+            tags_cut: make.counter(
+                "longshore_edge_tags_cut_total",
+                "Responses stored with more tags, or longer ones, than are kept: any purge of a tag reaches them.",
             )?,
             store: Mutex::new((StoreMetrics::new(&make)?, DiskMetrics::new(&make)?)),
             registry,

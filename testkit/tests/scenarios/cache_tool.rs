@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use crate::scene::{FRESH, HOST, Scene};
+use api::purge::{Mode, Selector, Selectors};
 use serde_json::{Value, json};
 use testkit::{Barrier, Call, Feed, program_path};
 use tokio::process::Command;
@@ -147,16 +148,31 @@ async fn an_inspection_tells_every_variant() {
 #[tokio::test]
 async fn what_was_purged_or_whose_site_is_gone_is_told_so() {
     let scene = Scene::start().await;
-    stores(&scene, "/a", FRESH, "1");
+    let script = scene.origin.on("/a").respond(200).header("Cache-Control", FRESH);
+    script.header("Cache-Tag", "one,Two").header("xkey", "three").body("x");
     scene.get("/a").await;
     let url = format!("http://{HOST}/a");
-    let state = async || json(&scene, &["list"]).await["responses"][0]["state"].clone();
+    let listed = async || json(&scene, &["list"]).await["responses"][0].clone();
+    let state = async || listed().await["state"].clone();
     assert_eq!(state().await, "fresh");
-    scene.feed.adopted(scene.feed.purge(1)).await;
+    assert_eq!(listed().await["tags"], json!(["one", "Two", "three"]));
+    let selector = Selector::Any(Selectors { tags: vec!["two".into()], ..Selectors::default() });
+    let soft = scene.feed.purge_by(1, selector, Mode::Soft);
+    scene.feed.adopted(soft).await;
+    assert_eq!(state().await, "stale");
+    assert_eq!(listed().await["purged"], json!({"seq": soft, "mode": "soft"}));
+    let (text, _) = run(&scene, &["inspect", &url]).await;
+    assert!(text.contains(&format!("purged softly by {soft}")), "{text}");
+    assert!(text.contains("one Two three"), "{text}");
+    let (text, _) = run(&scene, &["list"]).await;
+    assert!(text.contains(&format!("stale by {soft}")), "{text}");
+    let hard = scene.feed.purge(1);
+    scene.feed.adopted(hard).await;
     assert_eq!(state().await, "purged");
     let found = json(&scene, &["inspect", &url]).await;
     let variant = &found["variants"][0];
-    assert_eq!((&variant["state"], &variant["purged"]), (&json!("purged"), &json!(true)));
+    let expected = (&json!("purged"), &json!({"seq": hard, "mode": "hard"}));
+    assert_eq!((&variant["state"], &variant["purged"]), expected);
     scene.feed.adopted(scene.feed.remove_site(1)).await;
     assert_eq!(state().await, "unreachable");
     let (text, code) = run(&scene, &["inspect", &url]).await;

@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use crate::scene::{HOST, Scene, site};
+use api::purge::{Mode, Selector};
 use serde_json::{Value, json};
 use testkit::{Barrier, Origin, program_path};
 use tokio::process::Command;
@@ -245,4 +246,33 @@ async fn slices_that_can_not_be_had_are_not_told_of() {
     let sent = scene.call("GET", "/a").header("Range", "bytes=0-0").send().await;
     assert_eq!(sent.status, 500, "{}", sent.head);
     check(&scene, "/a", &["Range: bytes=0-0"], nothing).await;
+}
+
+#[tokio::test]
+async fn the_purge_that_reached_a_response_is_named() {
+    let scene = Scene::start().await;
+    for (path, more) in [("/a", ""), ("/must", ", must-revalidate")] {
+        let script = scene.origin.on(path).respond(200).header("ETag", "\"1\"");
+        script.header("Cache-Control", &format!("max-age=600{more}")).body("x");
+        scene.get(path).await;
+    }
+    let why = async |path: &str, outcome: &str| {
+        let explained = explain(&scene, path, &[]).await;
+        assert_eq!(explained["outcome"], outcome, "{explained}");
+        explained["why"].as_str().unwrap_or_default().to_owned()
+    };
+    let soft = scene.feed.purge_by(1, Selector::Everything, Mode::Soft);
+    scene.feed.adopted(soft).await;
+    let expected = format!(
+        "the stored response is stale by the soft purge {soft}, and may be used while the origin is asked in the background"
+    );
+    assert_eq!(why("/a", "stale_hit").await, expected);
+    let expected = format!(
+        "the stored response is made stale by the soft purge {soft}; the origin is asked whether it still holds"
+    );
+    assert_eq!(why("/must", "validate").await, expected);
+    let hard = scene.feed.purge(1);
+    scene.feed.adopted(hard).await;
+    let expected = format!("what is stored was purged by the purge {hard}");
+    assert_eq!(why("/a", "miss").await, expected);
 }

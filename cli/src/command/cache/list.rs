@@ -50,11 +50,17 @@ fn text(responses: &[StoredResponse]) -> String {
     table(header, &rows)
 }
 
+/// With the number of the purge that made it so.
+fn state_text(stored: &StoredResponse) -> String {
+    let state = state(stored.state);
+    stored.purged.map_or_else(|| state.to_owned(), |by| format!("{state} by {}", by.seq))
+}
+
 fn row(stored: &StoredResponse) -> [String; 9] {
     let sign = if stored.ttl_seconds < 0 { "-" } else { "" };
     let absent = || "-".to_owned();
     [
-        state(stored.state).to_owned(),
+        state_text(stored),
         seconds(stored.age_seconds),
         format!("{sign}{}", seconds(stored.ttl_seconds.unsigned_abs())),
         stored.status.to_string(),

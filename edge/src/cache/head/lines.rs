@@ -117,6 +117,12 @@ impl Lines {
         fields
     }
 
+    /// The values of the fields of these names.
+    pub(super) fn values<'l>(&'l self, names: &'l [HeaderName]) -> impl Iterator<Item = &'l [u8]> {
+        let is_wanted = |name: &[u8]| names.iter().any(|wanted| is(name, wanted));
+        field_lines(&self.bytes).filter(move |(name, _)| is_wanted(name)).map(|(_, value)| value)
+    }
+
     /// The fields of these names.
     pub(super) fn some(&self, names: &[HeaderName]) -> HeaderMap {
         let mut fields = HeaderMap::new();

@@ -7,7 +7,7 @@
 //! | 8 | the start of the machine that the steady time counts from; zero where it isn't known |
 //! | 8, 8 | when it was received: steady time, and nanoseconds since 1970 by the wall clock |
 //! | 21 | freshness |
-//! | 8 | the sequence number applied when its fetch began |
+//! | 8 | the sequence number applied when its fetch began, or a later one that it is known not to have been purged with |
 //! | 8 | its place in the order of all responses |
 //! | 16 | which variant it is, where the flags say that it is one |
 //! | 4, 4 | bytes of the lines that clients are sent, and of all |
@@ -34,8 +34,7 @@ impl Head {
     pub(super) fn write(&self, boot: Option<Boot>, out: &mut Vec<u8>) {
         let (lines, sent) = self.lines.all();
         let Ok(length) = u32::try_from(lines.len()) else { return };
-        let Kept { freshness, received, is_failure, applied, forwards_cdn_cache_control } =
-            self.kept;
+        let Kept { freshness, received, is_failure, forwards_cdn_cache_control, .. } = self.kept;
         let flag = |flag, is_set| if is_set { flag } else { 0 };
         out.push(VERSION);
         out.push(
@@ -47,7 +46,7 @@ impl Head {
         out.extend_from_slice(&received.steady.nanoseconds().to_le_bytes());
         out.extend_from_slice(&nanoseconds(received.wall).to_le_bytes());
         out.extend_from_slice(&freshness.to_bytes());
-        out.extend_from_slice(&applied.to_le_bytes());
+        out.extend_from_slice(&self.compared.number().to_le_bytes());
         out.extend_from_slice(&self.since.to_le_bytes());
         out.extend_from_slice(&self.variance.unwrap_or_default());
         out.extend_from_slice(&sent.to_le_bytes());

@@ -8,6 +8,7 @@ use super::{Edge, may_be_sliced};
 use crate::cache;
 use crate::context::Context;
 use crate::slices::{Group, Slices, Told};
+use crate::snapshot::Served;
 use crate::stage::keep::ToKeep;
 use crate::stage::lookup;
 use crate::stage::reuse::Kept;
@@ -15,6 +16,7 @@ use crate::stage::slice::{self, Slice};
 use bytes::Bytes;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
+use purge::Verdict;
 use std::sync::Arc;
 use store::Fill;
 
@@ -22,6 +24,7 @@ use store::Fill;
 pub(crate) struct Cutting {
     name: Vec<u8>,
     hash: [u8; 16],
+    served: Arc<Served>,
     group: Arc<Group>,
     kept: Kept,
     /// Its head as it is stored, and which variant of its name it is.
@@ -52,6 +55,7 @@ impl Edge {
         let about = (cutting.kept, since);
         self.slices.keep_group(self.cache, &cutting.name, &cutting.group, about);
         self.collapse.forget(session.cache.cache_key());
+        self.note_tags(&cutting.header, &session.req_header().uri, ctx);
         if session.cache.maybe_cache_meta().is_some() {
             // slices are looked for where nothing whole is stored
             self.cache.store.remove(&cache::store_key(session.cache.cache_key()).first());
@@ -88,12 +92,19 @@ impl Edge {
             return None;
         }
         let key = ctx.key();
-        let told = Told { facts: &facts, head: &response.headers, request: fields, key };
-        let group = self.slices.group_of_whole(hash, &told)?;
+        let told = Told {
+            facts: &facts,
+            head: &response.headers,
+            request: fields,
+            key,
+            applied: to_keep.kept.applied,
+        };
+        let group = self.slices.group_of_whole((&name, hash), &told, &routed.served)?;
         let slice = Slice { index: 0, bytes, group: group.number };
         Some(Cutting {
             name,
             hash,
+            served: Arc::clone(&routed.served),
             group,
             kept: to_keep.kept,
             header: to_keep.header.clone(),
@@ -146,7 +157,8 @@ impl Cutting {
         let is_as_good = |found: store::Found<cache::Head>| {
             let stored = found.head.kept();
             let resident = stored.resident(self.kept.received.steady);
-            stored.applied >= self.kept.applied && stored.freshness.ttl(resident) > 0
+            self.served.verdict(&name, &found.head) == Verdict::Current
+                && stored.freshness.ttl(resident) > 0
         };
         if found.is_some_and(is_as_good) || !slices.is_current(self.hash, &self.group) {
             return None;

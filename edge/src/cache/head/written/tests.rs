@@ -141,6 +141,36 @@ proptest! {
 }
 
 #[test]
+fn what_was_found_not_to_be_purged_is_written_so() {
+    let purges = purge::Purges::default();
+    let purge = |seq, mode| {
+        let site_id = api::id::SiteId::from_ulid("01J9Z3K8Q4W5E6R7T8Y9V0B1N2").unwrap();
+        let selectors = api::purge::Selectors { tags: vec!["u".into()], ..Default::default() };
+        let selector = api::purge::Selector::Any(selectors);
+        let purge = api::purge::Purge { site_id, selector, mode, regions: Vec::new(), refetch: 0 };
+        purges.apply(&purge, seq, |_, _| None);
+    };
+    let head = some_head(Now::ZERO);
+    let facts = || Some(purge::Facts { authority: "h", path: "/", query: None, tags: head.tags() });
+    purge(7, api::purge::Mode::Hard);
+    assert_eq!(purges.compare(head.compared(), facts), purge::Verdict::Current);
+    let read = Head::read(&bytes(&head, HERE), HERE, Now::ZERO).unwrap();
+    assert_eq!((read.compared().number(), head.kept().applied), (7, 3));
+    assert_eq!((read.tags(), read.tag_texts()), (head.tags(), vec!["t".to_owned()]));
+}
+
+#[test]
+fn tags_weigh_what_they_take() {
+    let head = |tags: &str| {
+        let mut header = ResponseHeader::build_no_case(200, None).unwrap();
+        header.append_header("xkey", tags).unwrap();
+        let kept = some_head(Now::ZERO).kept();
+        store::Head::weight(&head(kept, &header, None, 0))
+    };
+    assert_eq!(head("a b c d") - head("abcdefg"), 3 * 8);
+}
+
+#[test]
 fn lines_that_no_head_has_are_refused() {
     let check = |lines: &str, sent: u32, expected: bool| {
         assert_eq!(Lines::read(lines.as_bytes(), sent).is_some(), expected, "{lines:?} {sent}");
