@@ -282,7 +282,7 @@ impl Storage for Cache {
         _: &SpanHandle,
     ) -> Result<bool> {
         // Pingora adds what is beside the new meta to what was beside the one looked up
-        let Some(was) = meta.extensions().get::<Was<Head>>() else { return Ok(false) };
+        let Some(was) = found(meta) else { return Ok(false) };
         let Some(head) = Head::of(meta) else { return Ok(false) };
         Ok(self.renew(was, key.primary_key(), head, began(meta)))
     }
@@ -294,6 +294,11 @@ impl Storage for Cache {
     fn as_any(&self) -> &(dyn Any + Send + Sync + 'static) {
         self
     }
+}
+
+/// Which response a meta that was looked up is of.
+pub(crate) fn found(meta: &CacheMeta) -> Option<&Was<Head>> {
+    meta.extensions().get()
 }
 
 fn hit(found: Found<Head>, key: Key) -> (CacheMeta, HitHandler) {

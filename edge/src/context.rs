@@ -23,7 +23,8 @@ pub(crate) struct Context {
     pub(crate) request_id: RequestId,
     /// When the request's head was there.
     pub(crate) received: Now,
-    /// The generation this request is served from, from start to end.
+    /// The generation this request is served from. Once nothing of it can be stored any more, it is let go for the one in
+    /// use then.
     pub(crate) snapshot: Arc<Snapshot>,
     /// Whose request it is; of a fetch in the background, whose request had it made.
     pub(crate) client: Option<IpAddr>,

@@ -115,13 +115,12 @@ impl Purges {
         self.len() == 0
     }
 
-    /// Forgets selectors with numbers up to `seq`: no response is stored any more, nor being fetched, that is older and
-    /// that one of them selects.
-    pub fn retire(&self, seq: u64) {
+    /// Forgets the selectors of hard purges with numbers up to `hard`, and of soft ones with numbers up to `soft`: no
+    /// response is stored any more, nor being fetched, that is older and that one of them selects.
+    pub fn retire(&self, hard: u64, soft: u64) {
         let mut sides = self.sides.write().unwrap_or_else(PoisonError::into_inner);
-        let Sides { hard, soft } = &mut *sides;
-        hard.retire(seq);
-        soft.retire(seq);
+        sides.hard.retire(hard);
+        sides.soft.retire(soft);
     }
 
     /// Makes room: the older half of the selectors becomes one purge of everything up to the newest of them. Responses

@@ -237,6 +237,12 @@ impl<H: Head> Store<H> {
         self.inner.holds(key)
     }
 
+    /// Whether something is complete, and in memory, under `key`.
+    #[must_use]
+    pub fn holds_in_memory(&self, key: &Key) -> bool {
+        self.inner.memory.contains(key)
+    }
+
     /// Writes out what waits to be written, and ends the disk tier in order. Bounded in time.
     pub fn close(&self) {
         if let Some(disk) = &self.inner.disk {
