@@ -282,7 +282,7 @@ impl Storage for Cache {
         _: &SpanHandle,
     ) -> Result<bool> {
         // Pingora adds what is beside the new meta to what was beside the one looked up
-        let Some(was) = found(meta) else { return Ok(false) };
+        let Some(was) = meta.extensions().get::<Was<Head>>() else { return Ok(false) };
         let Some(head) = Head::of(meta) else { return Ok(false) };
         Ok(self.renew(was, key.primary_key(), head, began(meta)))
     }
@@ -296,17 +296,13 @@ impl Storage for Cache {
     }
 }
 
-/// Which response a meta that was looked up is of.
-pub(crate) fn found(meta: &CacheMeta) -> Option<&Was<Head>> {
-    meta.extensions().get()
-}
-
 fn hit(found: Found<Head>, key: Key) -> (CacheMeta, HitHandler) {
     let mut meta = found.head.meta(found.length, clock::now());
     // which response a 304 renews
-    meta.extensions_mut().insert(found.was(key));
+    let was = found.was(key);
+    meta.extensions_mut().insert(was.clone());
     let Found { head, reader, .. } = found;
-    let hit = Hit { reader, head };
+    let hit = Hit { reader, head, was };
     (meta, Box::new(hit))
 }
 
@@ -314,6 +310,7 @@ fn hit(found: Found<Head>, key: Key) -> (CacheMeta, HitHandler) {
 pub(crate) struct Hit {
     reader: Reader,
     pub(crate) head: Arc<Head>,
+    pub(crate) was: Was<Head>,
 }
 
 #[async_trait]

@@ -1,7 +1,7 @@
 //! What becomes of a request for which something is stored.
 
 use super::Edge;
-use crate::cache::{self, Head, Hit};
+use crate::cache::Hit;
 use crate::context::Context;
 use crate::stage::reuse::{self, Outcome};
 use pingora_cache::ForcedFreshness;
@@ -25,7 +25,7 @@ impl Edge {
         let head = &hit.head;
         ctx.consumed = head.consumed();
         let verdict = routed.served.verdict(session.cache.cache_key().primary_key(), head);
-        self.count_purged(session, head, verdict);
+        self.count_purged(hit, verdict);
         ctx.outcome = reuse::decide(head.kept(), &ctx.asked, verdict, received);
         if session.cache.lock_duration().is_some() {
             ctx.outcome = reuse::after_waiting(ctx.outcome, received);
@@ -45,14 +45,14 @@ impl Edge {
     }
 
     /// Counts what a purge matches where a request meets it first. What is gone is removed, so that nothing counts it again.
-    fn count_purged(&self, session: &Session, head: &Head, verdict: Verdict) {
-        let Some(was) = session.cache.maybe_cache_meta().and_then(cache::found) else { return };
+    fn count_purged(&self, hit: &Hit, verdict: Verdict) {
         let (seq, is_first) = match verdict {
             Verdict::Current => return,
-            Verdict::Gone(seq) => (seq, self.cache.store.remove_found(was)),
+            Verdict::Gone(seq) => (seq, self.cache.store.remove_found(&hit.was)),
             // on disk it is counted by a pass
             Verdict::Stale(seq) => {
-                (seq, self.cache.store.holds_in_memory(&was.key) && head.is_first_met_by(seq))
+                let is_in_memory = self.cache.store.holds_in_memory(&hit.was.key);
+                (seq, is_in_memory && hit.head.is_first_met_by(seq))
             }
         };
         if is_first {
