@@ -73,7 +73,7 @@ impl Feed {
     fn publish(&self, adopted: &Adopted) {
         let snapshot = Arc::new(adopted.snapshot());
         let metrics = &self.telemetry.metrics;
-        self.bound.keep(|| Box::new(adopted.served()), &metrics.purges.coarsened);
+        self.bound.keep(|| adopted.served(), &metrics.purges.coarsened);
         self.held.note(&snapshot);
         let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         metrics.feed.adopted.set(number(snapshot.applied));

@@ -46,19 +46,17 @@ impl Bound {
     }
 
     /// Where more may be held than there is room for, counts them, and makes room: the site with the most has the older
-    /// half of its purges made one of everything, until it is enough. Counts how often.
-    pub(crate) fn keep<'s>(
+    /// half of its purges made one of everything, until it is enough. Counts how often. `sites` has each once.
+    pub(crate) fn keep<'s, S: Iterator<Item = &'s Served>>(
         &self,
-        sites: impl FnOnce() -> Box<dyn Iterator<Item = &'s Served> + 's>,
+        sites: impl FnOnce() -> S,
         coarsened: &IntCounter,
     ) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
         if *held <= self.max {
             return;
         }
-        let mut sites: Vec<_> = sites().filter(|served| !served.purges.is_empty()).collect();
-        sites.sort_unstable_by(|one, other| one.site.id.cmp(&other.site.id));
-        sites.dedup_by(|one, other| one.site.id == other.site.id);
+        let sites: Vec<_> = sites().filter(|served| !served.purges.is_empty()).collect();
         *held = sites.iter().map(|served| served.purges.len()).sum();
         if *held <= self.max {
             return;
@@ -84,4 +82,42 @@ impl Bound {
 /// How many selectors are held.
 pub(crate) fn held(snapshot: &Snapshot) -> usize {
     snapshot.served().map(|served| served.purges.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stage::testing;
+    use api::purge::{Mode, Selectors};
+    use std::sync::Arc;
+
+    fn tags(served: &Served, count: usize, seq: u64) -> Purge {
+        let tags = (0..count).map(|tag| format!("{seq}-{tag}")).collect();
+        let selector = Selector::Any(Selectors { tags, ..Selectors::default() });
+        let (mode, regions, site_id) = (Mode::Hard, Vec::new(), served.site.id.clone());
+        Purge { site_id, selector, mode, regions, refetch: 0 }
+    }
+
+    #[test]
+    fn the_site_with_the_most_makes_room() {
+        let sites = [(); 3].map(|()| Arc::clone(&testing::routed().served));
+        let bound = Bound::new(100 * SELECTOR_BYTES);
+        let coarsened = IntCounter::new("a", "b").unwrap();
+        let keep = || bound.keep(|| sites.iter().map(|served| &**served), &coarsened);
+        let apply = |site: usize, count: usize, seq: u64| {
+            let purge = tags(&sites[site], count, seq);
+            sites[site].purge(&purge, seq);
+            bound.note(&purge);
+            keep();
+            sites.each_ref().map(|served| served.purges.len())
+        };
+        keep();
+        assert_eq!(apply(0, 30, 1), [30, 0, 0]);
+        assert_eq!(apply(1, 40, 2), [30, 40, 0]);
+        assert_eq!(apply(1, 30, 3), [30, 70, 0]);
+        assert_eq!((apply(2, 1, 4), coarsened.get()), ([30, 30, 1], 1));
+        assert_eq!(apply(2, 500, 5), [30, 30, 0], "one that is too large alone");
+        sites[0].purges.retire(9, 9);
+        assert_eq!((apply(2, 60, 6), coarsened.get()), ([0, 30, 60], 2), "there is room again");
+    }
 }

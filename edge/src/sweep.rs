@@ -126,6 +126,9 @@ impl Sweeper {
             newest: newest(&snapshot),
             counted: 0,
         });
+        if known.has_changed {
+            last.newest = newest(&snapshot);
+        }
         let has_fewer = snapshot.epoch != last.epoch || snapshot.sites < last.sites;
         last.sites = last.sites.max(snapshot.sites);
         let has_room = known.retirements.len() < RETIREMENTS_MAX;

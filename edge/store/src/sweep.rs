@@ -13,6 +13,10 @@ use std::time::Duration;
 
 /// How long directories may take to have what was removed reach their devices.
 const SYNC_TIMEOUT: Duration = Duration::from_secs(60);
+/// Between looks at whether directories have come along.
+const BEHIND_PAUSE: Duration = Duration::from_millis(5);
+/// How long a pass waits for them before it removes what it has met.
+const BEHIND_MAX: Duration = Duration::from_secs(5);
 
 /// A stored response, as a pass meets it.
 pub struct Met<'m, H> {
@@ -41,10 +45,19 @@ impl<H: Head> Store<H> {
         for stored in self.inner.memory.all() {
             let (name, head) = (&*stored.name, &*stored.head);
             let met = Met { tier: Tier::Memory, name, head, is_in_memory_too: false };
-            if visitor.removes(&met) && self.inner.remove_in_memory(&stored) {
+            if visitor.removes(&met) && self.remove_in_memory(&stored) {
                 visitor.removed(&met);
             }
         }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "whoever calls this has time to wait")]
+    fn remove_in_memory(&self, stored: &Complete<H>) -> bool {
+        // removals can't be dropped: what is too many of them takes a directory out
+        while self.is_behind() {
+            std::thread::sleep(BEHIND_PAUSE);
+        }
+        self.inner.remove_in_memory(stored)
     }
 
     /// How many directories the disk tier has.
@@ -63,6 +76,7 @@ impl<H: Head> Store<H> {
         let Some(disk) = &self.inner.disk else { return true };
         let mut walk = Walk::new(directory);
         while let Some(some) = disk.walk_on(&mut walk).await {
+            disk.room(BEHIND_MAX).await;
             for found in &some {
                 if self.visit(directory, found, visitor) {
                     walk.uncount(&found.spot);
