@@ -42,6 +42,8 @@ pub trait Visitor<H> {
 impl<H: Head> Store<H> {
     /// Has a visitor meet all that is in memory. Passes over all of it, so call it where that may take a while.
     pub fn sweep_memory(&self, visitor: &mut impl Visitor<H>) {
+        // what is just being taken in from disk was found there before
+        drop(self.inner.under_way());
         for stored in self.inner.memory.all() {
             let (name, head) = (&*stored.name, &*stored.head);
             let met = Met { tier: Tier::Memory, name, head, is_in_memory_too: false };

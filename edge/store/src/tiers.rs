@@ -164,13 +164,16 @@ impl<H: Head> Inner<H> {
         Found { head, number, reader, length: Some(length), since }
     }
 
-    /// Takes a response into memory, unless its name was stored or removed since its read began at `since`.
+    /// Takes a response into memory, unless its name was stored or removed since its read began at `since`, or it isn't on
+    /// disk any more.
     fn promote(&self, complete: Complete<H>, since: Moment) {
         if u64::from(complete.weight()) > self.limits.memory_bytes / HEAVIEST_SHARE {
             return;
         }
         let (under_way, name) = (self.under_way(), complete.key.name);
-        if !under_way.is_stored(&name, since) && !under_way.is_removed(&name, since) {
+        // a pass that looked at the directories meanwhile hasn't met what has left them
+        let is_on_disk = self.disk.as_ref().is_some_and(|disk| disk.contains(&complete.key));
+        if is_on_disk && !under_way.is_stored(&name, since) && !under_way.is_removed(&name, since) {
             self.memory.insert(Arc::new(complete));
         }
         drop(under_way);

@@ -7,12 +7,12 @@
 use crate::disk::Disk;
 use crate::disk::directory::Directory;
 use crate::disk::index::{Entry, Short};
-use crate::disk::locked;
 use crate::disk::queue::Pending;
 use crate::disk::read::{Failure, Front, Mode};
 use crate::disk::record::Kind;
 use crate::disk::segment::Segment;
 use crate::disk::table::Row;
+use crate::disk::{locked, shortage};
 use crate::{Head, Key};
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
@@ -47,9 +47,8 @@ impl Pace {
         (self.per_second / 10).clamp(1, RECORDS_AT_ONCE)
     }
 
-    /// Notes that records were read. Returns how long to wait before more are.
-    fn after(&self, records: u64) -> Duration {
-        let now = Instant::now();
+    /// Notes that records were read by `now`. Returns how long to wait before more are.
+    fn after(&self, records: u64, now: Instant) -> Duration {
         let mut next = locked(&self.next);
         let nanoseconds = records.saturating_mul(1_000_000_000) / self.per_second;
         *next = (*next).max(now) + Duration::from_nanos(nanoseconds);
@@ -139,6 +138,8 @@ struct Piece {
     read: Vec<(Entry, Key, Option<Front>)>,
     /// The next row.
     at: usize,
+    /// Whether no record was passed over.
+    is_whole: bool,
 }
 
 impl<H: Head> Disk<H> {
@@ -171,7 +172,8 @@ impl<H: Head> Disk<H> {
             return None;
         };
         walk.at = piece.at;
-        tokio::time::sleep(directory.pace.after(piece.read.len() as u64)).await;
+        walk.is_whole &= piece.is_whole;
+        tokio::time::sleep(directory.pace.after(piece.read.len() as u64, Instant::now())).await;
         let met: Vec<_> = piece.read.into_iter().map(met).collect();
         met.iter().for_each(|met| walk.count(&met.spot));
         Some(met)
@@ -255,10 +257,12 @@ async fn patiently<T: Send + 'static, R: FnOnce(&Arc<Directory>) -> T + Send + '
 
 fn piece(directory: &Directory, segment: u32, rows: &[Row], first: usize) -> Piece {
     let until = Instant::now() + TIME_AT_ONCE;
-    let (mut piece, most) = (Piece { read: Vec::new(), at: first }, directory.pace.at_once());
+    let mut piece = Piece { read: Vec::new(), at: first, is_whole: true };
+    let most = directory.pace.at_once();
     for row in rows.get(first..).unwrap_or_default() {
         piece.at += 1;
-        piece.read.extend(record(directory, segment, row));
+        let record = record(directory, segment, row, &mut piece.is_whole);
+        piece.read.extend(record);
         if piece.read.len() as u64 >= most || Instant::now() >= until {
             break;
         }
@@ -266,8 +270,13 @@ fn piece(directory: &Directory, segment: u32, rows: &[Row], first: usize) -> Pie
     piece
 }
 
-/// The record of a row, where it is what lookups find.
-fn record(directory: &Directory, segment: u32, row: &Row) -> Option<(Entry, Key, Option<Front>)> {
+/// The record of a row, where it is what lookups find. One that can't be read now isn't told, and nothing `is_whole`.
+fn record(
+    directory: &Directory,
+    segment: u32,
+    row: &Row,
+    is_whole: &mut bool,
+) -> Option<(Entry, Key, Option<Front>)> {
     if !matches!(row.kind, Kind::Whole | Kind::Head) {
         return None;
     }
@@ -282,6 +291,10 @@ fn record(directory: &Directory, segment: u32, row: &Row) -> Option<(Entry, Key,
         Err(Failure::Damaged | Failure::Other) => {
             directory.counters.checksum_failures.add(1);
             None
+        }
+        Err(Failure::Failed(error)) if shortage::is_shortage(&error) => {
+            *is_whole = false;
+            return None;
         }
         Err(Failure::Failed(error)) => {
             directory.read_failed(&error);
@@ -325,5 +338,20 @@ impl<H: Head> Disk<H> {
     /// Takes a directory out.
     pub(crate) fn fail_for_test(&self, directory: usize) {
         self.places[directory].directory.fail("a test says so".to_owned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn walks_together_read_no_more_than_they_may() {
+        let pace = Pace::new(10);
+        let now = Instant::now();
+        let later = now + Duration::from_secs(60);
+        let waits = [(5, now), (5, now), (10, later)].map(|(records, at)| pace.after(records, at));
+        assert_eq!(waits.map(|wait| wait.as_millis()), [500, 1_000, 1_000]);
+        assert_eq!((pace.at_once(), Pace::new(1 << 20).at_once()), (1, RECORDS_AT_ONCE));
     }
 }

@@ -267,3 +267,39 @@ async fn a_directory_that_is_out_has_nothing_to_be_met() {
     assert!(store.sweep_directory(0, &mut picky).await && picky.met.is_empty());
     assert!(store.sync().await, "there is none to be waited for");
 }
+
+/// Has something newer stored under each key just before what it met is to be removed.
+struct Late(Store<Text>);
+
+impl Visitor<Text> for Late {
+    fn removes(&mut self, met: &Met<'_, Text>) -> bool {
+        let is_old = met.head.0 == b"old";
+        if is_old {
+            put(&self.0, 1, b"new", HEAVY);
+        }
+        is_old
+    }
+
+    fn removed(&mut self, _: &Met<'_, Text>) {
+        panic!("what was met isn't there any more");
+    }
+}
+
+#[tokio::test]
+async fn what_is_replaced_while_it_is_looked_at_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path());
+    let is_new = async |store: &Store<Text>| {
+        let found = store.find(&key(1), b"/1").await;
+        found.is_some_and(|found| found.head.0 == b"new")
+    };
+    put(&store, 1, b"old", HEAVY);
+    // waiting to be written, or written
+    assert!(store.sweep_directory(0, &mut Late(store.clone())).await && is_new(&store).await);
+    put(&store, 1, b"old", HEAVY);
+    written(&store);
+    assert!(store.sweep_directory(0, &mut Late(store.clone())).await && is_new(&store).await);
+    put(&store, 1, b"old", 10);
+    store.sweep_memory(&mut Late(store.clone()));
+    assert!(is_new(&store).await);
+}
