@@ -74,12 +74,11 @@ impl Feed {
         let snapshot = Arc::new(adopted.snapshot());
         let metrics = &self.telemetry.metrics;
         self.bound.keep(|| adopted.served(), &metrics.purges.coarsened);
-        self.held.note(&snapshot);
         let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         metrics.feed.adopted.set(number(snapshot.applied));
         metrics.feed.sites.set(number(snapshot.sites as u64));
         metrics.feed.sites_rejected.set(number(adopted.rejected().count() as u64));
-        self.current.store(snapshot);
+        self.held.publish(&self.current, snapshot);
     }
 }
 

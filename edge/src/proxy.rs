@@ -329,7 +329,7 @@ impl ProxyHttp for Edge {
         self.check_validated(session, ctx)?;
         if ctx.kept.is_none() && ctx.posted.is_none() && ctx.cutting.is_none() {
             // nothing of it will be stored, however long it takes
-            ctx.snapshot = self.current.load_full();
+            ctx.let_go();
         }
         end::respond(session, response, ctx)
     }

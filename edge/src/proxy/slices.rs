@@ -222,7 +222,7 @@ impl Edge {
         }
         write_head(session, ctx, head, status, false).await?;
         // what is stored of it is stored by other requests
-        ctx.snapshot = self.current.load_full();
+        ctx.let_go();
         let mut arriving = first;
         loop {
             // the next one comes while this one is sent

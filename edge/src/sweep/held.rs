@@ -14,8 +14,15 @@ pub(crate) struct Held(Mutex<Vec<Weak<Snapshot>>>);
 pub(crate) struct Older(Vec<Weak<Snapshot>>);
 
 impl Held {
-    /// Notes one that is about to be published.
-    pub(crate) fn note(&self, snapshot: &Arc<Snapshot>) {
+    /// Has requests served from a generation from now on. Nothing else may put one in use: what is held by a request and
+    /// not known here is not waited for.
+    pub(crate) fn publish(&self, current: &Current, snapshot: Arc<Snapshot>) {
+        self.note(&snapshot);
+        current.store(snapshot);
+    }
+
+    /// Notes one that is about to be put in use.
+    fn note(&self, snapshot: &Arc<Snapshot>) {
         let mut held = self.lock();
         if held.len() == held.capacity() {
             held.retain(|one| one.strong_count() > 0);
@@ -61,9 +68,8 @@ mod tests {
     use super::*;
 
     fn publish(held: &Held, current: &Current, epoch: u64, applied: u64) {
-        let snapshot = Arc::new(Snapshot::new(epoch, applied, std::iter::empty()));
-        held.note(&snapshot);
-        current.store(snapshot);
+        let snapshot = Snapshot::new(epoch, applied, std::iter::empty());
+        held.publish(current, Arc::new(snapshot));
     }
 
     #[test]

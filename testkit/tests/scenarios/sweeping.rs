@@ -162,6 +162,40 @@ async fn a_purge_is_forgotten_once_nothing_older_is_stored_or_under_way() {
 }
 
 #[tokio::test]
+async fn what_lasts_and_is_not_stored_holds_no_purge_back() {
+    let scene = Scene::start().await;
+    let barrier = Barrier::new();
+    let upgraded = scene.origin.on("/ws").respond(101).header("Connection", "Upgrade");
+    upgraded.header("Upgrade", "websocket").raw("hello").echo();
+    let passing = scene.origin.on("/passing").respond(200).header("Cache-Control", "no-store");
+    passing.chunked().body("so far").wait(&barrier).body("!");
+    script(&scene, "/hit", "b", 30_000_000);
+    script(&scene, "/a", "a", 100);
+    for path in ["/hit", "/a"] {
+        scene.get(path).await;
+    }
+    let upgrade = scene.call("GET", "/ws").header("Connection", "Upgrade");
+    let calls = [
+        upgrade.header("Upgrade", "websocket").header("Sec-WebSocket-Version", "13"),
+        scene.call("GET", "/passing"),
+        // more than a connection holds that nobody reads
+        scene.call("GET", "/hit").header("Accept", "*/*"),
+        scene.call("GET", "/hit").header("Range", "bytes=10-"),
+    ];
+    let mut clients = Vec::new();
+    for call in calls {
+        let mut client = call.open().await;
+        client.head().await.expect("a head comes");
+        clients.push(client);
+    }
+    let seq = scene.feed.entry(purge(tag("a"), Mode::Hard));
+    scene.feed.progress(seq, |progress| progress.finished).await;
+    holds(&scene, 0.0).await;
+    assert!(scene.get("/hit").await.is_hit());
+    barrier.release();
+}
+
+#[tokio::test]
 async fn a_soft_purge_is_held_as_long_as_something_is_stale_by_it() {
     let scene = Scene::start().await;
     script(&scene, "/a", "a", 100);
