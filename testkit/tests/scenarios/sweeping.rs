@@ -3,6 +3,7 @@
 use crate::scene::{FRESH, HOST, Scene};
 use api::feed::Change;
 use api::purge::{Count, Mode, Purge, Selector, Selectors};
+use std::collections::HashSet;
 use tempfile::TempDir;
 use testkit::{Barrier, Feed, eventually};
 
@@ -247,4 +248,49 @@ async fn where_there_is_no_room_for_purges_too_much_is_purged_and_never_too_litt
     }
     barrier.release();
     under_way.rest_of_body().await.expect("the response is whole");
+}
+
+/// Numbers that look random, the same in each run.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % end
+    }
+}
+
+#[tokio::test]
+async fn what_is_purged_is_a_miss_once_and_all_else_a_hit_while_purges_are_forgotten() {
+    const PATHS: u64 = 40;
+    const TAGS: u64 = 8;
+    let home = TempDir::new().expect("a temporary directory can be made");
+    let scene = Scene::with_config(&directory(&home)).await;
+    for path in 0..PATHS {
+        let bytes = if path % 4 == 0 { 200_000 } else { 500 };
+        let tags = format!("t{} u{}", path % TAGS, path % 3);
+        script(&scene, &format!("/{path}"), &tags, bytes);
+    }
+    let (mut chance, mut stored) = (Chance(7), HashSet::new());
+    let mut client = scene.edge.connect().await;
+    for step in 0..1_000 {
+        if step % 20 == 19 {
+            let number = chance.below(TAGS);
+            let seq = scene.feed.entry(purge(tag(&format!("t{number}")), Mode::Hard));
+            scene.feed.adopted(seq).await;
+            stored.retain(|path| path % TAGS != number);
+        }
+        if step % 500 == 499 {
+            holds(&scene, 0.0).await;
+        }
+        let path = chance.below(PATHS);
+        let answer = client.get(HOST, &format!("/{path}")).await;
+        let is_new = stored.insert(path);
+        assert_eq!(answer.is_hit(), !is_new, "step {step}: /{path} {}", answer.head);
+    }
+    for path in 0..PATHS {
+        let answer = client.get(HOST, &format!("/{path}")).await;
+        assert_eq!(answer.is_hit(), stored.contains(&path), "/{path}");
+    }
 }
