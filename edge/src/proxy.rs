@@ -39,6 +39,7 @@ use semantics::preconditions::{self, Verdict};
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
+use store::Own;
 
 /// What all requests share.
 pub(crate) struct Edge {
@@ -342,6 +343,9 @@ impl ProxyHttp for Edge {
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
         self.give(session, ctx);
+        if ctx.course.own().is_some_and(Own::is_settled) {
+            ctx.let_go();
+        }
         if ends {
             interim::settle(session, ctx);
         }

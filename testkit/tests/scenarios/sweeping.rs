@@ -189,6 +189,14 @@ async fn what_lasts_and_is_not_stored_holds_no_purge_back() {
         client.head().await.expect("a head comes");
         clients.push(client);
     }
+    script(&scene, "/stored", "b", 30_000_000);
+    let mut slow = scene.call("GET", "/stored").open().await;
+    slow.head().await.expect("a head comes");
+    eventually("it to be stored", || async {
+        (metric(&scene, "longshore_edge_store_filling", &[]).await == 0.0).then_some(())
+    })
+    .await;
+    slow.at_least(20_000_000).await.expect("more of it comes");
     let seq = scene.feed.entry(purge(tag("a"), Mode::Hard));
     scene.feed.progress(seq, |progress| progress.finished).await;
     holds(&scene, 0.0).await;
