@@ -36,7 +36,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// A pass takes one part in so many of the time at most, where it follows on another.
 const DUTY: u32 = 5;
 /// Before a pass that could not meet everything is made again.
-const RETRY: Duration = Duration::from_secs(30);
+const RETRY: Duration = Duration::from_secs(10);
 /// Retirements that wait for requests to end.
 const RETIREMENTS_MAX: usize = 16;
 
@@ -142,7 +142,12 @@ impl Sweeper {
         let snapshot = self.current.load_full();
         let floor = self.held.floor(&snapshot);
         known.has_changed = false;
-        let counted = known.last.as_ref().map_or(0, |last| last.counted);
+        let last = known.last.as_ref().filter(|last| last.epoch == snapshot.epoch);
+        if last.is_none() {
+            // of another log: nothing it selects can be found
+            self.finish(known.begun.split_off(&(snapshot.applied + 1)));
+        }
+        let counted = last.map_or(0, |last| last.counted);
         let mut found = self.pass_memory(self.judge(counted)).await;
         let store = &self.cache.store;
         let directories = join_all((0..store.directories()).map(async |directory| {
@@ -168,6 +173,12 @@ impl Sweeper {
         let floor = if is_done { floor } else { 0 };
         known.last = Some(Passed { epoch, sites, floor, newest, counted });
         is_done
+    }
+
+    fn finish(&self, begun: BTreeMap<u64, bool>) {
+        for (seq, _) in begun.into_iter().filter(|(_, finishes)| *finishes) {
+            self.work.ledger.note_begun(seq, |progress| progress.finished = true);
+        }
     }
 
     fn judge(&self, counted: u64) -> Judge {
@@ -201,11 +212,7 @@ impl Sweeper {
     ) -> bool {
         found.note(&self.work);
         let later = known.begun.split_off(&(pass.applied + 1));
-        for (seq, finishes) in std::mem::replace(&mut known.begun, later) {
-            if finishes {
-                self.work.ledger.note_begun(seq, |progress| progress.finished = true);
-            }
-        }
+        self.finish(std::mem::replace(&mut known.begun, later));
         let purges = retirable(pass, found, floor);
         if purges.is_empty() {
             return true;

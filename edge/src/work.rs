@@ -173,6 +173,8 @@ impl Ledger {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use api::id::SiteId;
+    use api::purge::{Mode, Selector};
 
     #[test]
     fn control_is_told_what_changed() {
@@ -187,5 +189,46 @@ mod tests {
         assert_eq!((news.len(), news[0].seq, news[0].progress.matched), (1, 7, 3));
         ledger.told(&news);
         assert!(ledger.news().is_empty());
+    }
+
+    fn purge(refetch: u32) -> Task {
+        let site_id = SiteId::from_ulid("01J9Z3K8Q4W5E6R7T8Y9V0B1N2").unwrap();
+        let (selector, mode, regions) = (Selector::Everything, Mode::Soft, Vec::new());
+        Task::Purge(Purge { site_id, selector, mode, regions, refetch })
+    }
+
+    fn count() -> Task {
+        let Task::Purge(Purge { site_id, selector, regions, .. }) = purge(0) else { panic!() };
+        Task::Count(Count { site_id, selector, regions })
+    }
+
+    #[tokio::test]
+    async fn tasks_come_to_where_they_are_done() {
+        let limits = store::Limits {
+            memory_bytes: 1 << 20,
+            response_max_bytes: 1,
+            filling_max_bytes: 1,
+            variants_max: 1,
+        };
+        let cache = Box::leak(Box::new(Cache::new(store::Store::new(limits), 0)));
+        let (work, tasks) = Work::new();
+        let work = Arc::new(work);
+        let ((purged, mut counted), (fetches, mut fetched)) = (mpsc::channel(9), mpsc::channel(9));
+        let desks = Desks { purged, fetches };
+        tokio::spawn(run(tasks, desks, Arc::clone(&work), (Current::default(), cache)));
+        work.begin(1, purge(0));
+        work.begin(2, purge(5));
+        let begun = [counted.recv().await.unwrap(), counted.recv().await.unwrap()];
+        assert_eq!(begun.map(|begun| (begun.seq, begun.finishes)), [(1, true), (2, false)]);
+        assert!(matches!(fetched.recv().await, Some((2, Task::Purge(_)))));
+        drop(fetched);
+        work.begin(3, purge(5));
+        let begun = counted.recv().await.unwrap();
+        assert!(begun.seq == 3 && begun.finishes, "nobody fetches");
+        // of a site that isn't served
+        work.begin(4, count());
+        while !work.ledger.news().iter().any(|news| news.seq == 4 && news.progress.finished) {
+            work.ledger.changed().await;
+        }
     }
 }
