@@ -65,6 +65,12 @@ impl Own {
         self.body.passes()
     }
 
+    /// Whether nothing of the response will be stored from now on: it is stored, or won't be.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.body.is_over() || self.body.passes()
+    }
+
     /// Whether the response is known to be small enough to be stored: unless a removal reaches it or the fills under way
     /// leave no room, all of it is held anyway.
     #[must_use]

@@ -218,6 +218,11 @@ impl Body {
         self.state().passing
     }
 
+    /// Whether nothing more comes: what is whole is stored by then.
+    pub(super) fn is_over(&self) -> bool {
+        self.state().progress != Progress::Filling
+    }
+
     pub(super) fn own_reads(&self) -> bool {
         self.state().own_place().is_some()
     }
