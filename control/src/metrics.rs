@@ -7,8 +7,8 @@ use crate::db::edges::Edge;
 use api::purge::{Kind, Mode};
 use edges::Edges;
 use prometheus::{
-    Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder as _, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
 };
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -27,6 +27,7 @@ pub(crate) struct Metrics {
     newest: IntGauge,
     purges: IntCounterVec,
     waiters: IntGauge,
+    report_transactions: IntCounter,
     edges: Edges,
     database: IntGauge,
     connections: IntGaugeVec,
@@ -84,6 +85,10 @@ impl Metrics {
                 &["kind", "mode"],
             )?,
             waiters: IntGauge::with_opts(opts("purge_waiters", "Requests that wait for edges."))?,
+            report_transactions: IntCounter::with_opts(opts(
+                "report_transactions_total",
+                "Transactions that reports of edges were written in.",
+            ))?,
             edges: Edges::new()?,
             database: IntGauge::with_opts(opts(
                 "database_up",
@@ -105,6 +110,7 @@ impl Metrics {
         self.registry.register(Box::new(self.newest.clone()))?;
         self.registry.register(Box::new(self.purges.clone()))?;
         self.registry.register(Box::new(self.waiters.clone()))?;
+        self.registry.register(Box::new(self.report_transactions.clone()))?;
         self.registry.register(Box::new(self.database.clone()))?;
         self.edges.register(&self.registry)?;
         for (kind, mode) in [
@@ -142,6 +148,11 @@ impl Metrics {
     /// Counts what was accepted for edges to do.
     pub(crate) fn purge(&self, kind: Kind, mode: Mode) {
         self.purges.with_label_values(&[kind_label(kind), mode_label(mode)]).inc();
+    }
+
+    /// Counts a transaction that reports were written in.
+    pub(crate) fn report_transaction(&self) {
+        self.report_transactions.inc();
     }
 
     /// The text format, with what is asked of others only when it is read.

@@ -83,6 +83,7 @@ async fn write_batch(app: &App, batch: Vec<(Report, oneshot::Sender<Outcome>)>) 
     if let Err(error) = &kept {
         tracing::error!("{} reports could not be kept: {error}", reports.len());
     }
+    app.metrics.report_transaction();
     app.waiting.word();
     for (report, answer) in reports.iter().zip(answers) {
         let outcome = match &kept {

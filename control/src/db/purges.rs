@@ -238,3 +238,6 @@ fn work(row: &AnyRow) -> sqlx::Result<Work> {
         asked: asked.map_err(|error| sqlx::Error::Decode(error.into()))?,
     })
 }
+
+#[cfg(test)]
+mod tests;
