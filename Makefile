@@ -10,7 +10,7 @@ PREFIX ?= /usr/local
 PROGRAMS := longshore longshore-control longshore-edge
 RELEASE := $(CARGO_TARGET_DIR)/release
 
-.PHONY: help setup setup-test setup-bench build up test conformance faults bench bench-store lint openapi install clean
+.PHONY: help setup setup-test setup-bench build up test conformance faults purges bench bench-store bench-purge lint openapi install clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -41,6 +41,9 @@ conformance: setup-test ## run the suites nobody here wrote
 faults: setup-test ## kill an edge 200 times, and damage what it stores
 	conformance/faults/run.sh
 
+purges: setup-test ## purge 100 times in each of a dozen ways, under load
+	conformance/purges/run.sh
+
 bench: setup-bench ## compare with nginx and Varnish, side by side
 	bench/run.sh
 
@@ -50,6 +53,10 @@ bench-store: setup-bench ## measure the store: disk, size, restarts, traces; abo
 	bench/resident.sh
 	bench/restart.sh
 	bench/trace.sh
+
+bench-purge: setup-bench ## measure purges at 20 edges, outages, and 500 followers of 100,000 sites
+	bench/purge.sh
+	bench/outages.sh
 
 lint: ## format, clippy, documentation, dependencies
 	cargo fmt --all --check

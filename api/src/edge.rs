@@ -72,6 +72,10 @@ pub struct EdgeStatus {
     /// Whether it reports, but has adopted nothing for too long though there was something: it is not waited for.
     #[serde(default)]
     pub stalled: bool,
+    /// For how long it has reported that there is something it has not adopted, and adopted nothing; 0 where that isn't
+    /// so.
+    #[serde(default)]
+    pub lag_seconds: u64,
 }
 
 /// Answer of `GET /v1/edges`: every edge that reported in the last 30 days, by id, at most 10,000.

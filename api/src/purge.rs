@@ -8,13 +8,14 @@ mod status;
 
 use crate::id::SiteId;
 pub use request::{
-    PURGE_SELECTORS_MAX, PurgeRequest, REFETCH_MAX, REGION_FORM, RevalidateRequest, TAG_MAX_BYTES,
-    URL_MAX_BYTES, WAIT_MAX_MS, WARM_RATE_MAX, WARM_URLS_MAX, Wait, WarmRequest, is_region,
+    PURGE_BODY_MAX_BYTES, PURGE_SELECTORS_MAX, PurgeRequest, REFETCH_MAX, REGION_FORM,
+    RevalidateRequest, TAG_MAX_BYTES, URL_MAX_BYTES, WAIT_MAX_MS, WARM_RATE_MAX, WARM_URLS_MAX,
+    Wait, WarmRequest, is_region,
 };
 use serde::{Deserialize, Serialize};
 pub use status::{
-    EdgeProgress, EdgePurge, EdgeStanding, Kind, Progress, PurgeAccepted, PurgeStatus,
-    SelectorCounts,
+    EdgeProgress, EdgePurge, EdgeStanding, Kind, Progress, PurgeAccepted, PurgePage, PurgeRecord,
+    PurgeStatus, SelectorCounts,
 };
 
 /// What becomes of the responses that a purge selects.

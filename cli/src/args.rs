@@ -1,7 +1,7 @@
 //! What can be typed.
 
 use crate::settings::Given;
-use clap::{Parser, Subcommand};
+use clap::{ArgGroup, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -44,8 +44,15 @@ pub(crate) enum Command {
     /// List edges, and forget those that are gone
     #[command(subcommand)]
     Edge(Edge),
-    /// Have edges forget what they stored of a site
+    /// Have edges forget what they stored of a site, or use it as stale
     Purge(Purge),
+    /// Have edges fetch anew what they stored of a site: stale at once, and fetched again if it is asked for much
+    Revalidate(Revalidate),
+    /// Have edges fetch what clients will ask for
+    Warm(Warm),
+    /// Show what became of purges, revalidations, warmings and dry runs of the last 24 hours
+    #[command(subcommand)]
+    Purges(Purges),
     /// Ask an edge why a URL is a hit or not: its name, what is stored, how fresh it is, what would happen now
     Explain(Explain),
     /// Ask an edge what it has stored, and how its store does
@@ -126,15 +133,112 @@ pub(crate) enum Edge {
 }
 
 #[derive(Debug, clap::Args)]
+#[command(group(
+    ArgGroup::new("what")
+        .args(["tag", "url", "prefix", "host", "everything", "from"])
+        .required(true)
+        .multiple(true)
+))]
 pub(crate) struct Purge {
     /// Name or id of the site
     #[arg(value_name = "SITE", value_parser = name)]
     pub(crate) site: String,
+    /// What has this tag in Cache-Tag, Surrogate-Key or xkey; may be repeated, as all selectors may
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Vec<String>,
+    /// A URL, all its variants: `https://HOST/PATH`, or `/PATH` for all hosts; without a query with any
+    #[arg(long, value_name = "URL|PATH")]
+    pub(crate) url: Vec<String>,
+    /// What begins so
+    #[arg(long, value_name = "URL|PATH")]
+    pub(crate) prefix: Vec<String>,
+    /// What is stored for one host of the site
+    #[arg(long, value_name = "HOST")]
+    pub(crate) host: Vec<String>,
     /// Everything stored for the site
-    #[arg(long, required = true)]
+    #[arg(long, conflicts_with_all = ["tag", "url", "prefix", "host", "from"])]
     pub(crate) everything: bool,
+    /// What a file names, `-` is standard input: a line for each, `tag TAG`, `url URL`, `prefix URL` or `host HOST`
+    #[arg(long, value_name = "FILE|-")]
+    pub(crate) from: Option<PathBuf>,
+    /// Make it stale instead: used while a new one is fetched, and when the origin fails
+    #[arg(long)]
+    pub(crate) soft: bool,
+    /// Only at the edges of a region; may be repeated
+    #[arg(long, value_name = "REGION")]
+    pub(crate) region: Vec<String>,
+    /// Count what would be purged, and purge nothing; waits for the counts
+    #[arg(long)]
+    pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) wait: Wait,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("what").args(["path", "tag"]).required(true).multiple(true)))]
+pub(crate) struct Revalidate {
+    /// Name or id of the site
+    #[arg(value_name = "SITE", value_parser = name)]
+    pub(crate) site: String,
+    /// A path, or a URL, as for a purge; may be repeated
+    #[arg(long, value_name = "PATH|URL")]
+    pub(crate) path: Vec<String>,
+    /// What has this tag; may be repeated
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Vec<String>,
+    /// How many responses each edge fetches again at once, those asked for most first; others when they are asked for
+    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    pub(crate) refetch: u32,
+    /// Only at the edges of a region; may be repeated
+    #[arg(long, value_name = "REGION")]
+    pub(crate) region: Vec<String>,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
+#[derive(Debug, clap::Args)]
+#[command(group(ArgGroup::new("what").args(["url", "sitemap"]).required(true).multiple(true)))]
+pub(crate) struct Warm {
+    /// Name or id of the site
+    #[arg(value_name = "SITE", value_parser = name)]
+    pub(crate) site: String,
+    /// URLs under the site's hosts
+    #[arg(value_name = "URL")]
+    pub(crate) url: Vec<String>,
+    /// A sitemap under the site's hosts, which names URLs; may be repeated
+    #[arg(long, value_name = "URL")]
+    pub(crate) sitemap: Vec<String>,
+    /// Requests a second of each edge
+    #[arg(long, value_name = "NUMBER", default_value_t = 10)]
+    pub(crate) rate: u32,
+    /// Only at the edges of a region; may be repeated
+    #[arg(long, value_name = "REGION")]
+    pub(crate) region: Vec<String>,
+    #[command(flatten)]
+    pub(crate) wait: Wait,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Purges {
+    /// List them, the newest first
+    List {
+        /// How many at most
+        #[arg(
+            long,
+            value_name = "NUMBER",
+            default_value_t = 50,
+            value_parser = clap::value_parser!(u32).range(1..=200)
+        )]
+        limit: u32,
+    },
+    /// Show how each edge stands to one
+    Show {
+        /// Its number
+        #[arg(value_name = "NUMBER")]
+        seq: u64,
+        #[command(flatten)]
+        wait: Wait,
+    },
 }
 
 #[derive(Debug, clap::Args)]

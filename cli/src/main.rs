@@ -47,6 +47,15 @@ async fn run(args: Args, output: Output) -> Result<(), Failure> {
         Command::Purge(purge) => {
             command::purge::run(&purge, &client(args.given.resolve()?)?, output).await
         }
+        Command::Revalidate(asked) => {
+            command::purge::revalidate(&asked, &client(args.given.resolve()?)?, output).await
+        }
+        Command::Warm(asked) => {
+            command::purge::warm(&asked, &client(args.given.resolve()?)?, output).await
+        }
+        Command::Purges(asked) => {
+            command::purges::run(&asked, &client(args.given.resolve()?)?, output).await
+        }
         Command::Explain(explain) => command::explain::run(explain, args.given, output).await,
         Command::Cache(cache) => command::cache::run(cache, args.given, output).await,
         Command::Status => command::status::run(&client(args.given.resolve()?)?, output).await,

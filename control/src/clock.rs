@@ -19,6 +19,11 @@ impl Moment {
         Self(self.0.saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)))
     }
 
+    /// Milliseconds since `earlier`; 0 where that is later.
+    pub(crate) fn since(self, earlier: Self) -> u64 {
+        u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0)
+    }
+
     /// As RFC 3339 writes it, in UTC, with milliseconds.
     pub(crate) fn rfc3339(self) -> String {
         // the range that four digits of a year can name

@@ -67,6 +67,12 @@ pub struct Serve {
     /// Connections that may be open at one time; further ones wait
     #[arg(long, default_value_t = 4_096, value_name = "COUNT", value_parser = count)]
     pub connections_max: usize,
+    /// Requests that may wait for edges at one time; further ones are refused
+    #[arg(long, default_value_t = 1_000, value_name = "COUNT", value_parser = count)]
+    pub waiters_max: usize,
+    /// Seconds that an edge which reports may adopt nothing, though there is something, and still be waited for
+    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = seconds)]
+    pub ack_limit_seconds: u64,
 }
 
 /// What to do with tokens.
@@ -151,6 +157,12 @@ fn count(text: &str) -> Result<usize, String> {
     let range = 1..=1_000_000;
     let number = text.parse().ok().filter(|number| range.contains(number));
     number.ok_or_else(|| "must be a number from 1 to 1000000".to_owned())
+}
+
+fn seconds(text: &str) -> Result<u64, String> {
+    let range = 1..=86_400;
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| "must be a number from 1 to 86400".to_owned())
 }
 
 fn token_name(text: &str) -> Result<String, String> {

@@ -5,6 +5,8 @@
 pub(crate) mod edges;
 pub(crate) mod feed;
 pub(crate) mod idempotency;
+pub(crate) mod purges;
+pub(crate) mod reports;
 pub(crate) mod sites;
 pub(crate) mod tokens;
 

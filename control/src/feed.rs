@@ -3,13 +3,11 @@
 //! A follower reads the log from the database a page at a time, and a page only when the one before has gone out: a
 //! slow one holds one page. One task of the process looks for the changes of other replicas, not each follower.
 
-use crate::clock;
 use crate::db::Db;
 use crate::db::feed::Page;
 use crate::metrics::FollowerGauge;
 use crate::problem::Error;
 use crate::router::App;
-use api::edge::AWAY_SECONDS;
 use api::feed::{
     Current, EVENT_CURRENT, EVENT_ENTRY, EVENT_HELLO, HEARTBEAT_SECONDS, Hello, VERSION,
 };
@@ -173,19 +171,6 @@ pub(crate) async fn watch_log(db: Arc<Db>) {
             Ok(_) | Err(_) => {}
         }
         answered = read.is_ok();
-    }
-}
-
-/// Counts the edges that report, for ever.
-pub(crate) async fn count_edges(app: Arc<App>) {
-    let mut ticks = interval(Duration::from_secs(HEARTBEAT_SECONDS));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let since = clock::now().before(Duration::from_secs(AWAY_SECONDS));
-        if let Ok(edges) = app.db.edges_since(since).await {
-            app.metrics.edges(edges);
-        }
     }
 }
 

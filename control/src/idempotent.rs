@@ -3,8 +3,8 @@
 //! The answer is kept in the transaction that makes it true, so there is none without the other. Only successes are
 //! kept: a request that was refused changed nothing and may be sent again under the same key.
 
-use crate::db::Change;
 use crate::db::idempotency::{Asked, Given, Known};
+use crate::db::{Change, Db};
 use crate::input::Call;
 use crate::problem::Error;
 use axum::body::Body;
@@ -58,16 +58,25 @@ impl Drop for Attempt<'_> {
 impl Attempt<'_> {
     /// The answer the request had before, if it had one.
     pub(crate) async fn earlier(&self, change: &mut Change<'_>) -> Result<Option<Given>, Error> {
-        match change.known(&self.asked).await? {
-            Known::New => Ok(None),
-            Known::Answered(given) => Ok(Some(given)),
-            Known::Other => Err(Error::KeyReused),
-        }
+        given(change.known(&self.asked).await?)
+    }
+
+    /// The answer the request had before, if it had one, as it is known before a change begins.
+    pub(crate) async fn given(&self, db: &Db) -> Result<Option<Given>, Error> {
+        given(db.known(&self.asked).await?)
     }
 
     /// Keeps the answer with the change.
     pub(crate) async fn keep(&self, change: &mut Change<'_>, given: &Given) -> Result<(), Error> {
         Ok(change.answer(&self.asked, given, crate::clock::now()).await?)
+    }
+}
+
+fn given(known: Known) -> Result<Option<Given>, Error> {
+    match known {
+        Known::New => Ok(None),
+        Known::Answered(given) => Ok(Some(given)),
+        Known::Other => Err(Error::KeyReused),
     }
 }
 

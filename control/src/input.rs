@@ -83,23 +83,32 @@ fn parse_toml(body: &[u8]) -> Result<Value, Error> {
     })
 }
 
-/// Reads a whole body.
+/// Reads a whole body of [`DOCUMENT_MAX_BYTES`] at most.
 pub(crate) async fn body(headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Error> {
+    body_within(headers, body, DOCUMENT_MAX_BYTES).await
+}
+
+/// Reads a whole body of `max_bytes` at most.
+pub(crate) async fn body_within(
+    headers: &HeaderMap,
+    body: Body,
+    max_bytes: usize,
+) -> Result<Vec<u8>, Error> {
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    if length.is_some_and(|length: usize| length > DOCUMENT_MAX_BYTES) {
-        return Err(Error::Large(DOCUMENT_MAX_BYTES));
+    if length.is_some_and(|length: usize| length > max_bytes) {
+        return Err(Error::Large(max_bytes));
     }
-    let read = tokio::time::timeout(BODY_TIMEOUT, collect(body)).await;
+    let read = tokio::time::timeout(BODY_TIMEOUT, collect(body, max_bytes)).await;
     read.unwrap_or(Err(Error::SlowBody(BODY_TIMEOUT.as_secs())))
 }
 
-async fn collect(body: Body) -> Result<Vec<u8>, Error> {
+async fn collect(body: Body, max_bytes: usize) -> Result<Vec<u8>, Error> {
     let mut chunks = body.into_data_stream();
     let mut whole = Vec::new();
     while let Some(chunk) = chunks.next().await {
         whole.extend_from_slice(&chunk.map_err(|_| Error::Body)?);
-        if whole.len() > DOCUMENT_MAX_BYTES {
-            return Err(Error::Large(DOCUMENT_MAX_BYTES));
+        if whole.len() > max_bytes {
+            return Err(Error::Large(max_bytes));
         }
     }
     Ok(whole)
@@ -143,6 +152,13 @@ impl Call {
     /// Refuses a caller without the scope `needed`, and query parameters that are not `known`.
     pub(crate) fn allow(&self, needed: Scope, known: &[&str]) -> Result<Query, Error> {
         self.caller.may(needed)?;
+        Query::read(self.uri.query(), known)
+    }
+
+    /// Refuses a caller with none of the scopes `needed`, and every query parameter that is not `known`.
+    pub(crate) fn allow_any(&self, needed: [Scope; 2], known: &[&str]) -> Result<Query, Error> {
+        let [first, other] = needed;
+        self.caller.may(first).or_else(|refusal| self.caller.may(other).map_err(|_| refusal))?;
         Query::read(self.uri.query(), known)
     }
 

@@ -1,7 +1,9 @@
 //! The control service: holds sites, checks them, and feeds them to the edges.
 //!
-//! `router` and `routes` answer, `db` alone knows SQL, `feed` tells followers of every change.
+//! `router` and `routes` answer, `db` alone knows SQL, `feed` tells followers of every change, `reports` keeps what edges
+//! say, and `waiting` has those wait who asked for their acknowledgement.
 
+mod asker;
 mod auth;
 mod clock;
 pub mod config;
@@ -10,15 +12,20 @@ mod feed;
 mod idempotent;
 mod input;
 mod metrics;
+mod order;
 mod precondition;
 mod problem;
+mod reports;
 mod rest;
 mod router;
 mod routes;
+mod selectors;
 pub mod server;
 mod stall;
+mod standing;
 pub mod telemetry;
 pub mod token;
+mod waiting;
 
 pub use db::OpenError;
 

@@ -1,9 +1,16 @@
 //! What does control count? Prometheus metrics, with labels of few values.
 
+mod edges;
+
+use crate::clock::Moment;
+use crate::db::edges::Edge;
+use api::purge::{Kind, Mode};
+use edges::Edges;
 use prometheus::{
-    Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder as _, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
 };
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 const BUCKETS_SECONDS: [f64; 12] =
@@ -12,12 +19,34 @@ const BUCKETS_SECONDS: [f64; 12] =
 /// Everything control counts.
 pub(crate) struct Metrics {
     registry: Registry,
+    /// One reading at a time: gauges of edges are taken away and set anew.
+    reading: Mutex<()>,
     requests: IntCounterVec,
     durations: HistogramVec,
     followers: IntGauge,
     newest: IntGauge,
-    edges: IntGauge,
+    purges: IntCounterVec,
+    waiters: IntGauge,
+    report_transactions: IntCounter,
+    edges: Edges,
+    database: IntGauge,
     connections: IntGaugeVec,
+}
+
+/// What is asked of others only when the metrics are read.
+pub(crate) struct State<'e> {
+    /// The newest sequence number.
+    pub(crate) newest: u64,
+    /// Connections to the database: all, and those idle.
+    pub(crate) connections: (u64, u64),
+    /// Requests that wait for edges.
+    pub(crate) waiters: u64,
+    /// Every edge, by id; none where the database doesn't answer.
+    pub(crate) edges: Option<&'e [Edge]>,
+    /// See `Limits`.
+    pub(crate) ack_limit: Duration,
+    /// When.
+    pub(crate) now: Moment,
 }
 
 /// Counts a follower for as long as it is held.
@@ -37,6 +66,7 @@ impl Metrics {
         let durations = HistogramOpts::from(opts("request_duration_seconds", duration));
         let metrics = Self {
             registry: Registry::new(),
+            reading: Mutex::new(()),
             requests: IntCounterVec::new(
                 opts("requests_total", "Requests answered, by route, method and class of status."),
                 &["route", "method", "status"],
@@ -50,9 +80,19 @@ impl Metrics {
                 "feed_newest_seq",
                 "Number of the newest entry of the feed.",
             ))?,
-            edges: IntGauge::with_opts(opts(
-                "edges_connected",
-                "Edges that reported in the last 20 seconds.",
+            purges: IntCounterVec::new(
+                opts("purges_total", "Purges and the like accepted, by kind and mode."),
+                &["kind", "mode"],
+            )?,
+            waiters: IntGauge::with_opts(opts("purge_waiters", "Requests that wait for edges."))?,
+            report_transactions: IntCounter::with_opts(opts(
+                "report_transactions_total",
+                "Transactions that reports of edges were written in.",
+            ))?,
+            edges: Edges::new()?,
+            database: IntGauge::with_opts(opts(
+                "database_up",
+                "1 where the database answered when the metrics were read.",
             ))?,
             connections: IntGaugeVec::new(
                 opts("database_connections", "Connections to the database, by state."),
@@ -68,7 +108,21 @@ impl Metrics {
         self.registry.register(Box::new(self.durations.clone()))?;
         self.registry.register(Box::new(self.followers.clone()))?;
         self.registry.register(Box::new(self.newest.clone()))?;
-        self.registry.register(Box::new(self.edges.clone()))?;
+        self.registry.register(Box::new(self.purges.clone()))?;
+        self.registry.register(Box::new(self.waiters.clone()))?;
+        self.registry.register(Box::new(self.report_transactions.clone()))?;
+        self.registry.register(Box::new(self.database.clone()))?;
+        self.edges.register(&self.registry)?;
+        for (kind, mode) in [
+            (Kind::Purge, Mode::Hard),
+            (Kind::Purge, Mode::Soft),
+            (Kind::Count, Mode::Hard),
+            (Kind::Count, Mode::Soft),
+            (Kind::Revalidate, Mode::Soft),
+            (Kind::Warm, Mode::Soft),
+        ] {
+            self.purges.with_label_values(&[kind_label(kind), mode_label(mode)]);
+        }
         self.registry.register(Box::new(self.connections.clone()))
     }
 
@@ -91,16 +145,26 @@ impl Metrics {
         FollowerGauge(self.followers.clone())
     }
 
-    /// Sets the number of edges that report.
-    pub(crate) fn edges(&self, edges: i64) {
-        self.edges.set(edges);
+    /// Counts what was accepted for edges to do.
+    pub(crate) fn purge(&self, kind: Kind, mode: Mode) {
+        self.purges.with_label_values(&[kind_label(kind), mode_label(mode)]).inc();
     }
 
-    /// The text format, with what is asked of others only when it is read: the newest sequence number, and the
-    /// database's connections, all and idle.
-    pub(crate) fn render(&self, newest: u64, (all, idle): (u64, u64)) -> Vec<u8> {
-        let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        self.newest.set(gauge(newest));
+    /// Counts a transaction that reports were written in.
+    pub(crate) fn report_transaction(&self) {
+        self.report_transactions.inc();
+    }
+
+    /// The text format, with what is asked of others only when it is read.
+    pub(crate) fn render(&self, state: &State<'_>) -> Vec<u8> {
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let (all, idle) = state.connections;
+        self.newest.set(gauge(state.newest));
+        self.waiters.set(gauge(state.waiters));
+        self.database.set(i64::from(state.edges.is_some()));
+        if let Some(edges) = state.edges {
+            self.edges.set(edges, state);
+        }
         self.connections.with_label_values(&["idle"]).set(gauge(idle));
         self.connections.with_label_values(&["used"]).set(gauge(all.saturating_sub(idle)));
         let mut text = Vec::new();
@@ -108,6 +172,26 @@ impl Metrics {
             tracing::error!("metrics cannot be written: {error}");
         }
         text
+    }
+}
+
+fn gauge(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+const fn kind_label(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Purge => "purge",
+        Kind::Count => "count",
+        Kind::Revalidate => "revalidate",
+        Kind::Warm => "warm",
+    }
+}
+
+const fn mode_label(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Hard => "hard",
+        Mode::Soft => "soft",
     }
 }
 
@@ -150,12 +234,23 @@ mod tests {
             Duration::from_millis(2),
         );
         let gauge = metrics.follower();
-        let text = String::from_utf8(metrics.render(7, (3, 1))).unwrap();
+        let state = State {
+            newest: 7,
+            connections: (3, 1),
+            waiters: 2,
+            edges: None,
+            ack_limit: Duration::from_secs(30),
+            now: Moment(0),
+        };
+        let text = String::from_utf8(metrics.render(&state)).unwrap();
         drop(gauge);
         for line in [
             r#"longshore_control_requests_total{method="other",route="/v1/sites",status="4xx"} 1"#,
             "longshore_control_feed_followers 1",
             "longshore_control_feed_newest_seq 7",
+            "longshore_control_purge_waiters 2",
+            "longshore_control_database_up 0",
+            r#"longshore_control_purges_total{kind="warm",mode="soft"} 0"#,
             r#"longshore_control_database_connections{state="used"} 2"#,
             "# HELP longshore_control_request_duration_seconds",
         ] {

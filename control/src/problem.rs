@@ -37,7 +37,7 @@ pub(crate) enum Error {
     #[error("{detail}")]
     Taken { detail: &'static str, errors: Vec<FieldProblem> },
     #[error("there are {0} edges already")]
-    Edges(i64),
+    Edges(u64),
     #[error("a request with this Idempotency-Key is being served")]
     KeyInUse,
     #[error("the site is at revision {revision}, which If-Match does not name")]
@@ -54,6 +54,10 @@ pub(crate) enum Error {
     PreconditionRequired,
     #[error("{0} edges follow the feed already")]
     Followers(usize),
+    #[error("{0} requests wait for edges already")]
+    Waiters(usize),
+    #[error("the report could not be kept")]
+    Report,
     #[error("the request took longer than {0} s")]
     Slow(u64),
     #[error("the database does not answer")]
@@ -97,9 +101,11 @@ impl Error {
             Self::MediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Invalid(_) | Self::KeyReused => StatusCode::UNPROCESSABLE_ENTITY,
             Self::PreconditionRequired => StatusCode::PRECONDITION_REQUIRED,
-            Self::Followers(_) | Self::Slow(_) | Self::Unavailable(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Followers(_)
+            | Self::Waiters(_)
+            | Self::Report
+            | Self::Slow(_)
+            | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Panic | Self::Database(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -1,12 +1,15 @@
 //! Which operation answers, and what happens to every request: an id, a deadline, a log line, the same safe headers.
 
+use crate::asker::Asker;
 use crate::auth::CallerCell;
 use crate::db::SharedDb;
 use crate::idempotent::InFlight;
 use crate::metrics::Metrics;
 use crate::problem::{self, Error};
+use crate::reports::Desk;
 use crate::rest::Rest;
-use crate::routes::{edges, feed, health, openapi, purge, sites};
+use crate::routes::{edges, feed, health, openapi, purge, purges, sites};
+use crate::waiting::Waiting;
 use api::id::{SiteId, TokenId};
 use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
@@ -30,6 +33,10 @@ const NO_ROUTE: &str = "none";
 pub(crate) struct Limits {
     /// Open streams of the feed.
     pub(crate) followers_max: usize,
+    /// Requests that wait for edges.
+    pub(crate) waiters_max: usize,
+    /// How long an edge that reports may adopt nothing and be waited for.
+    pub(crate) ack_limit: Duration,
 }
 
 /// What the operations share.
@@ -40,6 +47,8 @@ pub(crate) struct App {
     /// A permit for each further follower.
     pub(crate) followers: Arc<Semaphore>,
     pub(crate) in_flight: InFlight,
+    pub(crate) desk: Desk,
+    pub(crate) waiting: Waiting,
     /// Becomes true when control stops.
     pub(crate) stopping: watch::Sender<bool>,
     site_ids: Mutex<ulid::Generator>,
@@ -54,6 +63,8 @@ impl App {
             limits,
             followers: Arc::new(Semaphore::new(limits.followers_max)),
             in_flight: InFlight::default(),
+            desk: Desk::default(),
+            waiting: Waiting::new(limits.waiters_max),
             stopping: watch::Sender::new(false),
             site_ids: Mutex::new(ulid::Generator::new()),
         })
@@ -75,6 +86,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/sites", get(sites::list).post(sites::create))
         .route("/v1/sites/{site}", get(sites::read).put(sites::replace).delete(sites::remove))
         .route("/v1/sites/{site}/purge", post(purge::purge))
+        .route("/v1/sites/{site}/revalidate", post(purge::revalidate))
+        .route("/v1/sites/{site}/warm", post(purge::warm))
+        .route("/v1/purges", get(purges::list))
+        .route("/v1/purges/{seq}", get(purges::read))
         .route("/v1/feed", get(feed::follow))
         .route("/v1/edges", get(edges::list))
         .route("/v1/edges/{edge}", put(edges::report).delete(edges::forget))
@@ -90,19 +105,20 @@ pub(crate) fn router(app: Arc<App>) -> Router {
 
 /// What happens to every request, in a task of its own: a client that goes away cuts off neither a transaction nor the
 /// line in the log.
-async fn serve(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let answered = tokio::spawn(answer(app, request, next)).await;
+async fn serve(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    let (asker, _present) = Asker::note(&mut request, REQUEST_TIMEOUT);
+    let answered = tokio::spawn(answer(app, asker, request, next)).await;
     answered.unwrap_or_else(|_| Error::Panic.into_response())
 }
 
-async fn answer(app: Arc<App>, mut request: Request, next: Next) -> Response {
+async fn answer(app: Arc<App>, asker: Asker, mut request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = request_id(request.headers());
     let caller = CallerCell::default();
     request.extensions_mut().insert(CallerCell::clone(&caller));
     let (method, route) = (request.method().clone(), route(&request));
     let rest = Rest::share(&mut request);
-    let mut response = problem::describe(run(request, next).await, &id);
+    let mut response = problem::describe(run(&asker, request, next).await, &id);
     if let Some(rest) = rest
         && !rest.discard().await
     {
@@ -117,11 +133,11 @@ async fn answer(app: Arc<App>, mut request: Request, next: Next) -> Response {
 
 /// Runs the operation, in a task that goes on when the answer was due: the driver of the database loses count of
 /// transactions that are dropped while they begin or end.
-async fn run(request: Request, next: Next) -> Response {
-    match tokio::time::timeout(REQUEST_TIMEOUT, tokio::spawn(next.run(request))).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(_)) => Error::Panic.into_response(),
-        Err(_) => Error::Slow(REQUEST_TIMEOUT.as_secs()).into_response(),
+async fn run(asker: &Asker, request: Request, next: Next) -> Response {
+    let operation = tokio::spawn(next.run(request));
+    tokio::select! {
+        response = operation => response.unwrap_or_else(|_| Error::Panic.into_response()),
+        () = asker.due() => Error::Slow(REQUEST_TIMEOUT.as_secs()).into_response(),
     }
 }
 

@@ -5,4 +5,5 @@ pub(crate) mod feed;
 pub(crate) mod health;
 pub(crate) mod openapi;
 pub(crate) mod purge;
+pub(crate) mod purges;
 pub(crate) mod sites;

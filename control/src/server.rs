@@ -2,10 +2,13 @@
 
 use crate::clock;
 use crate::config::{Place, Serve};
+use crate::db::purges::Keep;
 use crate::db::{Db, OpenError, SharedDb};
 use crate::feed;
+use crate::reports;
 use crate::router::{App, Limits, router};
 use crate::stall::Stall;
+use crate::waiting;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -29,6 +32,7 @@ const STALL: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(10);
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
 const ANSWERS_KEPT: Duration = Duration::from_secs(24 * 3600);
+const PURGES_KEPT: Duration = Duration::from_secs(24 * 3600);
 const EDGES_KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Why control could not start.
@@ -130,7 +134,11 @@ impl Server {
         let listener = TcpListener::bind(&config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let db = SharedDb::new(make(&config.place).await?);
-        let limits = Limits { followers_max: config.followers_max };
+        let limits = Limits {
+            followers_max: config.followers_max,
+            waiters_max: config.waiters_max,
+            ack_limit: Duration::from_secs(config.ack_limit_seconds),
+        };
         let app = Arc::new(App::new(db, limits).map_err(StartError::Metrics)?);
         let connections = Arc::new(Semaphore::new(config.connections_max));
         Ok(Self { listener, address, app, connections })
@@ -146,7 +154,8 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = ()>) {
         let mut tasks = JoinSet::new();
         tasks.spawn(feed::watch_log(Arc::clone(&self.app.db)));
-        tasks.spawn(feed::count_edges(Arc::clone(&self.app)));
+        tasks.spawn(reports::write(Arc::clone(&self.app)));
+        tasks.spawn(waiting::read_edges(Arc::clone(&self.app)));
         tasks.spawn(keep_house(Arc::clone(&self.app.db)));
         tracing::info!(address = %self.address, "listening");
         let open = GracefulShutdown::new();
@@ -212,8 +221,20 @@ async fn keep_house(db: SharedDb) {
         let now = clock::now();
         let answers = db.forget_answers(now.before(ANSWERS_KEPT)).await;
         let edges = db.remove_edges_before(now.before(EDGES_KEPT)).await;
-        for error in [answers.err(), edges.err()].into_iter().flatten() {
+        let purges = db.forget_purges(&keep(now)).await;
+        for error in [answers.err(), edges.err(), purges.err()].into_iter().flatten() {
             tracing::warn!("what is too old could not be removed: {error}");
         }
+    }
+}
+
+/// What is kept of purges, and of what edges said of them.
+fn keep(now: clock::Moment) -> Keep {
+    Keep {
+        since: now.before(PURGES_KEPT),
+        purges_max: 1_000_000,
+        acks_max: 2_000_000,
+        progress_max: 2_000_000,
+        batch: 5_000,
     }
 }

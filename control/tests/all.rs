@@ -8,6 +8,8 @@ mod client;
 mod edges;
 #[path = "all/feed.rs"]
 mod feed;
+#[path = "all/fleet.rs"]
+mod fleet;
 #[path = "all/idempotency.rs"]
 mod idempotency;
 #[path = "all/openapi.rs"]
@@ -16,6 +18,8 @@ mod openapi;
 mod postgres;
 #[path = "all/programs.rs"]
 mod programs;
+#[path = "all/purges.rs"]
+mod purges;
 #[path = "all/refusals.rs"]
 mod refusals;
 #[path = "all/service.rs"]

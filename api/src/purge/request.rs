@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// Selectors of one request, all kinds together.
 pub const PURGE_SELECTORS_MAX: usize = 10_000;
+/// Bytes of a request to purge, to revalidate or to warm: 10,000 URLs of 400 bytes each.
+pub const PURGE_BODY_MAX_BYTES: usize = 4_194_304;
 /// Bytes of one tag.
 pub const TAG_MAX_BYTES: usize = 1_024;
 /// Bytes of one URL, prefix or host.

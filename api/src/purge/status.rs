@@ -75,6 +75,38 @@ pub struct PurgeStatus {
     pub edges: Vec<EdgePurge>,
 }
 
+/// A purge, a dry run, a revalidation or a warming, in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PurgeRecord {
+    /// Its place in the feed.
+    pub seq: u64,
+    /// What was asked.
+    pub kind: Kind,
+    /// Whose stored responses it concerns.
+    pub site_id: SiteId,
+    /// What becomes of them.
+    pub mode: Mode,
+    /// By what they were selected.
+    pub selectors: SelectorCounts,
+    /// The regions whose edges it concerns; all where there is none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub regions: Vec<String>,
+    /// When it was accepted: RFC 3339, UTC.
+    pub created_at: String,
+}
+
+/// Answer of `GET /v1/purges`: the newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct PurgePage {
+    /// At most as many as were asked for.
+    pub purges: Vec<PurgeRecord>,
+    /// While there are further ones: the `before` of the page that follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<u64>,
+}
+
 /// How an edge stands to an entry of the feed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

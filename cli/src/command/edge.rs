@@ -32,13 +32,17 @@ async fn list(client: &Client, output: Output) -> Result<(), Failure> {
 /// A row for each edge.
 pub(crate) fn rows(edges: &[EdgeStatus]) -> String {
     let rows: Vec<_> = edges.iter().map(row).collect();
-    table(["ID", "ADDRESS", "VERSION", "ADOPTED", "NEWEST", "LAG", "LAST SEEN", "STATE"], &rows)
+    table(
+        ["ID", "ADDRESS", "REGION", "VERSION", "ADOPTED", "NEWEST", "LAG", "LAST SEEN", "STATE"],
+        &rows,
+    )
 }
 
-fn row(edge: &EdgeStatus) -> [String; 8] {
+fn row(edge: &EdgeStatus) -> [String; 9] {
     [
         edge.id.to_string(),
         edge.report.http_address.clone(),
+        edge.report.region.clone().unwrap_or_else(|| "-".to_owned()),
         edge.report.software_version.clone(),
         edge.report.adopted.to_string(),
         edge.newest.to_string(),
@@ -49,7 +53,11 @@ fn row(edge: &EdgeStatus) -> [String; 8] {
 }
 
 fn state(edge: &EdgeStatus) -> String {
-    let connected = if edge.connected { "connected" } else { "away" };
+    let connected = match edge {
+        EdgeStatus { connected: false, .. } => "away",
+        EdgeStatus { stalled: true, .. } => "stalled",
+        _ => "connected",
+    };
     match edge.report.rejected.len() {
         0 => connected.to_owned(),
         sites => format!("{connected}, rejects {}", crate::output::count(sites, "site")),

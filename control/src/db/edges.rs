@@ -1,68 +1,79 @@
-//! What edges last said of themselves.
+//! The edges, by what they last said of themselves.
 
-use super::Db;
+use super::{Db, number};
 use crate::clock::Moment;
 use api::edge::EdgeReport;
 use api::id::EdgeId;
 use sqlx::Row as _;
+use sqlx::any::AnyRow;
 
 /// Edges that are kept at most.
-pub(crate) const EDGES_MAX: i64 = 10_000;
+pub(crate) const EDGES_MAX: u64 = 10_000;
+/// What [`edge`] reads.
+pub(super) const COLUMNS: &str = "edges.id, edges.region, edges.log, edges.adopted, edges.acked, \
+    edges.behind_since, edges.first_seen, edges.last_seen";
 
-/// An edge's last report, and when it came.
-pub(crate) struct Reported {
+/// An edge, as its last report left it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Edge {
     /// Which edge.
     pub(crate) id: EdgeId,
-    /// What it said.
-    pub(crate) report: EdgeReport,
-    /// When.
+    /// The region it is in, if it is in one.
+    pub(crate) region: Option<String>,
+    /// The number it adopted of this log; 0 where it follows another.
+    pub(crate) adopted: u64,
+    /// The highest number it ever adopted of this log.
+    pub(crate) acked: u64,
+    /// Since when it reports that there is something it has not adopted, and adopts nothing.
+    pub(crate) behind_since: Option<Moment>,
+    /// When it first reported.
+    pub(crate) first_seen: Moment,
+    /// When it last reported.
     pub(crate) last_seen: Moment,
 }
 
-impl Db {
-    /// Keeps an edge's report in place of its last. False when it is a new edge and there are [`EDGES_MAX`].
-    pub(crate) async fn report_edge(
-        &self,
-        id: &EdgeId,
-        report: &EdgeReport,
-        now: Moment,
-    ) -> sqlx::Result<bool> {
-        let report =
-            serde_json::to_string(report).map_err(|error| sqlx::Error::Encode(error.into()))?;
-        let _writing = self.writer.lock().await;
-        let upsert = "INSERT INTO edges (id, report, last_seen) SELECT $1, $2, $3 \
-            WHERE (SELECT COUNT(*) FROM edges WHERE id <> $1) < $4 \
-            ON CONFLICT (id) DO UPDATE SET report = excluded.report, last_seen = excluded.last_seen";
-        let done = sqlx::query(upsert)
-            .bind(id.to_string())
-            .bind(report)
-            .bind(now.0)
-            .bind(EDGES_MAX)
-            .execute(&self.pool)
-            .await?;
-        Ok(done.rows_affected() > 0)
-    }
+/// An edge and its last report.
+pub(crate) struct Reported {
+    /// The edge.
+    pub(crate) edge: Edge,
+    /// What it said.
+    pub(crate) report: EdgeReport,
+}
 
-    /// Every edge, by id.
-    pub(crate) async fn edges(&self) -> sqlx::Result<Vec<Reported>> {
-        let query = "SELECT id, report, last_seen FROM edges ORDER BY id";
-        let rows = sqlx::query(query).fetch_all(&self.pool).await?;
+impl Db {
+    /// Every edge with its last report, by id.
+    pub(crate) async fn reported(&self) -> sqlx::Result<Vec<Reported>> {
+        let query = format!("SELECT {COLUMNS}, report FROM edges ORDER BY id");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_all(&self.pool).await?;
         let reported = rows.iter().map(|row| {
-            let report: &str = row.try_get(1)?;
-            Ok(Reported {
-                id: super::parsed(row.try_get(0)?)?,
-                report: serde_json::from_str(report)
-                    .map_err(|error| sqlx::Error::Decode(error.into()))?,
-                last_seen: Moment(row.try_get(2)?),
-            })
+            let report = serde_json::from_str(row.try_get(8)?);
+            let report = report.map_err(|error| sqlx::Error::Decode(error.into()))?;
+            Ok(Reported { edge: self.edge(row)?, report })
         });
         reported.collect()
     }
 
-    /// How many edges reported after `since`.
-    pub(crate) async fn edges_since(&self, since: Moment) -> sqlx::Result<i64> {
-        let query = "SELECT COUNT(*) FROM edges WHERE last_seen > $1";
-        sqlx::query(query).bind(since.0).fetch_one(&self.pool).await?.try_get(0)
+    /// The edges that reported after `since`, by id.
+    pub(crate) async fn edges_since(&self, since: Moment) -> sqlx::Result<Vec<Edge>> {
+        let query = format!("SELECT {COLUMNS} FROM edges WHERE last_seen > $1 ORDER BY id");
+        let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(since.0);
+        query.fetch_all(&self.pool).await?.iter().map(|row| self.edge(row)).collect()
+    }
+
+    /// An edge of [`COLUMNS`].
+    pub(super) fn edge(&self, row: &AnyRow) -> sqlx::Result<Edge> {
+        let region: String = row.try_get(1)?;
+        let follows = row.try_get::<&str, _>(2)? == self.log().as_str();
+        let behind_since: i64 = row.try_get(5)?;
+        Ok(Edge {
+            id: super::parsed(row.try_get(0)?)?,
+            region: Some(region).filter(|region| !region.is_empty()),
+            adopted: if follows { number(row, 3)? } else { 0 },
+            acked: if follows { number(row, 4)? } else { 0 },
+            behind_since: (behind_since != 0).then_some(Moment(behind_since)),
+            first_seen: Moment(row.try_get(6)?),
+            last_seen: Moment(row.try_get(7)?),
+        })
     }
 
     /// Forgets an edge. False when there is none.

@@ -16,15 +16,15 @@ const PAGE_BYTES: i64 = 262_144;
 pub(crate) enum Subject<'i> {
     /// What a site is.
     Site(&'i SiteId),
-    /// The purge of everything of a site.
-    Purge(&'i SiteId),
+    /// A purge of something of a site, with the number it has.
+    Purge(&'i SiteId, u64),
 }
 
 impl std::fmt::Display for Subject<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Site(id) => write!(f, "site/{id}"),
-            Self::Purge(id) => write!(f, "purge/{id}"),
+            Self::Purge(id, seq) => write!(f, "purge/{id}/{seq}"),
         }
     }
 }
@@ -114,10 +114,10 @@ impl Change<'_> {
         Ok(())
     }
 
-    /// Takes out the entry about `subject`: nobody needs it any more.
-    pub(crate) async fn forget(&mut self, subject: Subject<'_>) -> sqlx::Result<()> {
-        sqlx::query("DELETE FROM feed WHERE subject = $1")
-            .bind(subject.to_string())
+    /// Takes out every purge of a site: nobody needs them any more.
+    pub(crate) async fn forget(&mut self, site: &SiteId) -> sqlx::Result<()> {
+        sqlx::query("DELETE FROM feed WHERE subject LIKE $1")
+            .bind(format!("purge/{site}%"))
             .execute(&mut *self.transaction)
             .await?;
         Ok(())

@@ -3,7 +3,7 @@
 use super::{Change, Db};
 use crate::clock::Moment;
 use api::id::TokenId;
-use sqlx::Row as _;
+use sqlx::{Any, Executor, Row as _};
 
 /// Answers that are kept at most; the oldest go first.
 const ANSWERS_MAX: i64 = 10_000;
@@ -44,24 +44,7 @@ pub(crate) enum Known {
 impl Change<'_> {
     /// What is known of the key of `asked`.
     pub(crate) async fn known(&mut self, asked: &Asked) -> sqlx::Result<Known> {
-        let query = "SELECT request_hash, status, headers, body FROM idempotency \
-            WHERE token_id = $1 AND idempotency_key = $2";
-        let row = sqlx::query(query)
-            .bind(asked.token.to_string())
-            .bind(asked.key.clone())
-            .fetch_optional(&mut *self.transaction)
-            .await?;
-        let Some(row) = row else { return Ok(Known::New) };
-        if row.try_get::<&str, _>(0)? != asked.hash {
-            return Ok(Known::Other);
-        }
-        let decode = |error: Box<dyn std::error::Error + Send + Sync>| sqlx::Error::Decode(error);
-        let status: i64 = row.try_get(1)?;
-        Ok(Known::Answered(Given {
-            status: u16::try_from(status).map_err(|error| decode(error.into()))?,
-            headers: serde_json::from_str(row.try_get(2)?).map_err(|error| decode(error.into()))?,
-            body: row.try_get(3)?,
-        }))
+        find(&mut *self.transaction, asked).await
     }
 
     /// Keeps the answer, in the transaction that makes it true.
@@ -91,6 +74,11 @@ impl Change<'_> {
 }
 
 impl Db {
+    /// What is known of the key of `asked`, while nothing is being changed.
+    pub(crate) async fn known(&self, asked: &Asked) -> sqlx::Result<Known> {
+        find(&self.pool, asked).await
+    }
+
     /// Forgets the answers given before `since`, and the oldest beyond [`ANSWERS_MAX`].
     pub(crate) async fn forget_answers(&self, since: Moment) -> sqlx::Result<u64> {
         let _writing = self.writer.lock().await;
@@ -100,6 +88,30 @@ impl Db {
             sqlx::query(delete).bind(since.0).bind(ANSWERS_MAX - 1).execute(&self.pool).await?;
         Ok(done.rows_affected())
     }
+}
+
+async fn find<'e>(
+    executor: impl Executor<'e, Database = Any>,
+    asked: &Asked,
+) -> sqlx::Result<Known> {
+    let query = "SELECT request_hash, status, headers, body FROM idempotency \
+        WHERE token_id = $1 AND idempotency_key = $2";
+    let row = sqlx::query(query)
+        .bind(asked.token.to_string())
+        .bind(asked.key.clone())
+        .fetch_optional(executor)
+        .await?;
+    let Some(row) = row else { return Ok(Known::New) };
+    if row.try_get::<&str, _>(0)? != asked.hash {
+        return Ok(Known::Other);
+    }
+    let decode = |error: Box<dyn std::error::Error + Send + Sync>| sqlx::Error::Decode(error);
+    let status: i64 = row.try_get(1)?;
+    Ok(Known::Answered(Given {
+        status: u16::try_from(status).map_err(|error| decode(error.into()))?,
+        headers: serde_json::from_str(row.try_get(2)?).map_err(|error| decode(error.into()))?,
+        body: row.try_get(3)?,
+    }))
 }
 
 #[cfg(test)]

@@ -82,6 +82,12 @@ impl Change<'_> {
         find(&mut *self.transaction, site).await
     }
 
+    /// Whether a site is there.
+    pub(crate) async fn has_site(&mut self, id: &SiteId) -> sqlx::Result<bool> {
+        let query = sqlx::query("SELECT id FROM sites WHERE id = $1").bind(id.to_string());
+        Ok(query.fetch_optional(&mut *self.transaction).await?.is_some())
+    }
+
     /// Makes or replaces a site and tells the edges. `earlier` is what it replaces.
     pub(crate) async fn put_site(
         &mut self,
@@ -183,7 +189,7 @@ impl Change<'_> {
             .bind(id.to_string())
             .execute(&mut *self.transaction)
             .await?;
-        self.forget(Subject::Purge(id)).await?;
+        self.forget(id).await?;
         let removed = feed::Change::SiteRemoved { site_id: id.clone() };
         self.tell(Subject::Site(id), removed).await
     }

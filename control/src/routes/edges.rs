@@ -2,12 +2,16 @@
 
 use crate::clock::{Moment, now};
 use crate::db::edges::{EDGES_MAX, Reported};
+use crate::db::reports::Report;
 use crate::input::{self, Call, Format};
 use crate::problem::Error;
+use crate::reports::Outcome;
 use crate::router::App;
-use api::edge::{AWAY_SECONDS, EdgeList, EdgeReport, EdgeStatus, REJECTED_MAX};
-use api::id::{EdgeId, LogId};
+use crate::standing::{is_connected, is_stalled, lag_seconds};
+use api::edge::{EdgeList, EdgeReport, EdgeStatus, PROGRESS_MAX, REJECTED_MAX};
+use api::id::EdgeId;
 use api::problem::FieldProblem;
+use api::purge::{REGION_FORM, is_region};
 use api::token::Scope;
 use axum::Json;
 use axum::body::Body;
@@ -41,27 +45,35 @@ pub(crate) async fn report(
     if !problems.is_empty() {
         return Err(Error::Invalid(problems));
     }
-    let kept = app.db.report_edge(&id, &report, now()).await?;
-    if kept { Ok(StatusCode::NO_CONTENT) } else { Err(Error::Edges(EDGES_MAX)) }
+    match app.desk.hand_in(Report { id, report }).await {
+        Outcome::Kept => Ok(StatusCode::NO_CONTENT),
+        Outcome::Refused => Err(Error::Edges(EDGES_MAX)),
+        Outcome::Failed => Err(Error::Report),
+    }
 }
 
 fn problems(report: &EdgeReport) -> Vec<FieldProblem> {
     let long = |field: &str, text: &str| {
         let detail = format!("must be at most {TEXT_MAX_BYTES} bytes long");
-        let problem = FieldProblem { field: field.to_owned(), detail, value: None };
-        (text.len() > TEXT_MAX_BYTES).then_some(problem)
+        (text.len() > TEXT_MAX_BYTES).then(|| problem(field, detail))
     };
-    let many = (report.rejected.len() > REJECTED_MAX).then(|| FieldProblem {
-        field: "rejected".to_owned(),
-        detail: format!("must be at most {REJECTED_MAX} sites"),
-        value: None,
-    });
-    let texts = [
+    let many = |field: &str, count: usize, max: usize, what: &str| {
+        (count > max).then(|| problem(field, format!("must be at most {max} {what}")))
+    };
+    let region = report.region.as_deref().filter(|region| !is_region(region));
+    let found = [
         long("http_address", &report.http_address),
         long("admin_address", &report.admin_address),
         long("software_version", &report.software_version),
+        many("rejected", report.rejected.len(), REJECTED_MAX, "sites"),
+        region.map(|_| problem("region", REGION_FORM.to_owned())),
+        many("progress", report.progress.len(), PROGRESS_MAX, "numbers"),
     ];
-    texts.into_iter().flatten().chain(many).collect()
+    found.into_iter().flatten().collect()
+}
+
+fn problem(field: &str, detail: String) -> FieldProblem {
+    FieldProblem { field: field.to_owned(), detail, value: None }
 }
 
 /// List edges
@@ -70,24 +82,28 @@ fn problems(report: &EdgeReport) -> Vec<FieldProblem> {
     security(("token" = ["sites:read"])))]
 pub(crate) async fn list(State(app): State<Arc<App>>, call: Call) -> Result<Json<EdgeList>, Error> {
     call.allow(Scope::SitesRead, &[])?;
-    let reported = app.db.edges().await?;
+    let reported = app.db.reported().await?;
     let newest = app.db.read_newest().await?;
-    let now = now();
-    let edges = reported.into_iter().map(|edge| status(edge, app.db.log(), newest, now));
+    let (limit, now) = (app.limits.ack_limit, now());
+    let edges = reported.into_iter().map(|reported| status(reported, newest, limit, now));
     Ok(Json(EdgeList { edges: edges.collect() }))
 }
 
-fn status(edge: Reported, log: &LogId, newest: u64, now: Moment) -> EdgeStatus {
-    let follows = edge.report.log.as_ref() == Some(log);
-    let adopted = if follows { edge.report.adopted } else { 0 };
+fn status(
+    Reported { edge, report }: Reported,
+    newest: u64,
+    limit: Duration,
+    now: Moment,
+) -> EdgeStatus {
     EdgeStatus {
-        id: edge.id,
-        lag: newest.saturating_sub(adopted),
+        lag: newest.saturating_sub(edge.adopted),
         newest,
         last_seen: edge.last_seen.rfc3339(),
-        stalled: false,
-        connected: edge.last_seen > now.before(Duration::from_secs(AWAY_SECONDS)),
-        report: edge.report,
+        connected: is_connected(&edge, now),
+        stalled: is_stalled(&edge, limit, now),
+        lag_seconds: lag_seconds(&edge, now),
+        id: edge.id,
+        report,
     }
 }
 
@@ -107,38 +123,4 @@ pub(crate) async fn forget(
     let Path(id) = path.map_err(|_| Error::Missing("edge of this id"))?;
     let removed = app.db.remove_edge(&id).await?;
     if removed { Ok(StatusCode::NO_CONTENT) } else { Err(Error::Missing("edge of this id")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(log: Option<&str>, adopted: u64, seen: i64, expected: (u64, bool)) {
-        let ours: LogId = "log_01J9Z3K8Q4W5E6R7T8Y9V0B1N2".parse().unwrap();
-        let report = EdgeReport {
-            http_address: String::new(),
-            admin_address: String::new(),
-            software_version: String::new(),
-            log: log.map(|log| log.parse().unwrap()),
-            adopted,
-            rejected: Vec::new(),
-            region: None,
-            progress: Vec::new(),
-        };
-        let id = "edge_01J9Z3K8Q4W5E6R7T8Y9V0B1N2".parse().unwrap();
-        let edge = Reported { id, report, last_seen: Moment(seen) };
-        let status = status(edge, &ours, 9, Moment(100_000));
-        assert_eq!((status.lag, status.connected), expected);
-    }
-
-    #[test]
-    fn lag_counts_in_our_log_and_silence_is_absence() {
-        let ours = Some("log_01J9Z3K8Q4W5E6R7T8Y9V0B1N2");
-        check(ours, 7, 100_000, (2, true));
-        check(ours, 9, 80_001, (0, true));
-        check(ours, 9, 80_000, (0, false));
-        check(ours, 11, 100_000, (0, true));
-        check(None, 9, 100_000, (9, true));
-        check(Some("log_11J9Z3K8Q4W5E6R7T8Y9V0B1N2"), 9, 100_000, (9, true));
-    }
 }

@@ -1,6 +1,7 @@
 //! `/openapi.json`: what control answers, generated from the operations. `control/openapi.json` is its copy.
 
 use api::problem::{MEDIA_TYPE, ProblemDetails};
+use api::purge::PurgeStatus;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use std::sync::LazyLock;
@@ -11,17 +12,19 @@ use utoipa::{Modify, OpenApi};
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Longshore control", description = "Sites, their feed to the edges, and the edges.",
+    info(title = "Longshore control", description = "Sites, their feed to the edges, what edges are to do with stored responses, and the edges.",
         license(name = "")),
     paths(
         super::sites::create, super::sites::list, super::sites::read, super::sites::replace,
-        super::sites::remove, super::purge::purge, super::feed::follow, super::edges::report,
+        super::sites::remove, super::purge::purge, super::purge::revalidate, super::purge::warm,
+        super::purges::list, super::purges::read, super::feed::follow, super::edges::report,
         super::edges::list, super::edges::forget, super::health::health, super::health::ready,
         super::health::metrics, document,
     ),
-    components(schemas(ProblemDetails)),
+    components(schemas(ProblemDetails, PurgeStatus)),
     modifiers(&Refusals),
     tags((name = "sites", description = "What operators write."),
+        (name = "purges", description = "What edges do with stored responses."),
         (name = "edges", description = "What edges follow and report."),
         (name = "operation", description = "What those who watch over control ask.")),
 )]
@@ -50,10 +53,12 @@ impl Modify for Refusals {
 fn refusals(operation: &str) -> &'static [u16] {
     match operation {
         "createSite" => &[408, 409, 413, 415, 422],
-        "readSite" | "forgetEdge" => &[404],
+        "readSite" | "readPurge" | "forgetEdge" => &[404],
         "replaceSite" => &[404, 408, 409, 412, 413, 415, 422, 428],
         "removeSite" => &[404, 412],
-        "purgeSite" | "reportEdge" => &[404, 408, 409, 413, 415, 422],
+        "purgeSite" | "revalidateSite" | "warmSite" | "reportEdge" => {
+            &[404, 408, 409, 413, 415, 422]
+        }
         "readiness" => &[503],
         _ => &[],
     }

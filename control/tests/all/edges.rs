@@ -69,10 +69,16 @@ async fn wrong_reports_are_refused(database: Database) {
         json!({ "site_id": "site_01J9Z3K8Q4W5E6R7T8Y9V0B1N2", "seq": 1, "problems": [] });
     assert_eq!(field("rejected", json!(vec![rejected; 101])).await, ["rejected"]);
     assert_eq!(field("rejected", json!([{ "seq": 1 }])).await, ["rejected[0]"]);
+    for region in ["", "EU", "eu west", "é", &"r".repeat(65)] {
+        assert_eq!(field("region", json!(region)).await, ["region"]);
+    }
+    assert_eq!(field("progress", json!(vec![json!({ "seq": 1 }); 101])).await, ["progress"]);
+    assert_eq!(field("progress", json!([{ "matched": 1 }])).await, ["progress[0]"]);
     put(control, EDGE, &json!([])).await.expect(422);
     // a number beyond what the database counts, and a text no database likes
     let mut odd = report(None, u64::MAX);
     odd["http_address"] = json!("\u{0}");
+    odd["progress"] = json!([{ "seq": u64::MAX, "matched": u64::MAX, "finished": true }]);
     put(control, EDGE, &odd).await.expect(204);
     let listed = control.get("/v1/edges").await.expect(200).json();
     assert_eq!(listed["edges"][0]["http_address"], "\u{0}");

@@ -56,6 +56,8 @@ impl Database {
             json: false,
             followers_max: 100,
             connections_max: 1_000,
+            waiters_max: 100,
+            ack_limit_seconds: 30,
         };
         configure(&mut config);
         let server = Server::start(&config).await.unwrap();

@@ -51,8 +51,10 @@ async fn statuses(control: &Client) -> Vec<(String, u16)> {
     let document: Value = serde_json::from_str(control::openapi()).unwrap();
     let mut found = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
-        let path =
-            path.replace("{edge}", "edge_01J9Z3K8Q4W5E6R7T8Y9V0B1N2").replace("{site}", "none");
+        let path = path
+            .replace("{edge}", "edge_01J9Z3K8Q4W5E6R7T8Y9V0B1N2")
+            .replace("{site}", "none")
+            .replace("{seq}", "1");
         for (method, operation) in item.as_object().unwrap() {
             if operation.get("security").is_some() {
                 let method = method.to_uppercase();
@@ -70,12 +72,22 @@ async fn each_operation_needs_its_scope(database: Database) {
     let service = database.start().await;
     let all = statuses(&service.admin.with(None)).await;
     assert!(all.len() >= 10 && all.iter().all(|(_, status)| *status == 401), "{all:?}");
-    let reads = ["listEdges", "listSites", "readSite"];
-    let writes = ["createSite", "listEdges", "listSites", "readSite", "removeSite", "replaceSite"];
+    let reads = ["listEdges", "listPurges", "listSites", "readPurge", "readSite"];
+    let writes = [
+        "createSite",
+        "listEdges",
+        "listPurges",
+        "listSites",
+        "readPurge",
+        "readSite",
+        "removeSite",
+        "replaceSite",
+    ];
+    let purges = ["listPurges", "purgeSite", "readPurge", "revalidateSite", "warmSite"];
     for (scope, allowed) in [
         ("sites:read", &reads[..]),
         ("sites:write", &writes[..]),
-        ("purge", &["purgeSite"]),
+        ("purge", &purges),
         ("edge", &["followFeed", "reportEdge"]),
     ] {
         let found = statuses(&service.client(&[scope]).await).await;

@@ -1,6 +1,8 @@
 //! The documents say what the programs do: examples run, tables name what there is, links lead somewhere.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "documents/alerts.rs"]
+mod alerts;
 #[path = "documents/console.rs"]
 mod console;
 #[path = "documents/markdown.rs"]
@@ -87,6 +89,22 @@ async fn every_metric_is_listed_and_no_other() {
         .map(|row| format!("{} {}", row[0].trim_matches('`'), row[1]))
         .collect();
     assert_eq!(listed, exposed);
+}
+
+#[test]
+fn alerts_are_rules_on_metrics_that_exist() {
+    let text = std::fs::read_to_string(markdown::root().join("config/alerts.yml")).unwrap();
+    let rules = alerts::rules(&text);
+    assert!(rules.len() > 5, "rules were found");
+    let operating = Document::read("docs/operating.md");
+    let listed: BTreeSet<&str> = operating.rows().map(|row| row[0].trim_matches('`')).collect();
+    for rule in rules {
+        let metrics = rule.metrics();
+        assert!(!metrics.is_empty(), "{rule:?}");
+        let unknown: Vec<&str> =
+            metrics.into_iter().filter(|metric| !listed.contains(metric)).collect();
+        assert_eq!(unknown, [""; 0], "{}", rule.name);
+    }
 }
 
 /// Every transcript of a page, in order, in a terminal of its own.

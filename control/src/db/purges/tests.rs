@@ -1,0 +1,150 @@
+use super::*;
+use crate::db::reports::Report;
+use api::edge::EdgeReport;
+use api::purge::EdgeProgress;
+use std::time::Duration;
+
+const DAY: i64 = 24 * 3_600_000;
+const NOW: Moment = Moment(10 * DAY);
+
+fn site() -> SiteId {
+    "site_01J9Z3K8Q4W5E6R7T8Y9V0B1N2".parse().unwrap()
+}
+
+async fn database(directory: &tempfile::TempDir) -> Db {
+    Db::make(&format!("sqlite://{}/a.db?mode=rwc", directory.path().display())).await.unwrap()
+}
+
+/// Something that edges work on, asked at a moment.
+async fn ask(db: &Db, at: Moment) -> u64 {
+    let asked = Asked {
+        kind: Kind::Warm,
+        mode: Mode::Soft,
+        selectors: SelectorCounts::default(),
+        regions: Vec::new(),
+        has_work: true,
+    };
+    let mut change = db.change().await.unwrap();
+    let seq = change.seq();
+    let token = "tok_01J9Z3K8Q4W5E6R7T8Y9V0B1N2".parse().unwrap();
+    change.ask(&site(), &token, &asked, at).await.unwrap();
+    change.commit().await.unwrap();
+    seq
+}
+
+/// The edge number `index` reports that it adopted `seq` and matched something for it.
+async fn report(db: &Db, index: u64, seq: u64, at: Moment) {
+    let progress = Progress { matched: 1, ..Progress::default() };
+    let report = EdgeReport {
+        http_address: String::new(),
+        admin_address: String::new(),
+        software_version: String::new(),
+        log: Some(db.log().clone()),
+        adopted: seq,
+        rejected: Vec::new(),
+        region: None,
+        progress: vec![EdgeProgress { seq, progress }],
+    };
+    let id = format!("edge_{index:026}").parse().unwrap();
+    db.keep_reports(&[Report { id, report }], at).await.unwrap();
+}
+
+async fn count(db: &Db, query: &'static str) -> u64 {
+    number(&sqlx::query(query).fetch_one(&db.pool).await.unwrap(), 0).unwrap()
+}
+
+/// How many purges, acknowledgements and rows of progress there are.
+async fn counts(db: &Db) -> [u64; 3] {
+    [
+        count(db, "SELECT COUNT(*) FROM purges").await,
+        count(db, "SELECT COUNT(*) FROM acks").await,
+        count(db, "SELECT COUNT(*) FROM progress").await,
+    ]
+}
+
+fn keep(max: u32) -> Keep {
+    let since = NOW.before(Duration::from_secs(24 * 3_600));
+    Keep { since, purges_max: max, acks_max: max, progress_max: max, batch: 3 }
+}
+
+#[tokio::test]
+async fn what_is_a_day_old_goes_a_batch_at_a_time() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let db = database(&directory).await;
+    for age in [3, 2, 1] {
+        for index in 0..7 {
+            let at = Moment(NOW.0 - age * DAY / 2 + index);
+            let seq = ask(&db, at).await;
+            report(&db, 0, seq, at).await;
+            report(&db, 1, seq, at).await;
+        }
+    }
+    assert_eq!(counts(&db).await, [21, 42, 42]);
+    db.forget_purges(&keep(1_000)).await.unwrap();
+    // those of exactly a day, and younger
+    assert_eq!(counts(&db).await, [14, 28, 28]);
+    assert!(db.work(7).await.unwrap().is_none());
+    let work = db.work(8).await.unwrap().unwrap();
+    let done = db.done(&work).await.unwrap();
+    assert_eq!(done[1].acked_at, Some(work.created_at), "what is gone was older");
+    assert_eq!(done[1].progress.unwrap().matched, 1);
+    db.forget_purges(&keep(1_000)).await.unwrap();
+    assert_eq!(counts(&db).await, [14, 28, 28]);
+}
+
+#[tokio::test]
+async fn what_is_too_much_goes_the_oldest_first() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let db = database(&directory).await;
+    report(&db, 0, 0, Moment(1)).await;
+    for index in 0..10 {
+        let at = Moment(NOW.0 - 1_000 + 10 * index);
+        let seq = ask(&db, at).await;
+        report(&db, 0, seq, Moment(at.0 + 5)).await;
+    }
+    let keep = Keep { purges_max: 8, acks_max: 4, progress_max: 6, ..keep(0) };
+    db.forget_purges(&keep).await.unwrap();
+    assert_eq!(counts(&db).await, [8, 4, 6]);
+    for (seq, acked_at, has_progress) in [
+        (3, None, false),
+        // it has adopted it, and when isn't known any more
+        (6, None, true),
+        (7, Some(Moment(NOW.0 - 1_000 + 65)), true),
+        (10, Some(Moment(NOW.0 - 1_000 + 95)), true),
+    ] {
+        let work = db.work(seq).await.unwrap().unwrap();
+        let done = db.done(&work).await.unwrap();
+        assert_eq!(
+            (done[0].acked_at, done[0].progress.is_some()),
+            (acked_at, has_progress),
+            "{seq}"
+        );
+        assert_eq!(done[0].edge.acked, 10);
+    }
+}
+
+#[tokio::test]
+async fn an_edge_is_behind_from_its_first_report_that_says_so() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let db = database(&directory).await;
+    let behind = async || db.edges_since(Moment(0)).await.unwrap()[0].behind_since;
+    ask(&db, NOW).await;
+    report(&db, 0, 1, Moment(1)).await;
+    assert_eq!(behind().await, None);
+    ask(&db, NOW).await;
+    ask(&db, NOW).await;
+    report(&db, 0, 1, Moment(2)).await;
+    report(&db, 0, 1, Moment(3)).await;
+    assert_eq!(behind().await, Some(Moment(2)));
+    // it goes on, but has not everything
+    report(&db, 0, 2, Moment(4)).await;
+    assert_eq!(behind().await, Some(Moment(4)));
+    report(&db, 0, 3, Moment(5)).await;
+    assert_eq!(behind().await, None);
+    // it lost its state: what it acknowledged stays so
+    report(&db, 0, 1, Moment(6)).await;
+    let edge = db.edges_since(Moment(0)).await.unwrap().remove(0);
+    assert_eq!((edge.adopted, edge.acked, edge.behind_since), (1, 3, Some(Moment(6))));
+    let work = db.work(2).await.unwrap().unwrap();
+    assert_eq!(db.done(&work).await.unwrap()[0].edge.acked, 3);
+}

@@ -1,0 +1,130 @@
+//! Who waits for edges, and how do they learn that there is nothing left to wait for?
+//!
+//! One task of the process reads where all edges are, and only while somebody waits: when an edge has reported here, and
+//! several times a second for those that reported to another replica. What it read is shared by all who wait.
+
+use crate::clock::now;
+use crate::db::edges::Edge;
+use crate::db::purges::Work;
+use crate::problem::Error;
+use crate::router::App;
+use crate::standing::{is_awaited, standing, status};
+use api::edge::AWAY_SECONDS;
+use api::purge::PurgeStatus;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::{Instant, sleep, timeout};
+
+/// How often it is looked for what edges reported to other replicas.
+const POLL: Duration = Duration::from_millis(100);
+/// Between two readings, at least; longer where a reading takes long.
+const PAUSE: Duration = Duration::from_millis(5);
+/// Between two looks at what one request asked to be done.
+const WORK_PAUSE: Duration = Duration::from_millis(50);
+
+/// The requests that wait for edges.
+pub(crate) struct Waiting {
+    edges: watch::Sender<Arc<Vec<Edge>>>,
+    /// Somebody new waits, or an edge has reported.
+    word: Notify,
+    places: Arc<Semaphore>,
+    places_max: usize,
+}
+
+/// A place among those that wait. It is given back when it is dropped.
+pub(crate) struct Place(#[expect(dead_code, reason = "held for its drop")] OwnedSemaphorePermit);
+
+impl Waiting {
+    /// With room for so many requests.
+    pub(crate) fn new(places_max: usize) -> Self {
+        Self {
+            edges: watch::Sender::default(),
+            word: Notify::new(),
+            places: Arc::new(Semaphore::new(places_max)),
+            places_max,
+        }
+    }
+
+    /// A place to wait at.
+    ///
+    /// # Errors
+    /// When all are taken.
+    pub(crate) fn enter(&self) -> Result<Place, Error> {
+        let permit = Arc::clone(&self.places).try_acquire_owned();
+        permit.map(Place).map_err(|_| Error::Waiters(self.places_max))
+    }
+
+    /// How many places are taken.
+    pub(crate) fn taken(&self) -> u64 {
+        self.places_max.saturating_sub(self.places.available_permits()) as u64
+    }
+
+    /// Has those that wait look again: an edge has reported.
+    pub(crate) fn word(&self) {
+        self.word.notify_one();
+    }
+
+    fn join(&self) -> watch::Receiver<Arc<Vec<Edge>>> {
+        let edges = self.edges.subscribe();
+        self.word();
+        edges
+    }
+}
+
+/// Reads where the edges are while somebody waits, for ever.
+pub(crate) async fn read_edges(app: Arc<App>) {
+    loop {
+        if app.waiting.edges.receiver_count() == 0 {
+            app.waiting.word.notified().await;
+        }
+        let began = Instant::now();
+        let since = now().before(Duration::from_secs(AWAY_SECONDS));
+        // where the database fails, those that wait do so until it answers or their time is up
+        if let Ok(edges) = app.db.edges_since(since).await {
+            app.waiting.edges.send_replace(Arc::new(edges));
+        }
+        sleep(began.elapsed().saturating_mul(4).clamp(PAUSE, POLL)).await;
+        // a poll that is due is no failure
+        let _ = timeout(POLL, app.waiting.word.notified()).await;
+    }
+}
+
+/// Waits until no edge has to be waited for any more. It ends when dropped, and when control stops.
+pub(crate) async fn until_settled(app: &App, work: &Work) {
+    let mut stopping = app.stopping.subscribe();
+    tokio::select! {
+        _ = stopping.wait_for(|stopping| *stopping) => {}
+        () = settle(app, work) => {}
+    }
+}
+
+async fn settle(app: &App, work: &Work) {
+    let mut edges = app.waiting.join();
+    let mut plain = work.clone();
+    plain.asked.has_work = false;
+    // the other end is in `app`
+    while edges.changed().await.is_ok() {
+        let (connected, now) = (Arc::clone(&edges.borrow_and_update()), now());
+        let limit = app.limits.ack_limit;
+        let awaited = |edge| is_awaited(standing(edge, &plain, None, limit, now));
+        if connected.iter().any(awaited) {
+            continue;
+        }
+        if !work.asked.has_work || is_finished(app, work).await {
+            return;
+        }
+        sleep(WORK_PAUSE).await;
+    }
+}
+
+async fn is_finished(app: &App, work: &Work) -> bool {
+    let status = read_status(app, work.clone()).await;
+    status.is_ok_and(|status| !status.edges.iter().any(|edge| is_awaited(edge.standing)))
+}
+
+/// What became of `work` so far.
+pub(crate) async fn read_status(app: &App, work: Work) -> sqlx::Result<PurgeStatus> {
+    let done = app.db.done(&work).await?;
+    Ok(status(work, &done, app.limits.ack_limit, now()))
+}
