@@ -48,3 +48,33 @@ impl Asker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_due_later_when_it_may_take_longer() {
+        let mut request = Request::new(Body::empty());
+        let (asker, _present) = Asker::note(&mut request, Duration::from_secs(30));
+        let operation = request.extensions().get::<Asker>().unwrap().clone();
+        let began = Instant::now();
+        let later = async {
+            tokio::time::sleep(Duration::from_secs(29)).await;
+            operation.extend(Duration::from_secs(300));
+        };
+        tokio::join!(later, asker.due());
+        assert_eq!(began.elapsed().as_secs(), 330);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_is_gone_when_nobody_waits_for_its_answer() {
+        let mut request = Request::new(Body::empty());
+        let (asker, present) = Asker::note(&mut request, Duration::from_secs(30));
+        let early = tokio::time::timeout(Duration::from_secs(5), asker.gone()).await;
+        assert!(early.is_err());
+        drop(present);
+        asker.gone().await;
+    }
+}

@@ -2,6 +2,7 @@
 
 use crate::asker::Asker;
 use crate::clock::now;
+use crate::db;
 use crate::db::feed::Subject;
 use crate::db::idempotency::Given;
 use crate::db::purges::Asked;
@@ -84,7 +85,6 @@ async fn accept<O: Order>(
     let site_id = record.id.clone();
     // hosts that the site loses in between do no harm: edges look for responses of this site only
     let order = checked(order, record).await?;
-    let asked = order.asked();
     let mut change = app.db.change().await?;
     if let Some(attempt) = attempt
         && let Some(given) = attempt.earlier(&mut change).await?
@@ -94,20 +94,31 @@ async fn accept<O: Order>(
     if !change.has_site(&site_id).await? {
         return Err(Error::Missing("such site"));
     }
-    let seq = change.seq();
-    change.ask(&site_id, token, &asked, now()).await?;
-    change.tell(Subject::Purge(&site_id, seq), order.into_change(site_id.clone())).await?;
-    let given = Given {
-        status: StatusCode::ACCEPTED.as_u16(),
-        headers: vec![("location".to_owned(), format!("/v1/purges/{seq}"))],
-        body: idempotent::json(&PurgeAccepted { seq }),
-    };
+    let Asked { kind, mode, .. } = order.asked();
+    let given = tell(&mut change, site_id, token, order).await?;
     if let Some(attempt) = attempt {
         attempt.keep(&mut change, &given).await?;
     }
     change.commit().await?;
-    app.metrics.purge(asked.kind, asked.mode);
+    app.metrics.purge(kind, mode);
     Ok(given)
+}
+
+/// Writes the entry of an order, and what its status is made of.
+async fn tell<O: Order>(
+    change: &mut db::Change<'_>,
+    site_id: SiteId,
+    token: &TokenId,
+    order: O,
+) -> Result<Given, Error> {
+    let seq = change.seq();
+    change.ask(&site_id, token, &order.asked(), now()).await?;
+    change.tell(Subject::Purge(&site_id, seq), order.into_change(site_id.clone())).await?;
+    Ok(Given {
+        status: StatusCode::ACCEPTED.as_u16(),
+        headers: vec![("location".to_owned(), format!("/v1/purges/{seq}"))],
+        body: idempotent::json(&PurgeAccepted { seq }),
+    })
 }
 
 /// The order, when it makes sense for the site. Ten thousand selectors take a while, so other requests go on meanwhile.

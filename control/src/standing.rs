@@ -167,8 +167,8 @@ mod tests {
         };
         let (done, waiting) = (edge(Some("eu"), 9, 0, 0), edge(Some("eu"), 8, 0, 0));
         check(&[], (false, None));
-        check(&[done.clone()], (true, Some(100)));
-        check(&[done.clone(), waiting.clone()], (false, None));
+        check(std::slice::from_ref(&done), (true, Some(100)));
+        check(&[done.clone(), waiting], (false, None));
         check(&[done.clone(), edge(Some("eu"), 8, 0, 30_000)], (true, Some(100)));
         check(&[edge(Some("eu"), 8, 0, 30_000)], (false, None));
         check(&[edge(Some("us"), 9, 0, 0)], (false, None));

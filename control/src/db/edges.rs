@@ -9,7 +9,7 @@ use sqlx::any::AnyRow;
 
 /// Edges that are kept at most.
 pub(crate) const EDGES_MAX: u64 = 10_000;
-/// What [`edge`] reads.
+/// What [`Db::edge`] reads.
 pub(super) const COLUMNS: &str = "edges.id, edges.region, edges.log, edges.adopted, edges.acked, \
     edges.behind_since, edges.first_seen, edges.last_seen";
 

@@ -43,26 +43,21 @@ impl Db {
         let newest = sqlx::query("SELECT newest FROM log").fetch_one(&mut *transaction).await?;
         let newest = number(&newest, 0)?;
         let earlier = self.earlier(&mut transaction, &last).await?;
-        let (mut kept, mut rows) = (Kept::default(), Vec::new());
-        let mut room = match last.keys().all(|id| earlier.contains_key(*id)) {
-            true => 0,
-            false => EDGES_MAX.saturating_sub(count(&mut transaction).await?),
-        };
-        for (id, report) in last {
-            let earlier = earlier.get(id);
-            if earlier.is_none() && room == 0 {
-                kept.refused.insert(id.clone());
-                continue;
-            }
-            room = if earlier.is_none() { room.saturating_sub(1) } else { room };
-            rows.push(self.row(id, report, earlier, newest, now)?);
-        }
+        let room = EDGES_MAX.saturating_sub(count(&mut transaction).await?);
+        let room = usize::try_from(room).unwrap_or(usize::MAX);
+        let (known, new): (Vec<_>, Vec<_>) =
+            last.into_iter().partition(|(id, _)| earlier.contains_key(*id));
+        let (new, refused) = new.split_at(room.min(new.len()));
+        let rows = known.iter().chain(new);
+        let rows = rows.map(|(id, report)| self.row(id, report, earlier.get(*id), newest, now));
+        let mut rows: Vec<Row> = rows.collect::<sqlx::Result<_>>()?;
+        // replicas that write the same edges at one time wait for each other, in one order
+        rows.sort_unstable_by(|one, other| one.id.cmp(&other.id));
         put_edges(&mut transaction, &rows).await?;
-        self.put_acks(&mut transaction, &rows).await?;
+        put_acks(&mut transaction, &rows).await?;
         self.put_progress(&mut transaction, reports).await?;
         transaction.commit().await?;
-        self.observe(newest);
-        Ok(kept)
+        Ok(Kept { refused: refused.iter().map(|(id, _)| (*id).clone()).collect() })
     }
 
     /// The edges that reported before.
@@ -118,23 +113,6 @@ impl Db {
             behind_since: behind_since.map_or(0, |since| since.0),
             now: now.0,
         })
-    }
-
-    async fn put_acks(
-        &self,
-        transaction: &mut Transaction<'static, Any>,
-        rows: &[Row],
-    ) -> sqlx::Result<()> {
-        let rose: Vec<&Row> = rows.iter().filter(|row| row.rose).collect();
-        for rows in rose.chunks(ROWS_MAX) {
-            let insert = "INSERT INTO acks (edge_id, log, adopted, at)";
-            let insert = insert_rows(insert, 4, rows.len(), "ON CONFLICT DO NOTHING");
-            let insert = rows.iter().fold(insert, |insert, row| {
-                insert.bind(row.id.clone()).bind(row.log.clone()).bind(row.adopted).bind(row.now)
-            });
-            insert.execute(&mut **transaction).await?;
-        }
-        Ok(())
     }
 
     /// Keeps what edges did for what they were asked. Of what nobody asked, nothing is kept.
@@ -205,6 +183,19 @@ async fn put_edges(transaction: &mut Transaction<'static, Any>, rows: &[Row]) ->
                 .bind(row.behind_since)
                 .bind(row.now)
                 .bind(row.now)
+        });
+        insert.execute(&mut **transaction).await?;
+    }
+    Ok(())
+}
+
+async fn put_acks(transaction: &mut Transaction<'static, Any>, rows: &[Row]) -> sqlx::Result<()> {
+    let rose: Vec<&Row> = rows.iter().filter(|row| row.rose).collect();
+    for rows in rose.chunks(ROWS_MAX) {
+        let insert = "INSERT INTO acks (edge_id, log, adopted, at)";
+        let insert = insert_rows(insert, 4, rows.len(), "ON CONFLICT DO NOTHING");
+        let insert = rows.iter().fold(insert, |insert, row| {
+            insert.bind(row.id.clone()).bind(row.log.clone()).bind(row.adopted).bind(row.now)
         });
         insert.execute(&mut **transaction).await?;
     }

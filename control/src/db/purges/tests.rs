@@ -1,6 +1,7 @@
 use super::*;
 use crate::db::reports::Report;
 use api::edge::EdgeReport;
+use api::id::LogId;
 use api::purge::EdgeProgress;
 use std::time::Duration;
 
@@ -34,13 +35,17 @@ async fn ask(db: &Db, at: Moment) -> u64 {
 
 /// The edge number `index` reports that it adopted `seq` and matched something for it.
 async fn report(db: &Db, index: u64, seq: u64, at: Moment) {
+    report_of(db, index, Some(db.log().clone()), seq, seq, at).await;
+}
+
+async fn report_of(db: &Db, index: u64, log: Option<LogId>, adopted: u64, seq: u64, at: Moment) {
     let progress = Progress { matched: 1, ..Progress::default() };
     let report = EdgeReport {
         http_address: String::new(),
         admin_address: String::new(),
         software_version: String::new(),
-        log: Some(db.log().clone()),
-        adopted: seq,
+        log,
+        adopted,
         rejected: Vec::new(),
         region: None,
         progress: vec![EdgeProgress { seq, progress }],
@@ -147,4 +152,26 @@ async fn an_edge_is_behind_from_its_first_report_that_says_so() {
     assert_eq!((edge.adopted, edge.acked, edge.behind_since), (1, 3, Some(Moment(6))));
     let work = db.work(2).await.unwrap().unwrap();
     assert_eq!(db.done(&work).await.unwrap()[0].edge.acked, 3);
+}
+
+#[tokio::test]
+async fn only_numbers_of_this_log_count() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let db = database(&directory).await;
+    let seq = ask(&db, NOW).await;
+    let other = "log_01J9Z3K8Q4W5E6R7T8Y9V0B1N2".parse().unwrap();
+    for (log, adopted, expected) in [
+        (None, 1, 0),
+        (Some(other), 1, 0),
+        // a number that was never given
+        (Some(db.log().clone()), 2, 0),
+        (Some(db.log().clone()), 1, 1),
+    ] {
+        report_of(&db, 0, log.clone(), adopted, seq, Moment(5)).await;
+        let edge = db.edges_since(Moment(0)).await.unwrap().remove(0);
+        assert_eq!((edge.adopted, edge.acked), (expected, expected), "{log:?} {adopted}");
+        assert_eq!(edge.behind_since.is_none(), expected == 1);
+        let done = db.done(&db.work(seq).await.unwrap().unwrap()).await.unwrap();
+        assert_eq!(done[0].acked_at.is_some(), expected == 1);
+    }
 }

@@ -119,16 +119,27 @@ pub(crate) fn conflict(chance: &mut Chance, installation: &Installation) -> Wron
     wrong.body(JSON, document.to_string())
 }
 
+/// What edges are to do.
 pub(crate) fn purge(chance: &mut Chance, installation: &Installation) -> Wrong {
-    let target = format!("/v1/sites/{}/purge", some_site(chance));
+    let elsewhere = "https://elsewhere.invalid/";
     let cases = [
-        (json!({}), "everything"),
-        (json!({ "everything": false }), "everything"),
-        (json!({ "everything": "yes" }), "everything"),
-        (json!({ "everything": true, "tags": ["a"] }), "tags"),
-        (json!({ "everything": [true] }), "everything"),
+        ("purge", json!({}), ""),
+        ("purge", json!({ "everything": false }), ""),
+        ("purge", json!({ "everything": "yes" }), "everything"),
+        ("purge", json!({ "everything": true, "tags": ["a"] }), "everything"),
+        ("purge", json!({ "everything": [true] }), "everything"),
+        ("purge", json!({ "tags": ["a", "b c"] }), "tags[1]"),
+        ("purge", json!({ "urls": ["/a", elsewhere] }), "urls[1]"),
+        ("purge", json!({ "prefixes": [elsewhere] }), "prefixes[0]"),
+        ("purge", json!({ "hosts": ["elsewhere.invalid"] }), "hosts[0]"),
+        ("purge", json!({ "everything": true, "wait": "region" }), "wait"),
+        ("revalidate", json!({ "paths": ["ftp://elsewhere.invalid/"] }), "paths[0]"),
+        ("revalidate", json!({ "tags": ["a"], "refetch": -1 }), "refetch"),
+        ("warm", json!({ "urls": ["/a"] }), "urls[0]"),
+        ("warm", json!({ "sitemaps": [elsewhere] }), "sitemaps[0]"),
     ];
-    let (body, field) = chance.one_of(&cases);
+    let (operation, body, field) = chance.one_of(&cases);
+    let target = format!("/v1/sites/{}/{operation}", some_site(chance));
     Wrong::new(installation, "POST", &target, 422, "").field(*field).body(JSON, body.to_string())
 }
 
@@ -139,6 +150,10 @@ pub(crate) fn report(chance: &mut Chance, installation: &Installation) -> Wrong 
         (
             json!({ "http_address": "a", "admin_address": "b", "software_version": "c", "adopted": -1 }),
             "adopted",
+        ),
+        (
+            json!({ "http_address": "a", "admin_address": "b", "software_version": "c", "adopted": 1, "region": "A b" }),
+            "region",
         ),
         (
             json!({ "http_address": "a", "admin_address": "b", "software_version": "c", "adopted": 1, "log": "x" }),
