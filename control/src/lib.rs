@@ -21,6 +21,7 @@ pub mod telemetry;
 pub mod token;
 
 pub use db::OpenError;
+pub use feed::nats::ConnectFailed;
 
 /// The OpenAPI document, as it is served.
 #[must_use]

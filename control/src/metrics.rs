@@ -1,8 +1,8 @@
 //! What does control count? Prometheus metrics, with labels of few values.
 
 use prometheus::{
-    Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Encoder as _, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
 };
 use std::time::Duration;
 
@@ -16,6 +16,12 @@ pub(crate) struct Metrics {
     durations: HistogramVec,
     followers: IntGauge,
     newest: IntGauge,
+    tail: IntGauge,
+    ring: IntGauge,
+    pages: IntCounter,
+    sent: IntCounterVec,
+    nats_published: IntGauge,
+    nats_failures: IntCounter,
     edges: IntGauge,
     connections: IntGaugeVec,
 }
@@ -50,6 +56,30 @@ impl Metrics {
                 "feed_newest_seq",
                 "Number of the newest entry of the feed.",
             ))?,
+            tail: IntGauge::with_opts(opts(
+                "feed_tail_seq",
+                "Number up to which this process has read the feed for its followers.",
+            ))?,
+            ring: IntGauge::with_opts(opts(
+                "feed_ring_bytes",
+                "Bytes of the newest part of the feed in memory.",
+            ))?,
+            pages: IntCounter::with_opts(opts(
+                "feed_pages_total",
+                "Pages of the feed read for followers that were behind.",
+            ))?,
+            sent: IntCounterVec::new(
+                opts("feed_sent_bytes_total", "Bytes given to followers, by content coding."),
+                &["encoding"],
+            )?,
+            nats_published: IntGauge::with_opts(opts(
+                "nats_published_seq",
+                "Number of the newest entry published to NATS, as far as this process knows.",
+            ))?,
+            nats_failures: IntCounter::with_opts(opts(
+                "nats_failures_total",
+                "Times that publishing to NATS broke off, or could not begin.",
+            ))?,
             edges: IntGauge::with_opts(opts(
                 "edges_connected",
                 "Edges that reported in the last 20 seconds.",
@@ -68,6 +98,12 @@ impl Metrics {
         self.registry.register(Box::new(self.durations.clone()))?;
         self.registry.register(Box::new(self.followers.clone()))?;
         self.registry.register(Box::new(self.newest.clone()))?;
+        self.registry.register(Box::new(self.tail.clone()))?;
+        self.registry.register(Box::new(self.ring.clone()))?;
+        self.registry.register(Box::new(self.pages.clone()))?;
+        self.registry.register(Box::new(self.sent.clone()))?;
+        self.registry.register(Box::new(self.nats_published.clone()))?;
+        self.registry.register(Box::new(self.nats_failures.clone()))?;
         self.registry.register(Box::new(self.edges.clone()))?;
         self.registry.register(Box::new(self.connections.clone()))
     }
@@ -91,6 +127,33 @@ impl Metrics {
         FollowerGauge(self.followers.clone())
     }
 
+    /// Notes up to where the feed was read, and what is held of it.
+    pub(crate) fn tail(&self, seq: u64, ring_bytes: u64) {
+        self.tail.set(gauge(seq));
+        self.ring.set(gauge(ring_bytes));
+    }
+
+    /// What counts the pages that are read for followers that are behind.
+    pub(crate) fn pages(&self) -> IntCounter {
+        self.pages.clone()
+    }
+
+    /// Counts what a follower is given.
+    pub(crate) fn sent(&self, encoding: Option<&'static str>, bytes: usize) {
+        let sent = self.sent.with_label_values(&[encoding.unwrap_or("identity")]);
+        sent.inc_by(bytes as u64);
+    }
+
+    /// Notes up to where the feed is published.
+    pub(crate) fn nats_published(&self, seq: u64) {
+        self.nats_published.set(gauge(seq));
+    }
+
+    /// Counts a failure to publish.
+    pub(crate) fn nats_failed(&self) {
+        self.nats_failures.inc();
+    }
+
     /// Sets the number of edges that report.
     pub(crate) fn edges(&self, edges: i64) {
         self.edges.set(edges);
@@ -99,7 +162,6 @@ impl Metrics {
     /// The text format, with what is asked of others only when it is read: the newest sequence number, and the
     /// database's connections, all and idle.
     pub(crate) fn render(&self, newest: u64, (all, idle): (u64, u64)) -> Vec<u8> {
-        let gauge = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         self.newest.set(gauge(newest));
         self.connections.with_label_values(&["idle"]).set(gauge(idle));
         self.connections.with_label_values(&["used"]).set(gauge(all.saturating_sub(idle)));
@@ -109,6 +171,11 @@ impl Metrics {
         }
         text
     }
+}
+
+/// No number of ours reaches the limit.
+fn gauge(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// A client can make up methods, and each would be a label.

@@ -6,10 +6,14 @@
 mod client;
 #[path = "all/edges.rs"]
 mod edges;
+#[path = "all/fan_out.rs"]
+mod fan_out;
 #[path = "all/feed.rs"]
 mod feed;
 #[path = "all/idempotency.rs"]
 mod idempotency;
+#[path = "all/nats.rs"]
+mod nats;
 #[path = "all/openapi.rs"]
 mod openapi;
 #[path = "all/postgres.rs"]
@@ -18,6 +22,10 @@ mod postgres;
 mod programs;
 #[path = "all/refusals.rs"]
 mod refusals;
+#[path = "all/replicas.rs"]
+mod replicas;
+#[path = "all/retention.rs"]
+mod retention;
 #[path = "all/service.rs"]
 mod service;
 #[path = "all/sites.rs"]

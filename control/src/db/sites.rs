@@ -183,7 +183,7 @@ impl Change<'_> {
             .bind(id.to_string())
             .execute(&mut *self.transaction)
             .await?;
-        self.forget(Subject::Purge(id)).await?;
+        self.forget(id).await?;
         let removed = feed::Change::SiteRemoved { site_id: id.clone() };
         self.tell(Subject::Site(id), removed).await
     }

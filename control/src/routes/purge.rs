@@ -51,7 +51,8 @@ pub(crate) async fn purge(
         selector: request.into_selector(),
         refetch: 0,
     };
-    change.tell(Subject::Purge(&site_id), feed::Change::Purge(purge)).await?;
+    let subject = Subject::Purge(&site_id, change.seq());
+    change.tell(subject, feed::Change::Purge(purge)).await?;
     let body = idempotent::json(&PurgeAccepted { seq: change.seq() });
     let given = Given { status: StatusCode::ACCEPTED.as_u16(), headers: Vec::new(), body };
     if let Some(attempt) = &attempt {
