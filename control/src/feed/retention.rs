@@ -88,6 +88,10 @@ pub(crate) async fn keep(db: &Db, retention: Retention, every: Duration) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::db::feed::{Extent, Subject};
+    use api::feed;
+    use api::id::SiteId;
+    use api::purge::{Count, Mode, Purge, Selector};
     use proptest::prelude::*;
 
     /// What a purge in the log selects: all, or one of a few selectors.
@@ -96,6 +100,64 @@ mod tests {
         seq: u64,
         selects: Option<Vec<u8>>,
         at: i64,
+    }
+
+    fn site(last: u8) -> SiteId {
+        SiteId::from_ulid(&format!("01J9Z3K8Q4W5E6R7T8Y9V0B1N{last}")).unwrap()
+    }
+
+    async fn tell(db: &Db, subject: &SiteId, said: feed::Change) {
+        let mut change = db.change().await.unwrap();
+        let subject = match said {
+            feed::Change::SitePut { .. } | feed::Change::SiteRemoved { .. } => {
+                Subject::Site(subject)
+            }
+            _ => Subject::Purge(subject, change.seq()),
+        };
+        change.tell(subject, said).await.unwrap();
+        change.commit().await.unwrap();
+    }
+
+    async fn kept(db: &Db) -> Vec<u64> {
+        let page = db.feed_page(0).await.unwrap();
+        page.entries.iter().map(|(seq, _)| *seq).collect()
+    }
+
+    #[tokio::test]
+    async fn work_goes_after_an_hour_and_removals_after_a_month() {
+        let directory = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}/control.db?mode=rwc", directory.path().display());
+        let db = Db::make(&url).await.unwrap();
+        let (a, b) = (site(1), site(2));
+        let put = |id: &SiteId| feed::Change::SitePut {
+            site_id: id.clone(),
+            site: serde_json::json!({}),
+        };
+        tell(&db, &a, put(&a)).await;
+        tell(&db, &b, put(&b)).await;
+        tell(&db, &b, feed::Change::SiteRemoved { site_id: b.clone() }).await;
+        let selector = Selector::Everything;
+        let regions = Vec::new();
+        let count = Count { site_id: a.clone(), selector: selector.clone(), regions };
+        tell(&db, &a, feed::Change::Count(count)).await;
+        let (mode, regions) = (Mode::Soft, Vec::new());
+        let purge = Purge { site_id: a.clone(), selector, mode, regions, refetch: 3 };
+        tell(&db, &a, feed::Change::Purge(purge)).await;
+        tell(&db, &b, feed::Change::SiteRemoved { site_id: site(3) }).await;
+        let retention = Retention { kept: Duration::from_secs(7 * 24 * 3_600), max: 10 };
+        let later = |hours: i64| Moment(clock::now().0 + hours * 3_600_000);
+        for (hours, expected) in
+            [(0, &[1, 4, 5, 6][..]), (2, &[1, 5, 6]), (29 * 24, &[1, 5, 6]), (31 * 24, &[1, 5])]
+        {
+            thin_out(&db, retention, later(hours)).await.unwrap();
+            assert_eq!(kept(&db).await, expected, "after {hours} hours");
+        }
+        let Extent { newest, forgotten } = db.extent().await.unwrap();
+        assert_eq!((newest, forgotten), (6, 6));
+        // the numbers before it can be read, but whoever reads them has to begin anew
+        assert_eq!(db.feed_page(2).await.unwrap().forgotten, 6);
+        assert_eq!(db.sites_page(0, 6).await.unwrap().until, 6);
+        db.close().await;
     }
 
     fn weighed(log: &[Told]) -> Vec<Weighed> {
