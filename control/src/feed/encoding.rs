@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::ACCEPT_ENCODING;
 
-/// The cheapest of the ordinary levels: documents of sites shrink to a sixth with it, and to a seventh with slow ones.
+/// The cheapest of the ordinary levels: what one site's document shares with the next is found by any.
 const LEVEL: i32 = 1;
 
 /// A content coding (RFC 9110 §8.4.1).

@@ -24,12 +24,15 @@ use bytes::Bytes;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 const KEPT: Duration = Duration::from_secs(24 * 3_600);
 /// How long the server refuses a message it has had, beside the condition each has.
 const DUPLICATES: Duration = Duration::from_secs(120);
 const RETRY: Duration = Duration::from_secs(1);
+/// How long a connection may take to be made before that is a failure.
+const CONNECTING: Duration = Duration::from_secs(5);
 const HEARTBEAT: Duration = Duration::from_secs(HEARTBEAT_SECONDS);
 /// Bytes of an entry above which it is compressed.
 const COMPRESSED_ABOVE: usize = 512;
@@ -65,8 +68,8 @@ pub enum ConnectFailed {
 /// Why publishing broke off.
 #[derive(Debug, thiserror::Error)]
 enum Ended {
-    #[error("the server is away")]
-    Away,
+    #[error("the server is away: {0}")]
+    Away(String),
     #[error("the stream can be neither found nor made: {0}")]
     Stream(#[from] CreateStreamError),
     #[error("the last message cannot be read: {0}")]
@@ -90,6 +93,8 @@ struct Place {
 pub(crate) struct Publisher {
     client: Client,
     context: Context,
+    /// What was last said of the connection.
+    said: watch::Receiver<String>,
     max_bytes: u64,
 }
 
@@ -97,8 +102,15 @@ impl Publisher {
     /// Begins to connect, and goes on trying.
     pub(crate) async fn connect(options: Options) -> Result<Self, ConnectFailed> {
         let Options { servers, credentials, max_bytes } = options;
-        let mut connect =
-            ConnectOptions::new().name("longshore-control").retry_on_initial_connect();
+        let (say, said) = watch::channel("not connected yet".to_owned());
+        let mut connect = ConnectOptions::new()
+            .name("longshore-control")
+            .retry_on_initial_connect()
+            // its own logs each
+            .event_callback(move |event| {
+                say.send_replace(event.to_string());
+                std::future::ready(())
+            });
         if let Some(path) = credentials {
             connect = connect
                 .credentials_file(&path)
@@ -107,7 +119,7 @@ impl Publisher {
         }
         let client = connect.connect(servers).await.map_err(ConnectFailed::Connect)?;
         let context = jetstream::new(client.clone());
-        Ok(Self { client, context, max_bytes })
+        Ok(Self { client, context, said, max_bytes })
     }
 
     /// Publishes what comes to the log, for ever.
@@ -133,6 +145,9 @@ impl Publisher {
         known: &mut Option<Place>,
         well: &mut bool,
     ) -> Result<std::convert::Infallible, Ended> {
+        let mut said = self.said.clone();
+        // whether it is connected or time is up: it looks
+        let _ = timeout(CONNECTING, said.wait_for(|_| self.connected().is_ok())).await;
         self.connected()?;
         let stream = self.context.get_or_create_stream(stream_config(self.max_bytes)).await?;
         let mut place = self.last(&stream, db, *known).await?;
@@ -198,7 +213,7 @@ impl Publisher {
     fn connected(&self) -> Result<(), Ended> {
         match self.client.connection_state() {
             State::Connected => Ok(()),
-            State::Pending | State::Disconnected => Err(Ended::Away),
+            State::Pending | State::Disconnected => Err(Ended::Away(self.said.borrow().clone())),
         }
     }
 
@@ -249,7 +264,8 @@ impl Publisher {
         self.connected()?;
         let subject = format!("{NATS_CURRENT_PREFIX}{}", db.log());
         let current = crate::idempotent::json(&Current { newest });
-        self.client.publish(subject, Bytes::from(current)).await.map_err(|_| Ended::Away)
+        let sent = self.client.publish(subject, Bytes::from(current)).await;
+        sent.map_err(|error| Ended::Away(error.to_string()))
     }
 }
 
