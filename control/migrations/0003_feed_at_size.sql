@@ -18,7 +18,7 @@ UPDATE feed SET kind = 'site_put' WHERE site_id IN (SELECT id FROM sites) AND su
 CREATE INDEX feed_by_size ON feed (seq, bytes);
 CREATE INDEX feed_by_kind ON feed (kind, seq, bytes);
 CREATE INDEX feed_by_site ON feed (site_id, mode, seq, selectors);
-CREATE INDEX feed_by_age ON feed (kind, created_at) WHERE kind <> 'site_put';
+CREATE INDEX feed_by_age ON feed (kind, created_at, site_id, mode, selectors);
 
 -- The number of the newest removal of a site that is not kept any more: who has read less far begins anew.
 ALTER TABLE log ADD COLUMN forgotten BIGINT NOT NULL DEFAULT 0;
