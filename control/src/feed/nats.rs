@@ -145,11 +145,7 @@ impl Publisher {
         known: &mut Option<Place>,
         well: &mut bool,
     ) -> Result<std::convert::Infallible, Ended> {
-        let mut said = self.said.clone();
-        // whether it is connected or time is up: it looks
-        let _ = timeout(CONNECTING, said.wait_for(|_| self.connected().is_ok())).await;
-        self.connected()?;
-        let stream = self.context.get_or_create_stream(stream_config(self.max_bytes)).await?;
+        let stream = self.stream().await?;
         let mut place = self.last(&stream, db, *known).await?;
         if !*well {
             tracing::info!("the feed is published again");
@@ -208,6 +204,15 @@ impl Publisher {
             }
         }
         Ok(true)
+    }
+
+    /// The stream, once there is a connection.
+    async fn stream(&self) -> Result<Stream, Ended> {
+        let mut said = self.said.clone();
+        // whether it is connected or time is up: it looks
+        let _ = timeout(CONNECTING, said.wait_for(|_| self.connected().is_ok())).await;
+        self.connected()?;
+        Ok(self.context.get_or_create_stream(stream_config(self.max_bytes)).await?)
     }
 
     fn connected(&self) -> Result<(), Ended> {

@@ -25,7 +25,7 @@ pub(crate) struct Group {
 /// A short transaction, alone among those that write to the log.
 struct Turn<'d> {
     transaction: Transaction<'static, Any>,
-    writing: MutexGuard<'d, ()>,
+    _writing: MutexGuard<'d, ()>,
 }
 
 impl Db {
@@ -34,7 +34,7 @@ impl Db {
         let mut transaction = self.pool.begin().await?;
         // as changes do, so that rows are locked in one order
         sqlx::query("UPDATE log SET newest = newest").execute(&mut *transaction).await?;
-        Ok(Turn { transaction, writing })
+        Ok(Turn { transaction, _writing: writing })
     }
 
     /// A group with purges made before `then` of which less can be kept.
@@ -84,6 +84,27 @@ impl Db {
     ///
     /// The one is written before the others go: whoever reads in between is told more than is needed, never less.
     pub(crate) async fn coarsen(&self, group: &Group, seq: u64) -> sqlx::Result<()> {
+        self.widen(group, seq).await?;
+        let older = "DELETE FROM feed WHERE seq IN (SELECT seq FROM feed \
+            WHERE site_id = $1 AND mode = $2 AND seq < $3 ORDER BY seq LIMIT $4)";
+        loop {
+            let mut turn = self.turn().await?;
+            let removed = sqlx::query(older)
+                .bind(group.site_id.to_string())
+                .bind(word(group.mode))
+                .bind(stored(seq))
+                .bind(BATCH)
+                .execute(&mut *turn.transaction)
+                .await?;
+            turn.transaction.commit().await?;
+            if removed.rows_affected() == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Makes the purge `seq` of a group one of everything.
+    async fn widen(&self, group: &Group, seq: u64) -> sqlx::Result<()> {
         let purge = Purge {
             site_id: group.site_id.clone(),
             selector: Selector::Everything,
@@ -103,24 +124,7 @@ impl Db {
             .bind(word(group.mode))
             .execute(&mut *turn.transaction)
             .await?;
-        turn.transaction.commit().await?;
-        drop(turn.writing);
-        let older = "DELETE FROM feed WHERE seq IN (SELECT seq FROM feed \
-            WHERE site_id = $1 AND mode = $2 AND seq < $3 ORDER BY seq LIMIT $4)";
-        loop {
-            let mut turn = self.turn().await?;
-            let removed = sqlx::query(older)
-                .bind(group.site_id.to_string())
-                .bind(word(group.mode))
-                .bind(stored(seq))
-                .bind(BATCH)
-                .execute(&mut *turn.transaction)
-                .await?;
-            turn.transaction.commit().await?;
-            if removed.rows_affected() == 0 {
-                return Ok(());
-            }
-        }
+        turn.transaction.commit().await
     }
 
     /// Drops counts and warmings that were asked for before `then`.
