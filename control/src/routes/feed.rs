@@ -17,8 +17,8 @@ use std::sync::Arc;
 /// Follow the feed
 ///
 /// Server-sent events that do not end: `hello`, then each `entry` in order, then `current` when the follower has
-/// everything, which comes again every 5 seconds. Entries that a later one about the same subject replaces are left out,
-/// and for who begins anew, purges and removals up to the number in `hello` too. Where `Accept-Encoding` names `zstd`, the
+/// everything, which comes again every 5 seconds. Entries that a later one about the same subject replaces may be left
+/// out, and for who begins anew, purges and removals up to the number in `hello` too. Where `Accept-Encoding` names `zstd`, the
 /// stream is frames of Zstandard, each with whole events.
 #[utoipa::path(get, path = "/v1/feed", tag = "edges", operation_id = "followFeed",
     params(
