@@ -19,6 +19,7 @@ needs() {
         echo "nginx       nginx           is a real origin in the tests"
         echo "openssl     openssl         is an origin that speaks TLS"
         echo "postgres    postgresql      is the other database control runs on"
+        echo "nats-server nats-server     is what the feed is published to"
         echo "node        nodejs          runs http-cache-tests"
         echo "npm         npm             fetches http-cache-tests"
         ;;
@@ -76,7 +77,7 @@ if [ "$(id -u)" -ne 0 ]; then
     as_root=(sudo)
 fi
 
-# The packages of nginx, PostgreSQL and Varnish start a service when they are installed. Nobody asked for one, and it
+# The packages of nginx, NATS, PostgreSQL and Varnish start a service when they are installed. Nobody asked for one, and it
 # would take port 80 or 5432. policy-rc.d is what invoke-rc.d and deb-systemd-invoke ask first. A machine that has one
 # of its own decides for itself.
 policy=/usr/sbin/policy-rc.d

@@ -20,6 +20,17 @@ pub const EVENT_ENTRY: &str = "entry";
 pub const EVENT_CURRENT: &str = "current";
 /// Seconds between two heartbeats of an idle stream. A follower that hears nothing for three times as long reconnects.
 pub const HEARTBEAT_SECONDS: u64 = 5;
+/// The NATS `JetStream` stream that has the feeds.
+pub const NATS_STREAM: &str = "LONGSHORE";
+/// The subject of a log's entries is this and the log's id. The payload is an [`Entry`], compressed where
+/// `Content-Encoding` is `zstd`.
+pub const NATS_SUBJECT_PREFIX: &str = "longshore.feed.";
+/// The subject of heartbeats is this and the log's id; they are in no stream. The payload is a [`Current`].
+pub const NATS_CURRENT_PREFIX: &str = "longshore.current.";
+/// Header of a message: the number of its entry.
+pub const NATS_SEQ: &str = "Longshore-Seq";
+/// Header of a message: a number before its entry's. There are no entries between the two.
+pub const NATS_PREV: &str = "Longshore-Prev";
 
 /// The first event of a stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,6 +1,7 @@
 //! What was control asked to do? Arguments and environment, and what follows from them.
 
 use api::token::Scope;
+use async_nats::ServerAddr;
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -73,6 +74,45 @@ pub struct Serve {
     /// Seconds that an edge which reports may adopt nothing, though there is something, and still be waited for
     #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = seconds)]
     pub ack_limit_seconds: u64,
+    /// Seconds that purges are kept as they were asked; older ones of a site become one of everything
+    #[arg(long, default_value_t = 604_800, value_name = "SECONDS", value_parser = purge_seconds)]
+    pub purges_kept_seconds: u64,
+    /// Purges and their selectors that are kept, all together; beyond, the same happens to the site with most of them
+    #[arg(long, default_value_t = 1_000_000, value_name = "COUNT", value_parser = number)]
+    pub purges_kept_max: u64,
+    /// How the feed is published to NATS.
+    #[command(flatten)]
+    pub nats: Nats,
+}
+
+/// How the feed is published to NATS.
+#[derive(Debug, Clone, Args)]
+pub struct Nats {
+    /// Publish the feed to NATS: `nats://HOST:PORT` or `tls://HOST:PORT`, of several servers with commas between
+    #[arg(
+        long = "nats-url",
+        env = "LONGSHORE_NATS_URL",
+        hide_env_values = true,
+        value_name = "URL",
+        value_delimiter = ','
+    )]
+    pub servers: Vec<ServerAddr>,
+    /// A file with the credentials for NATS, as `nsc` writes it
+    #[arg(
+        long = "nats-credentials",
+        env = "LONGSHORE_NATS_CREDENTIALS",
+        value_name = "FILE",
+        requires = "servers"
+    )]
+    pub credentials: Option<PathBuf>,
+    /// Bytes that the stream keeps where control makes it
+    #[arg(
+        long = "nats-max-bytes",
+        default_value_t = 1 << 30,
+        value_name = "BYTES",
+        value_parser = number
+    )]
+    pub max_bytes: u64,
 }
 
 /// What to do with tokens.
@@ -151,6 +191,17 @@ fn escape(path: &Path) -> String {
             },
         )
         .collect()
+}
+
+fn purge_seconds(text: &str) -> Result<u64, String> {
+    let range = 60..=31_536_000;
+    let number = text.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| "must be a number from 60 to 31536000".to_owned())
+}
+
+fn number(text: &str) -> Result<u64, String> {
+    let number = text.parse().ok().filter(|number| (1..=1 << 50).contains(number));
+    number.ok_or_else(|| "must be a number of at least 1".to_owned())
 }
 
 fn count(text: &str) -> Result<usize, String> {

@@ -5,24 +5,23 @@
 pub(crate) mod edges;
 pub(crate) mod feed;
 pub(crate) mod idempotency;
+mod notices;
 pub(crate) mod purges;
 pub(crate) mod reports;
 pub(crate) mod sites;
 pub(crate) mod tokens;
 
 use api::id::LogId;
+use notices::Notices;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor as _, Row as _, Transaction};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{Mutex, MutexGuard, Semaphore, watch};
+use tokio::sync::{Mutex, MutexGuard, watch};
 use tokio::time::timeout;
 
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECTIONS_MAX: u32 = 8;
-/// Of the connections, those that followers of the feed use at most: a thousand that catch up at one time leave room
-/// for everything else.
-const FEED_READERS_MAX: usize = 4;
 /// A transaction is on disk before its answer is sent; readers do not wait for the writer.
 const SQLITE_SETTINGS: &str = "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
     PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON;";
@@ -50,7 +49,7 @@ pub(crate) struct Db {
     log: LogId,
     /// Held by the one writer. `SQLite` has room for one; those of `PostgreSQL` are ordered by the row of `log` in any case.
     writer: Mutex<()>,
-    feed_readers: Semaphore,
+    notices: Notices,
     /// The newest sequence number known here.
     /// Invariant: it never decreases. [`Db::observe`] is its only writer.
     newest: watch::Sender<u64>,
@@ -59,7 +58,7 @@ pub(crate) struct Db {
 impl Db {
     /// Opens the database at `url`, makes its tables where it has none, and brings them up to date.
     pub(crate) async fn make(url: &str) -> Result<Self, OpenError> {
-        Self::begin(connect(url).await?).await
+        Self::begin(connect(url).await?, url).await
     }
 
     /// Opens the database at `url`, which has tables, and brings them up to date.
@@ -68,17 +67,18 @@ impl Db {
         let file = url.starts_with("sqlite:").then(|| url.replace("mode=rwc", "mode=rw"));
         let pool = connect(file.as_deref().unwrap_or(url)).await?;
         match sqlx::query("SELECT one FROM log").fetch_optional(&pool).await {
-            Ok(_) => Self::begin(pool).await,
+            Ok(_) => Self::begin(pool, url).await,
             Err(sqlx::Error::Database(error)) if is_no_table(&*error) => Err(OpenError::Empty),
             Err(error) => Err(OpenError::Open(error)),
         }
     }
 
-    async fn begin(pool: AnyPool) -> Result<Self, OpenError> {
+    async fn begin(pool: AnyPool, url: &str) -> Result<Self, OpenError> {
         sqlx::migrate!().run(&pool).await.map_err(OpenError::Migrate)?;
         let (log, newest) = feed::begin(&pool).await.map_err(OpenError::Open)?;
-        let (writer, feed_readers) = (Mutex::new(()), Semaphore::new(FEED_READERS_MAX));
-        Ok(Self { pool, log, writer, feed_readers, newest: watch::Sender::new(newest) })
+        let notices = Notices::new(url, &log);
+        let (writer, newest) = (Mutex::new(()), watch::Sender::new(newest));
+        Ok(Self { pool, log, writer, notices, newest })
     }
 
     /// Which log this database holds.
@@ -93,11 +93,14 @@ impl Db {
 
     /// Notes that the log has reached `seq`.
     pub(crate) fn observe(&self, seq: u64) {
-        self.newest.send_if_modified(|newest| {
+        let higher = self.newest.send_if_modified(|newest| {
             let higher = seq > *newest;
             *newest = seq.max(*newest);
             higher
         });
+        if higher {
+            self.notice();
+        }
     }
 
     /// Begins a change to what edges are told. It waits for the writers before it.
@@ -177,8 +180,9 @@ impl Change<'_> {
         self.seq
     }
 
-    /// Makes the change durable and tells the followers of this process.
-    pub(crate) async fn commit(self) -> sqlx::Result<()> {
+    /// Makes the change durable, and tells the followers of this process and the other replicas.
+    pub(crate) async fn commit(mut self) -> sqlx::Result<()> {
+        self.db.tell_feed(&mut self.transaction, self.seq).await?;
         self.transaction.commit().await?;
         self.db.observe(self.seq);
         Ok(())

@@ -28,6 +28,7 @@ pub mod token;
 mod waiting;
 
 pub use db::OpenError;
+pub use feed::nats::ConnectFailed;
 
 /// The OpenAPI document, as it is served.
 #[must_use]

@@ -30,6 +30,12 @@ pub(crate) struct Metrics {
     report_transactions: IntCounter,
     edges: Edges,
     database: IntGauge,
+    tail: IntGauge,
+    ring: IntGauge,
+    pages: IntCounter,
+    sent: IntCounterVec,
+    nats_published: IntGauge,
+    nats_failures: IntCounter,
     connections: IntGaugeVec,
 }
 
@@ -80,6 +86,30 @@ impl Metrics {
                 "feed_newest_seq",
                 "Number of the newest entry of the feed.",
             ))?,
+            tail: IntGauge::with_opts(opts(
+                "feed_tail_seq",
+                "Number up to which this process has read the feed for its followers.",
+            ))?,
+            ring: IntGauge::with_opts(opts(
+                "feed_ring_bytes",
+                "Bytes of the newest part of the feed in memory.",
+            ))?,
+            pages: IntCounter::with_opts(opts(
+                "feed_pages_total",
+                "Pages of the feed read for followers that were behind.",
+            ))?,
+            sent: IntCounterVec::new(
+                opts("feed_sent_bytes_total", "Bytes given to followers, by content coding."),
+                &["encoding"],
+            )?,
+            nats_published: IntGauge::with_opts(opts(
+                "nats_published_seq",
+                "Number of the newest entry published to NATS, as far as this process knows.",
+            ))?,
+            nats_failures: IntCounter::with_opts(opts(
+                "nats_failures_total",
+                "Times that publishing to NATS broke off, or could not begin.",
+            ))?,
             purges: IntCounterVec::new(
                 opts("purges_total", "Purges and the like accepted, by kind and mode."),
                 &["kind", "mode"],
@@ -123,6 +153,12 @@ impl Metrics {
         ] {
             self.purges.with_label_values(&[kind_label(kind), mode_label(mode)]);
         }
+        self.registry.register(Box::new(self.tail.clone()))?;
+        self.registry.register(Box::new(self.ring.clone()))?;
+        self.registry.register(Box::new(self.pages.clone()))?;
+        self.registry.register(Box::new(self.sent.clone()))?;
+        self.registry.register(Box::new(self.nats_published.clone()))?;
+        self.registry.register(Box::new(self.nats_failures.clone()))?;
         self.registry.register(Box::new(self.connections.clone()))
     }
 
@@ -155,6 +191,33 @@ impl Metrics {
         self.report_transactions.inc();
     }
 
+    /// Notes up to where the feed was read, and what is held of it.
+    pub(crate) fn tail(&self, seq: u64, ring_bytes: u64) {
+        self.tail.set(gauge(seq));
+        self.ring.set(gauge(ring_bytes));
+    }
+
+    /// What counts the pages that are read for followers that are behind.
+    pub(crate) fn pages(&self) -> IntCounter {
+        self.pages.clone()
+    }
+
+    /// Counts what a follower is given.
+    pub(crate) fn sent(&self, encoding: Option<&'static str>, bytes: usize) {
+        let sent = self.sent.with_label_values(&[encoding.unwrap_or("identity")]);
+        sent.inc_by(bytes as u64);
+    }
+
+    /// Notes up to where the feed is published.
+    pub(crate) fn nats_published(&self, seq: u64) {
+        self.nats_published.set(gauge(seq));
+    }
+
+    /// Counts a failure to publish.
+    pub(crate) fn nats_failed(&self) {
+        self.nats_failures.inc();
+    }
+
     /// The text format, with what is asked of others only when it is read.
     pub(crate) fn render(&self, state: &State<'_>) -> Vec<u8> {
         let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
@@ -175,6 +238,7 @@ impl Metrics {
     }
 }
 
+/// No number of ours reaches the limit.
 fn gauge(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -3,6 +3,7 @@
 use crate::asker::Asker;
 use crate::auth::CallerCell;
 use crate::db::SharedDb;
+use crate::feed::Feed;
 use crate::idempotent::InFlight;
 use crate::metrics::Metrics;
 use crate::problem::{self, Error};
@@ -43,6 +44,7 @@ pub(crate) struct Limits {
 pub(crate) struct App {
     pub(crate) db: SharedDb,
     pub(crate) metrics: Metrics,
+    pub(crate) feed: Feed,
     pub(crate) limits: Limits,
     /// A permit for each further follower.
     pub(crate) followers: Arc<Semaphore>,
@@ -57,9 +59,11 @@ pub(crate) struct App {
 impl App {
     /// What the operations share, on `db`.
     pub(crate) fn new(db: SharedDb, limits: Limits) -> prometheus::Result<Self> {
+        let metrics = Metrics::new()?;
         Ok(Self {
+            feed: Feed::new(*db.newest().borrow(), &metrics),
             db,
-            metrics: Metrics::new()?,
+            metrics,
             limits,
             followers: Arc::new(Semaphore::new(limits.followers_max)),
             in_flight: InFlight::default(),

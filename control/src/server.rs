@@ -1,10 +1,12 @@
 //! What is control made of? The database, the router, the tasks beside them, and the connections, from start to stop.
 
 use crate::clock;
-use crate::config::{Place, Serve};
+use crate::config::{Nats, Place, Serve};
 use crate::db::purges::Keep;
 use crate::db::{Db, OpenError, SharedDb};
-use crate::feed;
+use crate::feed::nats::{ConnectFailed, Options, Publisher};
+use crate::feed::retention::{self, Retention};
+use crate::feed::tail;
 use crate::reports;
 use crate::router::{App, Limits, router};
 use crate::stall::Stall;
@@ -69,6 +71,9 @@ pub enum StartError {
     /// A metric cannot be registered.
     #[error("cannot register the metrics")]
     Metrics(#[source] prometheus::Error),
+    /// The feed can't be published.
+    #[error(transparent)]
+    Nats(#[from] ConnectFailed),
 }
 
 /// A control service that listens, and serves once it is [`Server::run`].
@@ -77,6 +82,8 @@ pub struct Server {
     address: SocketAddr,
     app: Arc<App>,
     connections: Arc<Semaphore>,
+    retention: Retention,
+    publisher: Option<Publisher>,
 }
 
 /// Makes the data directory and the database where they are not there, and opens it.
@@ -141,7 +148,10 @@ impl Server {
         };
         let app = Arc::new(App::new(db, limits).map_err(StartError::Metrics)?);
         let connections = Arc::new(Semaphore::new(config.connections_max));
-        Ok(Self { listener, address, app, connections })
+        let kept = Duration::from_secs(config.purges_kept_seconds);
+        let retention = Retention { kept, max: config.purges_kept_max };
+        let publisher = publisher(&config.nats).await?;
+        Ok(Self { listener, address, app, connections, retention, publisher })
     }
 
     /// Where it listens.
@@ -151,12 +161,8 @@ impl Server {
     }
 
     /// Serves until `stop`, then lets the requests in flight end, for at most 10 seconds.
-    pub async fn run(self, stop: impl Future<Output = ()>) {
-        let mut tasks = JoinSet::new();
-        tasks.spawn(feed::watch_log(Arc::clone(&self.app.db)));
-        tasks.spawn(reports::write(Arc::clone(&self.app)));
-        tasks.spawn(waiting::read_edges(Arc::clone(&self.app)));
-        tasks.spawn(keep_house(Arc::clone(&self.app.db)));
+    pub async fn run(mut self, stop: impl Future<Output = ()>) {
+        let mut tasks = self.tasks();
         tracing::info!(address = %self.address, "listening");
         let open = GracefulShutdown::new();
         tokio::select! {
@@ -174,6 +180,25 @@ impl Server {
         tracing::info!("stopped");
     }
 
+    /// What goes on beside the connections.
+    fn tasks(&mut self) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        let app = Arc::clone(&self.app);
+        tasks.spawn(async move { tail::follow(&app.db, &app.feed, &app.metrics).await });
+        let db = Arc::clone(&self.app.db);
+        tasks.spawn(async move { db.listen().await });
+        tasks.spawn(reports::write(Arc::clone(&self.app)));
+        tasks.spawn(waiting::read_edges(Arc::clone(&self.app)));
+        tasks.spawn(keep_house(Arc::clone(&self.app.db)));
+        let (db, retention) = (Arc::clone(&self.app.db), self.retention);
+        tasks.spawn(async move { retention::keep(&db, retention, HOUSEKEEPING).await });
+        if let Some(publisher) = self.publisher.take() {
+            let app = Arc::clone(&self.app);
+            tasks.spawn(async move { publisher.run(&app.db, &app.metrics).await });
+        }
+        tasks
+    }
+
     /// Accepts connections for ever, as many at a time as may be open.
     async fn accept(&self, open: &GracefulShutdown) {
         let router = router(Arc::clone(&self.app));
@@ -189,6 +214,15 @@ impl Server {
             }
         }
     }
+}
+
+/// Who publishes the feed, where it is to be.
+async fn publisher(config: &Nats) -> Result<Option<Publisher>, ConnectFailed> {
+    if config.servers.is_empty() {
+        return Ok(None);
+    }
+    let Nats { servers, credentials, max_bytes } = config.clone();
+    Publisher::connect(Options { servers, credentials, max_bytes }).await.map(Some)
 }
 
 /// Serves one connection in a task of its own.

@@ -5,7 +5,8 @@ use tracing_subscriber::filter::ParseError;
 
 /// The environment variable that holds the filter.
 const FILTER: &str = "LONGSHORE_LOG";
-const FILTER_DEFAULT: &str = "info";
+/// The client of NATS would log each try to connect.
+const FILTER_DEFAULT: &str = "info,async_nats=warn";
 
 /// Starts logging.
 ///

@@ -74,6 +74,7 @@ impl Waiting {
 
 /// Reads where the edges are while somebody waits, for ever.
 pub(crate) async fn read_edges(app: Arc<App>) {
+    let mut notices = app.db.notices();
     loop {
         if app.waiting.edges.receiver_count() == 0 {
             app.waiting.word.notified().await;
@@ -85,8 +86,14 @@ pub(crate) async fn read_edges(app: Arc<App>) {
             app.waiting.edges.send_replace(Arc::new(edges));
         }
         sleep(began.elapsed().saturating_mul(4).clamp(PAUSE, POLL)).await;
+        let word = async {
+            tokio::select! {
+                () = app.waiting.word.notified() => {}
+                _ = notices.changed() => {}
+            }
+        };
         // a poll that is due is no failure
-        let _ = timeout(POLL, app.waiting.word.notified()).await;
+        let _ = timeout(POLL, word).await;
     }
 }
 

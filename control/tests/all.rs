@@ -6,12 +6,16 @@
 mod client;
 #[path = "all/edges.rs"]
 mod edges;
+#[path = "all/fan_out.rs"]
+mod fan_out;
 #[path = "all/feed.rs"]
 mod feed;
 #[path = "all/fleet.rs"]
 mod fleet;
 #[path = "all/idempotency.rs"]
 mod idempotency;
+#[path = "all/nats.rs"]
+mod nats;
 #[path = "all/openapi.rs"]
 mod openapi;
 #[path = "all/postgres.rs"]
@@ -22,6 +26,10 @@ mod programs;
 mod purges;
 #[path = "all/refusals.rs"]
 mod refusals;
+#[path = "all/replicas.rs"]
+mod replicas;
+#[path = "all/retention.rs"]
+mod retention;
 #[path = "all/service.rs"]
 mod service;
 #[path = "all/sites.rs"]

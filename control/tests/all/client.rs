@@ -42,6 +42,15 @@ impl Client {
         self.send("POST", path, &[("content-type", "application/json")], body.to_string()).await
     }
 
+    /// As `post`, by a control that may go away.
+    pub(crate) async fn try_post(&self, path: &str, body: &Value) -> Option<Answer> {
+        let headers = [("content-type", "application/json")];
+        let response = self.try_open("POST", path, &headers, body.to_string().into()).await?;
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(axum::body::Body::new(body), 64 << 20).await.ok()?;
+        Some(Answer { status: parts.status, headers: parts.headers, body })
+    }
+
     pub(crate) async fn put(&self, path: &str, if_match: &str, body: &Value) -> Answer {
         let headers = [("content-type", "application/json"), ("if-match", if_match)];
         self.send("PUT", path, &headers, body.to_string()).await
@@ -71,9 +80,20 @@ impl Client {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> http::Response<hyper::body::Incoming> {
-        let stream = TcpStream::connect(self.address).await.unwrap();
+        self.try_open(method, path, headers, body).await.expect("an answer")
+    }
+
+    /// The same, by a control that may go away.
+    pub(crate) async fn try_open(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Option<http::Response<hyper::body::Incoming>> {
+        let stream = TcpStream::connect(self.address).await.ok()?;
         let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.ok()?;
         tokio::spawn(connection);
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let mut request = Request::builder().method(method).uri(path).header("host", "control");
@@ -85,7 +105,7 @@ impl Client {
         }
         let request = request.body(axum::body::Body::from(body)).unwrap();
         let sent = tokio::time::timeout(PATIENCE, sender.send_request(request)).await;
-        sent.expect("an answer in time").unwrap()
+        sent.expect("an answer in time").ok()
     }
 }
 

@@ -3,53 +3,93 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
 const PACKAGE: &str = "postgresql-15";
-/// Starts a server in a new directory, says which, and stops it when stdin closes: however this process ends.
+/// Starts a server in a new directory, says which, and stops it when stdin closes: however this process ends. A line
+/// `stop` or `start` on stdin does that, and is said when it is done.
 const SCRIPT: &str = r#"
 set -e
 directory=$(mktemp -d)
 cd "$directory"
 "$1/initdb" -A trust -U postgres -E UTF8 --locale=C.UTF-8 -N -D data >initdb.log 2>&1 || { cat initdb.log >&2; exit 1; }
-"$1/postgres" -D data -k "$directory" -c listen_addresses= -c fsync=off -c max_connections=200 >server.log 2>&1 &
-until "$1/pg_isready" -q -h "$directory"; do kill -0 $! || { cat server.log >&2; exit 1; }; done
+start() {
+    "$1/postgres" -D data -k "$directory" -c listen_addresses= -c fsync=off -c max_connections=200 >>server.log 2>&1 &
+    until "$1/pg_isready" -q -h "$directory"; do kill -0 $! || { cat server.log >&2; exit 1; }; done
+}
+start "$1"
 echo "$directory"
-read -r _ || true
-kill -QUIT $!
+while read -r command; do
+    case $command in
+    stop) kill -QUIT $!; wait $! || true ;;
+    start) start "$1" ;;
+    esac
+    echo "$command"
+done
+kill -QUIT $! || true
 wait $! || true
 cd / && rm -rf "$directory"
 "#;
 
-struct Server {
+/// A server. The one for all tests is there for as long as this process runs.
+pub(crate) struct Server {
     directory: PathBuf,
-    /// Its stdin is open for as long as this process runs.
-    _script: Child,
+    /// Its stdin is what keeps it.
+    script: Child,
+    said: BufReader<ChildStdout>,
 }
 
-static SERVER: LazyLock<Server> = LazyLock::new(start);
+static SERVER: LazyLock<Server> = LazyLock::new(Server::start);
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
-fn start() -> Server {
-    let initdb = Path::new(PROGRAMS).join("initdb");
-    assert!(initdb.exists(), "{} is not there: install the package {PACKAGE}", initdb.display());
-    // it refuses to run as root
-    let mut command = if running_as_root() {
-        let mut command = Command::new("runuser");
-        command.args(["-u", "postgres", "--", "sh"]);
-        command
-    } else {
-        Command::new("sh")
-    };
-    command.args(["-c", SCRIPT, "sh", PROGRAMS]).current_dir("/");
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut directory = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut directory).unwrap();
-    assert!(!directory.is_empty(), "the server did not start");
-    Server { directory: PathBuf::from(directory.trim()), _script: child }
+impl Server {
+    /// Starts one.
+    pub(crate) fn start() -> Self {
+        let initdb = Path::new(PROGRAMS).join("initdb");
+        assert!(
+            initdb.exists(),
+            "{} is not there: install the package {PACKAGE}",
+            initdb.display()
+        );
+        // it refuses to run as root
+        let mut command = if running_as_root() {
+            let mut command = Command::new("runuser");
+            command.args(["-u", "postgres", "--", "sh"]);
+            command
+        } else {
+            Command::new("sh")
+        };
+        command.args(["-c", SCRIPT, "sh", PROGRAMS]).current_dir("/");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(child.stdout.take().unwrap());
+        let mut directory = String::new();
+        said.read_line(&mut directory).unwrap();
+        assert!(!directory.is_empty(), "the server did not start");
+        Self { directory: PathBuf::from(directory.trim()), script: child, said }
+    }
+
+    /// Stops it at once, as a crash would, or starts it again.
+    pub(crate) fn command(&mut self, command: &str) {
+        writeln!(self.script.stdin.as_mut().unwrap(), "{command}").unwrap();
+        let mut line = String::new();
+        self.said.read_line(&mut line).unwrap();
+        assert_eq!(line.trim(), command);
+    }
+
+    /// The URL of a new, empty database on it.
+    pub(crate) fn new_database(&self) -> String {
+        let directory = self.directory.to_str().unwrap();
+        let name = format!("control_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+        let created = Command::new(Path::new(PROGRAMS).join("createdb"))
+            .args(["-h", directory, "-U", "postgres", &name])
+            .status()
+            .unwrap();
+        assert!(created.success());
+        format!("postgres://postgres@localhost/{name}?host={}", directory.replace('/', "%2F"))
+    }
 }
 
 fn running_as_root() -> bool {
@@ -59,14 +99,7 @@ fn running_as_root() -> bool {
 
 /// The URL of a new, empty database.
 pub(crate) fn new_database() -> String {
-    let directory = SERVER.directory.to_str().unwrap();
-    let name = format!("control_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
-    let created = Command::new(Path::new(PROGRAMS).join("createdb"))
-        .args(["-h", directory, "-U", "postgres", &name])
-        .status()
-        .unwrap();
-    assert!(created.success());
-    format!("postgres://postgres@localhost/{name}?host={}", directory.replace('/', "%2F"))
+    SERVER.new_database()
 }
 
 /// With `sslmode=require` the server is asked for TLS, and spoken to in TLS alone.

@@ -24,7 +24,7 @@ fn program(database: &Database, arguments: &[&str]) -> Command {
     command
 }
 
-async fn serve(database: &Database) -> (Child, Client) {
+pub(crate) async fn serve(database: &Database) -> (Child, Client) {
     let arguments = ["serve", "--listen", "127.0.0.1:0", "--json"];
     let mut child = program(database, &arguments).stderr(Stdio::null()).spawn().unwrap();
     let mut line = String::new();

@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::postgres;
-use control::config::{Place, Serve, TokenCommand};
+use control::config::{Nats, Place, Serve, TokenCommand};
 use control::server::Server;
 use control::token;
 use serde_json::{Value, json};
@@ -25,6 +25,16 @@ impl Database {
 
     pub(crate) fn postgresql() -> Self {
         Self { url: Some(postgres::new_database()), ..Self::sqlite() }
+    }
+
+    /// One on a server of its own.
+    pub(crate) fn on(server: &postgres::Server) -> Self {
+        Self { url: Some(server.new_database()), ..Self::sqlite() }
+    }
+
+    /// Whether it tells replicas of changes.
+    pub(crate) fn tells(&self) -> bool {
+        self.url.is_some()
     }
 
     pub(crate) fn place(&self) -> Place {
@@ -58,6 +68,9 @@ impl Database {
             connections_max: 1_000,
             waiters_max: 100,
             ack_limit_seconds: 30,
+            purges_kept_seconds: 604_800,
+            purges_kept_max: 1_000_000,
+            nats: Nats { servers: Vec::new(), credentials: None, max_bytes: 1 << 30 },
         };
         configure(&mut config);
         let server = Server::start(&config).await.unwrap();
