@@ -25,17 +25,17 @@ pub(crate) struct Metrics {
     durations: HistogramVec,
     followers: IntGauge,
     newest: IntGauge,
-    purges: IntCounterVec,
-    waiters: IntGauge,
-    report_transactions: IntCounter,
-    edges: Edges,
-    database: IntGauge,
     tail: IntGauge,
     ring: IntGauge,
     pages: IntCounter,
     sent: IntCounterVec,
     nats_published: IntGauge,
     nats_failures: IntCounter,
+    purges: IntCounterVec,
+    waiters: IntGauge,
+    report_transactions: IntCounter,
+    edges: Edges,
+    database: IntGauge,
     connections: IntGaugeVec,
 }
 
@@ -138,6 +138,12 @@ impl Metrics {
         self.registry.register(Box::new(self.durations.clone()))?;
         self.registry.register(Box::new(self.followers.clone()))?;
         self.registry.register(Box::new(self.newest.clone()))?;
+        self.registry.register(Box::new(self.tail.clone()))?;
+        self.registry.register(Box::new(self.ring.clone()))?;
+        self.registry.register(Box::new(self.pages.clone()))?;
+        self.registry.register(Box::new(self.sent.clone()))?;
+        self.registry.register(Box::new(self.nats_published.clone()))?;
+        self.registry.register(Box::new(self.nats_failures.clone()))?;
         self.registry.register(Box::new(self.purges.clone()))?;
         self.registry.register(Box::new(self.waiters.clone()))?;
         self.registry.register(Box::new(self.report_transactions.clone()))?;
@@ -153,12 +159,6 @@ impl Metrics {
         ] {
             self.purges.with_label_values(&[kind_label(kind), mode_label(mode)]);
         }
-        self.registry.register(Box::new(self.tail.clone()))?;
-        self.registry.register(Box::new(self.ring.clone()))?;
-        self.registry.register(Box::new(self.pages.clone()))?;
-        self.registry.register(Box::new(self.sent.clone()))?;
-        self.registry.register(Box::new(self.nats_published.clone()))?;
-        self.registry.register(Box::new(self.nats_failures.clone()))?;
         self.registry.register(Box::new(self.connections.clone()))
     }
 
@@ -179,16 +179,6 @@ impl Metrics {
     pub(crate) fn follower(&self) -> FollowerGauge {
         self.followers.inc();
         FollowerGauge(self.followers.clone())
-    }
-
-    /// Counts what was accepted for edges to do.
-    pub(crate) fn purge(&self, kind: Kind, mode: Mode) {
-        self.purges.with_label_values(&[kind_label(kind), mode_label(mode)]).inc();
-    }
-
-    /// Counts a transaction that reports were written in.
-    pub(crate) fn report_transaction(&self) {
-        self.report_transactions.inc();
     }
 
     /// Notes up to where the feed was read, and what is held of it.
@@ -216,6 +206,16 @@ impl Metrics {
     /// Counts a failure to publish.
     pub(crate) fn nats_failed(&self) {
         self.nats_failures.inc();
+    }
+
+    /// Counts what was accepted for edges to do.
+    pub(crate) fn purge(&self, kind: Kind, mode: Mode) {
+        self.purges.with_label_values(&[kind_label(kind), mode_label(mode)]).inc();
+    }
+
+    /// Counts a transaction that reports were written in.
+    pub(crate) fn report_transaction(&self) {
+        self.report_transactions.inc();
     }
 
     /// The text format, with what is asked of others only when it is read.

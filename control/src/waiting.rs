@@ -1,7 +1,8 @@
 //! Who waits for edges, and how do they learn that there is nothing left to wait for?
 //!
-//! One task of the process reads where all edges are, and only while somebody waits: when an edge has reported here, and
-//! several times a second for those that reported to another replica. What it read is shared by all who wait.
+//! One task of the process reads where all edges are, and only while somebody waits: when an edge has reported here or,
+//! where the database tells of it, to another replica, and several times a second where it doesn't. What it read is shared
+//! by all who wait.
 
 use crate::clock::now;
 use crate::db::edges::Edge;

@@ -56,7 +56,7 @@ impl Db {
     }
 
     /// Notes that there is something new.
-    pub(crate) fn notice(&self) {
+    pub(super) fn notice(&self) {
         self.notices.count.send_modify(|count| *count += 1);
     }
 
@@ -69,8 +69,7 @@ impl Db {
         self.notices.tell(connection, &self.notices.feed, seq.to_string()).await
     }
 
-    /// Has replicas told of acknowledgements when the transaction of `connection` commits. This process is told by
-    /// [`Db::notice`], after that.
+    /// Has replicas told of acknowledgements when the transaction of `connection` commits.
     pub(super) async fn tell_acks(&self, connection: &mut AnyConnection) -> sqlx::Result<()> {
         self.notices.tell(connection, &self.notices.acks, String::new()).await
     }

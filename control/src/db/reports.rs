@@ -55,8 +55,11 @@ impl Db {
         rows.sort_unstable_by(|one, other| one.id.cmp(&other.id));
         put_edges(&mut transaction, &rows).await?;
         put_acks(&mut transaction, &rows).await?;
-        self.tell_acks(&mut transaction).await?;
         self.put_progress(&mut transaction, reports).await?;
+        let progress = reports.iter().any(|report| !report.report.progress.is_empty());
+        if progress || rows.iter().any(|row| row.rose) {
+            self.tell_acks(&mut transaction).await?;
+        }
         transaction.commit().await?;
         Ok(Kept { refused: refused.iter().map(|(id, _)| (*id).clone()).collect() })
     }

@@ -9,8 +9,10 @@ use api::feed::Entry;
 use api::id::LogId;
 use futures_util::future::join_all;
 use http::StatusCode;
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::sync::Mutex;
+use std::time::Duration;
 
 /// Follows until the entry `last`, by whichever of `controls` answers, and comes again when it is cut off.
 async fn follow(controls: &Mutex<Vec<Client>>, first: usize, last: u64) -> Vec<u64> {
@@ -105,6 +107,31 @@ async fn hundreds_of_writers_on_two_replicas_and_a_kill() {
     let followers = join_all((0..4).map(|follower| follow(&controls, follower, 400)));
     let (made, heard, ()) = tokio::join!(writers, followers, killed);
     check(&first, &heard, &made).await;
+}
+
+/// What an edge acknowledges to one replica, the others are told of.
+#[tokio::test(flavor = "multi_thread")]
+async fn acknowledgements_are_told_of() {
+    let database = Database::postgresql();
+    let service = database.start().await;
+    let control = &service.admin;
+    let log = Feed::open(control, "").await.hello().await.log;
+    control.post("/v1/sites", &site("a")).await.expect(201);
+    let url = database.place().database_url.unwrap();
+    let mut listener = sqlx::postgres::PgListener::connect(&url).await.unwrap();
+    listener.listen(&format!("longshore_acks_{log}")).await.unwrap();
+    let report = |adopted| {
+        json!({
+            "http_address": "127.0.0.1:80", "admin_address": "127.0.0.1:9180",
+            "software_version": "test", "log": log, "adopted": adopted,
+        })
+    };
+    let path = "/v1/edges/edge_01J9Z3K8Q4W5E6R7T8Y9V0B1N2";
+    for adopted in [0, 1] {
+        control.put(path, "*", &report(adopted)).await.expect(204);
+    }
+    let told = tokio::time::timeout(Duration::from_secs(20), listener.recv()).await;
+    assert_eq!(told.unwrap().unwrap().channel(), format!("longshore_acks_{log}"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -66,11 +66,11 @@ impl Database {
             json: false,
             followers_max: 100,
             connections_max: 1_000,
-            waiters_max: 100,
-            ack_limit_seconds: 30,
             purges_kept_seconds: 604_800,
             purges_kept_max: 1_000_000,
             nats: Nats { servers: Vec::new(), credentials: None, max_bytes: 1 << 30 },
+            waiters_max: 100,
+            ack_limit_seconds: 30,
         };
         configure(&mut config);
         let server = Server::start(&config).await.unwrap();
