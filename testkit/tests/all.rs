@@ -52,6 +52,8 @@ mod plain;
 mod policy;
 #[path = "scenarios/process.rs"]
 mod process;
+#[path = "scenarios/purging.rs"]
+mod purging;
 #[path = "scenarios/reuse.rs"]
 mod reuse;
 #[path = "scenarios/routing.rs"]
