@@ -102,6 +102,19 @@ impl Installation {
         status
     }
 
+    /// Has `old` stored at `path`.
+    async fn store_old(&self, path: &str, case: &str) {
+        self.script(path, "old");
+        self.check_stored(path, "old", case).await;
+    }
+
+    /// Expects that `body` is stored at `path` when it was asked for.
+    async fn check_stored(&self, path: &str, body: &str, case: &str) {
+        self.get(path).await;
+        let answer = self.get(path).await;
+        assert!(answer.is_hit() && answer.text() == body, "{case}: {}", answer.head);
+    }
+
     /// Expects `body` at `path`, twice: fetched or not, it is what is served from now on.
     async fn check(&self, path: &str, body: &str, case: &str) {
         for _ in 0..2 {

@@ -27,8 +27,7 @@ impl Installation {
 async fn check_edge_killed(step: Step) {
     let mut own = Installation::start().await;
     for selector in SELECTORS {
-        own.script("/a", "old");
-        own.check("/a", "old", selector).await;
+        own.store_old("/a", selector).await;
         own.written().await;
         let body = parsed(selector);
         if matches!(step, Step::Before) {
@@ -68,8 +67,7 @@ async fn a_purge_outlasts_the_edge_s_death_when_it_was_confirmed() {
 #[tokio::test]
 async fn what_was_confirmed_holds_after_a_restart_without_control() {
     let mut own = Installation::start().await;
-    own.script("/a", "old");
-    own.check("/a", "old", "before").await;
+    own.store_old("/a", "before").await;
     own.written().await;
     own.purge(&json!({ "tags": ["one"] })).await;
     own.edge.program.kill().await;
@@ -84,8 +82,7 @@ async fn what_was_confirmed_holds_after_a_restart_without_control() {
 async fn a_purge_outlasts_control_s_death_when_it_was_accepted() {
     let mut own = Installation::start().await;
     for selector in SELECTORS {
-        own.script("/a", "old");
-        own.check("/a", "old", selector).await;
+        own.store_old("/a", selector).await;
         let seq = own.accepted(&parsed(selector)).await;
         own.control.program.kill().await;
         own.script("/a", "new");

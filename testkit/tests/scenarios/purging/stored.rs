@@ -11,8 +11,7 @@ async fn every_selector_reaches_what_it_selects_and_only_that() {
     own.script("/other", "other");
     for selector in SELECTORS {
         for path in ["/a", "/a?b=1"] {
-            own.script(path, "old");
-            own.check(path, "old", selector).await;
+            own.store_old(path, selector).await;
         }
         own.get("/other").await;
         own.purge(&parsed(selector)).await;
@@ -33,7 +32,7 @@ async fn each_of_several_tags_reaches_a_response() {
         let script = own.origin.now_on("/a").respond(200).header("Cache-Control", FRESH);
         let script = script.header("Cache-Tag", "a, b").header("Surrogate-Key", "c d");
         script.header("xkey", "e").header("xkey", "f").body("old");
-        own.check("/a", "old", tag).await;
+        own.check_stored("/a", "old", tag).await;
         own.purge(&json!({ "tags": ["nobody"] })).await;
         assert!(own.get("/a").await.is_hit(), "{tag}");
         own.purge(&json!({ "tags": [tag] })).await;
@@ -58,6 +57,8 @@ async fn every_variant_is_reached() {
         script("old");
         for language in languages {
             assert_eq!(get(language).await, "old", "{selector}");
+            let again = own.call("/a").header("Accept-Language", language).send().await;
+            assert!(again.is_hit(), "{selector} {language}");
         }
         own.purge(&parsed(selector)).await;
         script("new");
@@ -81,6 +82,7 @@ async fn slices_are_reached_as_one() {
         script(b'o', "\"old\"");
         for range in ["bytes=0-9", "bytes=3000000-3000009"] {
             assert_eq!(own.call("/a").header("Range", range).send().await.body, b"oooooooooo");
+            assert!(own.call("/a").header("Range", range).send().await.is_hit(), "{selector}");
         }
         own.purge(&parsed(selector)).await;
         script(b'n', "\"new\"");
@@ -96,8 +98,7 @@ async fn slices_are_reached_as_one() {
 async fn two_purges_at_once_are_both_in_force() {
     let own = Installation::start().await;
     for path in ["/a", "/b"] {
-        own.script(path, "old");
-        own.get(path).await;
+        own.store_old(path, path).await;
     }
     let bodies = [json!({ "urls": ["/a"] }), json!({ "urls": ["/b"] })];
     let (first, second) = tokio::join!(own.purge(&bodies[0]), own.purge(&bodies[1]));
@@ -111,8 +112,7 @@ async fn two_purges_at_once_are_both_in_force() {
 #[tokio::test]
 async fn a_dry_run_counts_and_purges_nothing() {
     let own = Installation::start().await;
-    own.script("/a", "old");
-    own.get("/a").await;
+    own.store_old("/a", "dry run").await;
     let seq = own.accepted(&json!({ "tags": ["one"], "dry_run": true })).await;
     eventually("the edge to have counted", || async {
         let answer = own.control.call("GET", &format!("/v1/purges/{seq}")).send().await;
