@@ -38,8 +38,12 @@ struct Installation {
 
 impl Installation {
     async fn start() -> Self {
+        Self::under(Control::start().await).await
+    }
+
+    async fn under(control: Control) -> Self {
         let home = TempDir::new().expect("a temporary directory can be made");
-        let (origin, control) = (Origin::start().await, Control::start().await);
+        let origin = Origin::start().await;
         let token = control.token(&["edge"]).await;
         let config = format!(
             "[[disk.directories]]\npath = \"{}\"\ncapacity_bytes = 67108864\n",

@@ -2,7 +2,7 @@
 
 use super::{Installation, SELECTORS, parsed};
 use serde_json::json;
-use testkit::eventually;
+use testkit::{Control, eventually};
 
 /// What a purge has come to when the edge is killed.
 #[derive(Debug, Clone, Copy)]
@@ -87,6 +87,30 @@ async fn a_purge_outlasts_control_s_death_when_it_was_accepted() {
         own.control.program.kill().await;
         own.script("/a", "new");
         own.control.start_again().await;
+        own.control.wait_adopted(&own.edge, seq).await;
+        own.check("/a", "new", selector).await;
+        own.purge(&json!({ "everything": true })).await;
+    }
+}
+
+/// Control drops purges beyond those it keeps when it starts.
+#[tokio::test]
+async fn a_purge_reaches_an_edge_that_was_away_for_longer_than_it_is_kept() {
+    let mut own = Installation::under(Control::start_with(&["--purges-kept-max", "2"]).await).await;
+    for selector in SELECTORS {
+        own.store_old("/a", selector).await;
+        own.written().await;
+        own.edge.program.kill().await;
+        own.accepted(&parsed(selector)).await;
+        for _ in 0..5 {
+            own.accepted(&json!({ "tags": ["nobody"] })).await;
+        }
+        own.control.program.kill().await;
+        own.control.start_again().await;
+        let seq = own.accepted(&json!({ "tags": ["nobody"] })).await;
+        own.script("/a", "new");
+        own.edge.start_again().await;
+        own.edge.wait_ready().await;
         own.control.wait_adopted(&own.edge, seq).await;
         own.check("/a", "new", selector).await;
         own.purge(&json!({ "everything": true })).await;
