@@ -54,6 +54,8 @@ mod policy;
 mod process;
 #[path = "scenarios/purge.rs"]
 mod purge;
+#[path = "scenarios/purging.rs"]
+mod purging;
 #[path = "scenarios/reuse.rs"]
 mod reuse;
 #[path = "scenarios/routing.rs"]

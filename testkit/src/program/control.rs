@@ -20,22 +20,29 @@ pub struct Control {
     directory: TempDir,
     address: SocketAddr,
     admin_token: String,
+    arguments: Vec<String>,
 }
 
 impl Control {
     /// Starts on a port the kernel chooses, with an empty database.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts with further arguments of `serve`, which it keeps when it is started again.
+    pub async fn start_with(arguments: &[&str]) -> Self {
+        let arguments: Vec<String> = arguments.iter().map(|&word| word.to_owned()).collect();
         let directory = TempDir::new().expect("a temporary directory can be made");
-        let started = launch(&directory, "127.0.0.1:0").await;
+        let started = launch(&directory, "127.0.0.1:0", &arguments).await;
         let program = started.unwrap_or_else(|error| panic!("{error}"));
         let address = address(&program.ready, "control");
         let admin_token = new_token(&directory, "testkit", &["admin"]).await;
-        Self { program, directory, address, admin_token }
+        Self { program, directory, address, admin_token, arguments }
     }
 
     /// Starts again after [`Program::stop`] or [`Program::kill`]: same database, same port.
     pub async fn start_again(&mut self) {
-        let started = launch(&self.directory, &self.address.to_string()).await;
+        let started = launch(&self.directory, &self.address.to_string(), &self.arguments).await;
         self.program = started.unwrap_or_else(|error| panic!("{error}"));
     }
 
@@ -45,7 +52,7 @@ impl Control {
     /// When it ends before it is ready.
     pub async fn try_at(listen: SocketAddr) -> Result<Program, Box<Failed>> {
         let directory = TempDir::new().expect("a temporary directory can be made");
-        launch(&directory, &listen.to_string()).await
+        launch(&directory, &listen.to_string(), &[]).await
     }
 
     /// Where the API is.
@@ -146,10 +153,14 @@ fn read<T: DeserializeOwned>(answer: &Response, expected: &[u16]) -> T {
         .unwrap_or_else(|error| panic!("{error} in {}", answer.text()))
 }
 
-async fn launch(directory: &TempDir, listen: &str) -> Result<Program, Box<Failed>> {
+async fn launch(
+    directory: &TempDir,
+    listen: &str,
+    arguments: &[String],
+) -> Result<Program, Box<Failed>> {
     let mut command = command("longshore-control");
     command.arg("serve").arg("--data-dir").arg(directory.path());
-    command.args(["--listen", listen, "--json"]);
+    command.args(["--listen", listen, "--json"]).args(arguments);
     Program::start("longshore-control", command, directory.path()).await
 }
 
