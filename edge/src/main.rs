@@ -25,7 +25,7 @@ mod stage;
 mod sweep;
 mod telemetry;
 mod uncacheable;
-#[expect(dead_code, reason = "the follower and the workers come with the next commits")]
+#[expect(dead_code, reason = "the workers come with the next commits")]
 mod work;
 
 use clap::Parser;

@@ -6,8 +6,8 @@ mod files;
 use crate::admin::{self, Admin};
 use crate::cache::{Cache, Head};
 use crate::collapse::Collapse;
-use crate::config::{Config, Directory, Shares};
-use crate::feed::{Feed, Link, StateDirectory, Token};
+use crate::config::{self, Config, Directory, Shares};
+use crate::feed::{Feed, Link, Nats, Secret, StateDirectory, Token};
 use crate::listen::{Front, Limits};
 use crate::origin::Addresses;
 use crate::plain::PlainHits;
@@ -19,6 +19,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::uncacheable::Uncacheable;
+use crate::work::Work;
 use anyhow::Context as _;
 use api::id::EdgeId;
 use bind::listen;
@@ -62,7 +63,9 @@ pub(crate) fn run(
 
     let shared = Shared::new(config)?;
     let edge = shared.edge(config, directory.edge_id());
-    let feed = shared.feed(Link::new(&config.control.url, token)?, directory, &bound).start()?;
+    let (work, _tasks) = Work::new();
+    let link = Link::new(&config.control.url, token)?;
+    let feed = shared.feed(config, link, directory, &bound, Arc::new(work)).start()?;
     let stop = Stop::new();
     let admin_router = shared.admin();
     files::allow(config);
@@ -122,9 +125,19 @@ impl Shared {
         })
     }
 
-    fn feed(&self, link: Link, directory: StateDirectory, bound: &Bound) -> Feed {
+    fn feed(
+        &self,
+        config: &Config,
+        link: Link,
+        directory: StateDirectory,
+        bound: &Bound,
+        work: Arc<Work>,
+    ) -> Feed {
         Feed {
             link,
+            nats: config.feed.nats.as_ref().map(nats),
+            work,
+            region: config.node.region.clone(),
             directory,
             current: Arc::clone(&self.current),
             telemetry: Arc::clone(&self.telemetry),
@@ -155,6 +168,15 @@ impl Shared {
             pseudonym: pseudonym(id),
         }
     }
+}
+
+fn nats(config: &config::Nats) -> Nats {
+    let secret = match (&config.token_file, &config.credentials_file) {
+        (Some(path), _) => Secret::Token(path.clone()),
+        (None, Some(path)) => Secret::Credentials(path.clone()),
+        (None, None) => Secret::Absent,
+    };
+    Nats { url: config.url.clone(), secret }
 }
 
 /// The name of an edge in Via and CDN-Loop.
