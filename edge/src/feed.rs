@@ -18,6 +18,8 @@ mod report;
 mod scale;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod testing;
 
 pub(crate) use keep::{StateDirectory, StateError};
 pub(crate) use link::{Link, Token};

@@ -372,3 +372,6 @@ fn note(attempt: &mut Option<Attempt<'_>>, said: Said) -> Result<(), String> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

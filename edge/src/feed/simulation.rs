@@ -75,6 +75,7 @@ impl World {
             19..=20 => edge.flush(),
             21 => edge.rewrite(),
             22 if random.one_in(3) => edge.kill(random),
+            22 if random.one_in(8) => edge.lose_state(),
             23 => edge.coarsen(random),
             _ => {}
         }

@@ -249,6 +249,13 @@ impl Edge {
         }
     }
 
+    /// Loses its state directory; the responses on disk are there.
+    pub(super) fn lose_state(&mut self) {
+        (self.adopted, self.journal, self.flushed) = (Adopted::default(), Bytes::default(), 0);
+        self.cut();
+        self.fetches.clear();
+    }
+
     /// Ends without notice: some of what was not flushed is on disk, and a fetch is lost.
     pub(super) fn kill(&mut self, random: &mut Random) {
         let unflushed = self.journal.0.len() - self.flushed;
