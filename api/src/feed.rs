@@ -21,12 +21,12 @@ pub const EVENT_CURRENT: &str = "current";
 /// Seconds between two heartbeats of an idle stream. A follower that hears nothing for three times as long reconnects.
 pub const HEARTBEAT_SECONDS: u64 = 5;
 
-/// The NATS JetStream stream that holds the newest entries, where control publishes them.
+/// The stream in NATS that holds the newest entries, where control publishes them.
 pub const NATS_STREAM: &str = "LONGSHORE";
 /// What the subject of entries begins with; the log's id follows. A message is an [`Entry`], compressed where the header
 /// `Content-Encoding` is `zstd`.
 pub const NATS_SUBJECT_PREFIX: &str = "longshore.feed.";
-/// What the subject of heartbeats begins with; the log's id follows. A message, outside of JetStream, is a [`Current`].
+/// What the subject of heartbeats begins with; the log's id follows. A message, which is in no stream, is a [`Current`].
 pub const NATS_CURRENT_PREFIX: &str = "longshore.current.";
 /// Header of a message with an entry: the entry's number.
 pub const NATS_SEQ: &str = "Longshore-Seq";

@@ -5,25 +5,30 @@ use hashbrown::HashTable;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
-const SHARDS: usize = 256;
-/// Of a hash, the bits that choose the piece; a piece's own table looks at the lowest and the highest.
+/// Groups of pieces, and pieces of a group. A change copies a group's list and a piece: few counters are touched, which
+/// are all over memory.
+const GROUPS: usize = 64;
+const GROUP_BITS: u32 = 6;
+/// Of a hash, where the bits that choose the piece begin; a piece's own table looks at the lowest and the highest.
 const SHARD_SHIFT: u32 = 32;
 
 /// Texts to `V`.
 #[derive(Debug, Clone)]
 pub struct Shards<V> {
     hasher: RandomState,
-    shards: Arc<[Arc<Shard<V>>; SHARDS]>,
+    groups: Arc<[Group<V>; GROUPS]>,
     len: usize,
 }
 
+type Group<V> = Arc<[Arc<Shard<V>>; GROUPS]>;
 type Shard<V> = HashTable<(Arc<str>, V)>;
 
 impl<V> Default for Shards<V> {
     fn default() -> Self {
         let empty = Arc::new(HashTable::new());
-        let shards = Arc::new(std::array::from_fn(|_| Arc::clone(&empty)));
-        Self { hasher: RandomState::new(), shards, len: 0 }
+        let group: Group<V> = Arc::new(std::array::from_fn(|_| Arc::clone(&empty)));
+        let groups = Arc::new(std::array::from_fn(|_| Arc::clone(&group)));
+        Self { hasher: RandomState::new(), groups, len: 0 }
     }
 }
 
@@ -32,13 +37,15 @@ impl<V> Shards<V> {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&V> {
         let hash = self.hasher.hash_one(key);
-        let shard = self.shards.get(shard_of(hash))?;
+        let (group, shard) = shard_of(hash);
+        let shard = self.groups.get(group)?.get(shard)?;
         shard.find(hash, |(other, _)| **other == *key).map(|(_, value)| value)
     }
 
     /// Keys and their values, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&Arc<str>, &V)> {
-        self.shards.iter().flat_map(|shard| shard.iter()).map(|(key, value)| (key, value))
+        let shards = self.groups.iter().flat_map(|group| group.iter());
+        shards.flat_map(|shard| shard.iter()).map(|(key, value)| (key, value))
     }
 
     /// How many keys have a value.
@@ -57,15 +64,14 @@ impl<V> Shards<V> {
 impl<V: Clone> Shards<V> {
     /// Gives `key` a value, instead of any that it had.
     pub fn insert(&mut self, key: &str, value: V) {
-        match self.get_mut(key) {
-            Some(held) => *held = value,
-            None => {
-                let hash = self.hasher.hash_one(key);
-                let Some((shard, hasher)) = self.shard_mut(hash) else { return };
-                shard.insert_unique(hash, (key.into(), value), |(key, _)| hasher.hash_one(&**key));
-                self.len += 1;
-            }
+        if let Some(held) = self.get_mut(key) {
+            *held = value;
+            return;
         }
+        let hash = self.hasher.hash_one(key);
+        let Some((shard, hasher)) = self.shard_mut(hash) else { return };
+        shard.insert_unique(hash, (key.into(), value), |(key, _)| hasher.hash_one(&**key));
+        self.len += 1;
     }
 
     /// The value of `key`, to be changed.
@@ -89,14 +95,18 @@ impl<V: Clone> Shards<V> {
     }
 
     fn shard_mut(&mut self, hash: u64) -> Option<(&mut Shard<V>, &RandomState)> {
-        let shard = Arc::make_mut(&mut self.shards).get_mut(shard_of(hash))?;
+        let (group, shard) = shard_of(hash);
+        let group = Arc::make_mut(&mut self.groups).get_mut(group)?;
+        let shard = Arc::make_mut(group).get_mut(shard)?;
         Some((Arc::make_mut(shard), &self.hasher))
     }
 }
 
-/// Which piece a hash falls in: below [`SHARDS`].
-fn shard_of(hash: u64) -> usize {
-    usize::from((hash >> SHARD_SHIFT).to_le_bytes()[0])
+/// Which piece of which group a hash falls in: both below [`GROUPS`].
+fn shard_of(hash: u64) -> (usize, usize) {
+    let [group, shard] = [SHARD_SHIFT, SHARD_SHIFT + GROUP_BITS]
+        .map(|shift| usize::from((hash >> shift).to_le_bytes()[0]) % GROUPS);
+    (group, shard)
 }
 
 #[cfg(test)]
@@ -114,9 +124,13 @@ mod tests {
         let before = map.clone();
         map.insert("17", 0);
         map.remove("no such key");
-        let shared =
-            before.shards.iter().zip(map.shards.iter()).filter(|(one, other)| Arc::ptr_eq(one, other));
-        assert_eq!(shared.count(), SHARDS - 1);
+        let shards = |map: &Shards<i32>| {
+            let shards = map.groups.iter().flat_map(|group| group.iter());
+            shards.map(Arc::as_ptr).collect::<Vec<_>>()
+        };
+        let (one, other) = (shards(&before), shards(&map));
+        let shared = one.iter().zip(&other).filter(|(one, other)| one == other);
+        assert_eq!(shared.count(), GROUPS * GROUPS - 1);
         assert_eq!((before.get("17"), map.get("17")), (Some(&17), Some(&0)));
     }
 
@@ -127,12 +141,11 @@ mod tests {
             let mut before = (map.clone(), expected.clone());
             for (at, (key, value)) in changes.into_iter().enumerate() {
                 let text = key.to_string();
-                match value {
-                    Some(value) => {
-                        map.insert(&text, value);
-                        expected.insert(text, value);
-                    }
-                    None => prop_assert_eq!(map.remove(&text), expected.remove(&text)),
+                if let Some(value) = value {
+                    map.insert(&text, value);
+                    expected.insert(text, value);
+                } else {
+                    prop_assert_eq!(map.remove(&text), expected.remove(&text));
                 }
                 if at == 100 {
                     before = (map.clone(), expected.clone());

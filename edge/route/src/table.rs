@@ -4,9 +4,9 @@ use crate::shards::Shards;
 use api::site::host::HostPattern;
 use std::sync::Arc;
 
-/// Hosts, exact and wildcard, to `T`. An exact host goes before a wildcard, a longer wildcard before a shorter one. Of
-/// several that claim a host, the one with the lowest rank has it, for as long as it claims it.
+/// Hosts, exact and wildcard, to `T`. An exact host goes before a wildcard, a longer wildcard before a shorter one.
 ///
+/// Of several that claim a host, the one with the lowest rank has it, for as long as it claims it.
 /// A copy shares everything with its original; a change copies little ([`Shards`]).
 #[derive(Debug, Clone)]
 pub struct Table<T> {

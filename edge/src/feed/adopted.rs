@@ -149,7 +149,7 @@ impl Adopted {
         }
         self.applied = seq;
         match says {
-            Says::Put { site_id, document } => self.put(site_id, seq, document),
+            Says::Put { site_id, document } => self.put(&site_id, seq, document),
             Says::Removed { site_id } => self.remove(&site_id),
             Says::Purge(purge) => {
                 if !concerns(&purge.regions) {
@@ -194,13 +194,13 @@ impl Adopted {
         match record {
             Record::Head { epoch, log } => *self = Self { epoch, log, ..Self::default() },
             Record::Site { seq, site_id, document, purges } => {
-                let (site_id, purges) = (site_id.parse().ok()?, Purges::read(purges)?);
+                let (site_id, purges): (SiteId, _) = (site_id.parse().ok()?, Purges::read(purges)?);
                 // a document this version can't use any more is reported like one from the feed
-                self.put_with(site_id, seq, document, |_| Arc::new(purges));
+                self.put_with(&site_id, seq, document, |_| Arc::new(purges));
             }
             Record::Rejected { seq, site_id, document, applied } => {
-                let site_id = site_id.parse().ok()?;
-                self.put_with(site_id, seq, document, |site| new_purges(site, applied));
+                let site_id: SiteId = site_id.parse().ok()?;
+                self.put_with(&site_id, seq, document, |site| new_purges(site, applied));
             }
             Record::Entry { seq, text } => {
                 // what didn't concern this edge was not written
@@ -211,14 +211,14 @@ impl Adopted {
         Some(())
     }
 
-    fn put(&mut self, site_id: SiteId, seq: u64, document: &str) {
+    fn put(&mut self, site_id: &SiteId, seq: u64, document: &str) {
         self.put_with(site_id, seq, document, |site| new_purges(site, seq));
     }
 
     /// Adopts a document. `purges` makes those of a site that isn't served yet: no document undoes purges.
     fn put_with(
         &mut self,
-        site_id: SiteId,
+        site_id: &SiteId,
         seq: u64,
         document: &str,
         purges: impl FnOnce(&Arc<Site>) -> Arc<Purges>,
@@ -226,7 +226,7 @@ impl Adopted {
         if let Some(named) = &mut self.named {
             named.insert(site_id.clone());
         }
-        match resolve(&site_id, document) {
+        match resolve(site_id, document) {
             Ok(site) => {
                 let site = Arc::new(site);
                 let known = self.sites.get(site_id.as_str());

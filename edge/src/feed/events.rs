@@ -185,11 +185,16 @@ mod tests {
 
     #[test]
     fn compressed_frames_follow_each_other_and_are_cut_anywhere() {
-        let texts = ["event: hello\n\n".to_owned(), "x".repeat(300_000), String::new(), "end".into()];
+        let texts =
+            ["event: hello\n\n".to_owned(), "x".repeat(300_000), String::new(), "end".into()];
         let frame = |text: &String| zstd::bulk::compress(text.as_bytes(), 1).unwrap();
         let compressed: Vec<u8> = texts.iter().flat_map(frame).collect();
         for length in 1..=compressed.len() {
-            assert_eq!(inflate(&compressed, length).unwrap(), texts.concat().as_bytes(), "{length}");
+            assert_eq!(
+                inflate(&compressed, length).unwrap(),
+                texts.concat().as_bytes(),
+                "{length}"
+            );
         }
     }
 

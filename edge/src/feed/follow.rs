@@ -219,7 +219,8 @@ impl<'f> Follower<'f> {
         let mut result = Ok(());
         for Message { seq, prev, text } in messages {
             if prev > self.adopted.applied {
-                result = Err(format!("NATS lacks what is between {} and {seq}", self.adopted.applied));
+                result =
+                    Err(format!("NATS lacks what is between {} and {seq}", self.adopted.applied));
                 break;
             }
             self.apply_entry(&text, Some(seq), &mut step);
@@ -278,7 +279,10 @@ impl<'f> Follower<'f> {
         });
         if !is_readable {
             metrics.entries_unreadable.inc();
-            tracing::warn!(seq = entry.as_ref().map(|entry| entry.seq), "an entry can't be understood: what may be a purge purges all of its site or sites, anything else is passed over");
+            tracing::warn!(
+                seq = entry.as_ref().map(|entry| entry.seq),
+                "an entry can't be understood: what may be a purge purges all of its site or sites, anything else is passed over"
+            );
         }
         let Some(entry) = entry else { return };
         metrics.entries.inc();
@@ -364,7 +368,11 @@ fn note(attempt: &mut Option<Attempt<'_>>, said: Said) -> Result<(), String> {
     match said {
         Said::Lost(reason) => Err(reason),
         Said::Entry(message) => {
-            if session.hold(message) { Ok(()) } else { Err("NATS is too far ahead".to_owned()) }
+            if session.hold(message) {
+                Ok(())
+            } else {
+                Err("NATS is too far ahead".to_owned())
+            }
         }
         Said::Current(newest) => {
             session.heard_newest(newest);

@@ -1,8 +1,8 @@
 //! Talks to control: opens its feed, and sends it reports.
 
+use super::events::{EVENT_MAX_BYTES, Event, Inflate, Parser, TooLong};
 use api::edge::EdgeReport;
 use api::id::{EdgeId, LogId};
-use super::events::{EVENT_MAX_BYTES, Event, Inflate, Parser, TooLong};
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};

@@ -1,6 +1,6 @@
 //! The other way to control's entries: a subject in NATS (`api::feed`'s `NATS_…`).
 //!
-//! Control publishes each entry once, to a JetStream stream, and NATS carries it to all edges. What an edge missed it asks
+//! Control publishes each entry once, to a `JetStream` stream, and NATS carries it to all edges. What an edge missed it asks
 //! control for, never the stream: so it needs no consumer there, and a subscription will do. Each message tells the number
 //! of the one before, and heartbeats tell the newest: nothing can be missed without notice.
 

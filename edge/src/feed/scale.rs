@@ -81,7 +81,8 @@ fn a_change_and_a_start_with_many_sites() {
     }
     println!("a change: {:?}", began.elapsed() / 1_000);
     let snapshot = published.pop().unwrap();
-    let hosts: Vec<String> = (0..1_000).map(|number| format!("site-{}.example", number * 97)).collect();
+    let hosts: Vec<String> =
+        (0..1_000).map(|number| format!("site-{}.example", number * 97)).collect();
     let began = Instant::now();
     let found = hosts.iter().cycle().take(1_000_000).filter(|host| snapshot.site(host).is_some());
     let found = found.count();
@@ -99,7 +100,10 @@ fn a_cold_start_from_a_journal() {
         apply(&mut adopted, &text(number + 1, number));
     }
     adopted.catch_up(SITES as u64);
-    Journal::write_beside(directory.path(), &adopted).unwrap().put_in_place(directory.path()).unwrap();
+    Journal::write_beside(directory.path(), &adopted)
+        .unwrap()
+        .put_in_place(directory.path())
+        .unwrap();
     drop(adopted);
     let (began, (before, _)) = (Instant::now(), memory_kib());
     let (adopted, _) = open(directory.path()).load().unwrap();
@@ -123,6 +127,11 @@ async fn a_cold_read_from_control() {
     control.reported(|report| report.adopted == SITES as u64).await;
     println!("read, written and reported in {:?}", began.elapsed());
     let (after, most) = memory_kib();
-    println!("RSS with control: {} MiB before, {} after, {} at most", before >> 10, after >> 10, most >> 10);
+    println!(
+        "RSS with control: {} MiB before, {} after, {} at most",
+        before >> 10,
+        after >> 10,
+        most >> 10
+    );
     task.abort();
 }

@@ -87,7 +87,9 @@ impl World {
         for edge in &self.edges {
             for Accepted { log, seq, at, matches, mode, region } in &self.control.accepted {
                 let concerns = region.is_none() || edge.is_in_region;
-                if !concerns || edge.acknowledged.get(log).is_none_or(|acknowledged| acknowledged < seq) {
+                if !concerns
+                    || edge.acknowledged.get(log).is_none_or(|acknowledged| acknowledged < seq)
+                {
                     continue;
                 }
                 for stored in edge.usable().filter(|stored| stored.began < *at) {

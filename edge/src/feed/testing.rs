@@ -118,25 +118,26 @@ async fn stream(
     let begin = Some(event(feed::EVENT_HELLO, None, &serde_json::to_string(&hello).unwrap()));
     let (open, compresses) = (Open(Arc::clone(&shared.open)), shared.compresses);
     let following = (shared.log.subscribe(), after, begin, open);
-    let chunks = futures_util::stream::unfold(following, move |(mut log, after, begin, open)| async move {
-        let is_first = begin.is_some();
-        let mut text = begin.unwrap_or_default();
-        let newer = |log: &Log| is_first || log.last().is_some_and(|(seq, _)| *seq > after);
-        let newest = {
-            let log = log.wait_for(newer).await.ok()?;
-            for (seq, entry) in log.iter().filter(|(seq, _)| *seq > after) {
-                text += &event(feed::EVENT_ENTRY, Some(*seq), entry);
-            }
-            log.last().map_or(0, |(seq, _)| *seq)
-        };
-        text += &event(feed::EVENT_CURRENT, None, &format!("{{\"newest\":{newest}}}"));
-        let chunk = if compresses {
-            zstd::bulk::compress(text.as_bytes(), 1).unwrap()
-        } else {
-            text.into_bytes()
-        };
-        Some((io::Result::Ok(chunk), (log, newest, None, open)))
-    });
+    let chunks =
+        futures_util::stream::unfold(following, move |(mut log, after, begin, open)| async move {
+            let is_first = begin.is_some();
+            let mut text = begin.unwrap_or_default();
+            let newer = |log: &Log| is_first || log.last().is_some_and(|(seq, _)| *seq > after);
+            let newest = {
+                let log = log.wait_for(newer).await.ok()?;
+                for (seq, entry) in log.iter().filter(|(seq, _)| *seq > after) {
+                    text += &event(feed::EVENT_ENTRY, Some(*seq), entry);
+                }
+                log.last().map_or(0, |(seq, _)| *seq)
+            };
+            text += &event(feed::EVENT_CURRENT, None, &format!("{{\"newest\":{newest}}}"));
+            let chunk = if compresses {
+                zstd::bulk::compress(text.as_bytes(), 1).unwrap()
+            } else {
+                text.into_bytes()
+            };
+            Some((io::Result::Ok(chunk), (log, newest, None, open)))
+        });
     let coding = if compresses { "zstd" } else { "identity" };
     ([(header::CONTENT_ENCODING, coding)], Body::from_stream(chunks)).into_response()
 }

@@ -134,7 +134,10 @@ fn a_full_disk_fails_an_append_and_leaves_the_journal_as_it_was() {
     let directory = tempfile::tempdir().unwrap();
     let mut adopted = following();
     let mut journal = begin(directory.path(), &adopted);
-    let whole = std::mem::replace(&mut journal.file, File::options().write(true).open("/dev/full").unwrap());
+    let whole = std::mem::replace(
+        &mut journal.file,
+        File::options().write(true).open("/dev/full").unwrap(),
+    );
     let records = adopt(&mut adopted, 2, &put(2, 'B', &["b.example"]));
     assert_eq!(journal.append(&records).unwrap_err().kind(), ErrorKind::StorageFull);
     journal.file = whole;

@@ -295,7 +295,8 @@ impl Edge {
         let snapshot = self.adopted.snapshot();
         let host = *random.of(&HOSTS);
         let Some(served) = snapshot.site(host) else { return };
-        let (path, tags) = (*random.of(&PATHS), TAGS.into_iter().filter(|_| random.one_in(2)).collect());
+        let (path, tags) =
+            (*random.of(&PATHS), TAGS.into_iter().filter(|_| random.one_in(2)).collect());
         let what = What { site: served.site.id.clone(), host, path, tags };
         let (epoch, applied) = (snapshot.epoch, snapshot.applied);
         self.fetches.push(Stored { what, began: now, epoch, applied });
