@@ -16,9 +16,11 @@ pub(crate) const DEFAULTS: &str = include_str!("../../config/edge.toml");
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Config {
+    pub(crate) node: Node,
     pub(crate) http: Http,
     pub(crate) admin: Admin,
     pub(crate) control: Control,
+    pub(crate) feed: Feed,
     pub(crate) state: State,
     pub(crate) memory: Memory,
     pub(crate) disk: Disk,
@@ -26,6 +28,13 @@ pub(crate) struct Config {
     pub(crate) origins: Origins,
     pub(crate) access_log: AccessLog,
     pub(crate) geo: Geo,
+}
+
+/// What this edge is.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Node {
+    pub(crate) region: Option<String>,
 }
 
 /// Where and how clients are served.
@@ -55,6 +64,22 @@ pub(crate) struct Admin {
 pub(crate) struct Control {
     pub(crate) url: String,
     pub(crate) token_file: Option<PathBuf>,
+}
+
+/// Other ways for what control says.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Feed {
+    pub(crate) nats: Option<Nats>,
+}
+
+/// NATS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Nats {
+    pub(crate) url: String,
+    pub(crate) token_file: Option<PathBuf>,
+    pub(crate) credentials_file: Option<PathBuf>,
 }
 
 /// What is kept between starts.
@@ -224,6 +249,13 @@ mod tests {
         let control = Control { token_file: Some("t".into()), ..Control::default() };
         let access_log = AccessLog { path: Some("p".into()), ..AccessLog::default() };
         let geo = Geo { database: Some("d".into()) };
+        let node = Node { region: Some("r".to_owned()) };
+        let nats = Nats {
+            url: "nats://n".to_owned(),
+            token_file: Some("t".into()),
+            credentials_file: Some("c".into()),
+        };
+        let feed = Feed { nats: Some(nats) };
         let memory =
             Memory { filling_max_bytes: Some(1), purges_max_bytes: Some(1), ..Memory::default() };
         let disk = Disk {
@@ -233,14 +265,24 @@ mod tests {
             directories: vec![Directory { path: "p".into(), capacity_bytes: 1 }],
             ..Disk::default()
         };
-        let config =
-            Config { http: threads, control, access_log, geo, memory, disk, ..Config::default() };
+        let config = Config {
+            node,
+            http: threads,
+            control,
+            feed,
+            access_log,
+            geo,
+            memory,
+            disk,
+            ..Config::default()
+        };
         let full = toml::Value::try_from(config).unwrap();
         for (section, keys) in full.as_table().unwrap() {
             assert!(DEFAULTS.contains(&format!("[{section}]")), "{section}");
             for (key, value) in keys.as_table().unwrap() {
                 let line = match value {
                     toml::Value::Array(_) => format!("[[{section}.{key}]]"),
+                    toml::Value::Table(_) => format!("[{section}.{key}]"),
                     _ => format!("{key} ="),
                 };
                 let mut lines = DEFAULTS.lines().map(|line| line.trim_start_matches("# "));

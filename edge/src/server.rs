@@ -6,8 +6,8 @@ mod files;
 use crate::admin::{self, Admin};
 use crate::cache::{Cache, Head};
 use crate::collapse::Collapse;
-use crate::config::{Config, Directory, Shares};
-use crate::feed::{Feed, Link, StateDirectory, Token};
+use crate::config::{self, Config, Directory, Shares};
+use crate::feed::{Feed, Link, Nats, Secret, StateDirectory, Token};
 use crate::listen::{Front, Limits};
 use crate::origin::Addresses;
 use crate::plain::PlainHits;
@@ -70,8 +70,8 @@ pub(crate) fn run(
 
     let (shared, tasks) = Shared::new(config)?;
     let edge = shared.edge(config, directory.edge_id());
-    let feed = shared.feed(config, Link::new(&config.control.url, token)?, directory, &bound);
-    let feed = feed.start()?;
+    let link = Link::new(&config.control.url, token)?;
+    let feed = shared.feed(config, link, directory, &bound).start()?;
     let stop = Stop::new();
     let admin_router = shared.admin();
     files::allow(config);
@@ -146,6 +146,8 @@ impl Shared {
             bound: purges::Bound::new(config.shares().purges_bytes),
             work: Arc::clone(&self.work),
             link,
+            nats: config.feed.nats.as_ref().map(nats),
+            region: config.node.region.clone(),
             directory,
             current: Arc::clone(&self.current),
             telemetry: Arc::clone(&self.telemetry),
@@ -195,6 +197,15 @@ impl Shared {
             pseudonym: pseudonym(id),
         }
     }
+}
+
+fn nats(config: &config::Nats) -> Nats {
+    let secret = match (&config.token_file, &config.credentials_file) {
+        (Some(path), _) => Secret::Token(path.clone()),
+        (None, Some(path)) => Secret::Credentials(path.clone()),
+        (None, None) => Secret::Absent,
+    };
+    Nats { url: config.url.clone(), secret }
 }
 
 /// The name of an edge in Via and CDN-Loop.

@@ -2,10 +2,11 @@
 
 use crate::cache::Head;
 use crate::stage::lookup::Named;
+use api::id::SiteId;
 use api::purge::Purge;
 use arc_swap::ArcSwap;
 use purge::{Purges, Verdict};
-use route::{Site, Table};
+use route::{Claimant, Site, Table};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -44,6 +45,15 @@ impl Served {
     }
 }
 
+impl Claimant for Served {
+    type Rank = SiteId;
+
+    /// Ids are in the order in which sites were made: of two that claim a host, the one made first has it.
+    fn rank(&self) -> &SiteId {
+        &self.site.id
+    }
+}
+
 /// What one request is served from. Never changed: a change makes a new one.
 #[derive(Clone, Default)]
 pub(crate) struct Snapshot {
@@ -51,26 +61,13 @@ pub(crate) struct Snapshot {
     pub(crate) epoch: u64,
     /// The sequence number up to which the feed is applied.
     pub(crate) applied: u64,
-    table: Table<Arc<Served>>,
+    pub(crate) table: Table<Arc<Served>>,
     pub(crate) sites: usize,
     /// Whether this came from control, now or at an earlier start.
     pub(crate) adopted: bool,
 }
 
 impl Snapshot {
-    /// The generation of these sites, in the order they were made. Of two that claim a host, the one made first keeps it.
-    pub(crate) fn new(epoch: u64, applied: u64, sites: impl Iterator<Item = Arc<Served>>) -> Self {
-        let mut table = Table::default();
-        let mut count = 0;
-        for served in sites {
-            count += 1;
-            for host in &served.site.hosts {
-                table.add(host.clone(), Arc::clone(&served));
-            }
-        }
-        Self { epoch, applied, table, sites: count, adopted: true }
-    }
-
     /// The site of a host.
     pub(crate) fn site(&self, host: &str) -> Option<&Arc<Served>> {
         self.table.find(host)
@@ -85,6 +82,19 @@ impl Snapshot {
     /// The site that people call `name`.
     pub(crate) fn site_named(&self, name: &str) -> Option<&Arc<Served>> {
         self.table.values().find(|served| *served.site.name == *name)
+    }
+
+    /// The generation of these sites.
+    #[cfg(test)]
+    pub(crate) fn new(epoch: u64, applied: u64, served: impl Iterator<Item = Arc<Served>>) -> Self {
+        let (mut table, mut sites) = (Table::default(), 0);
+        for served in served {
+            sites += 1;
+            for host in &served.site.hosts {
+                table.put(host, Arc::clone(&served));
+            }
+        }
+        Self { epoch, applied, table, sites, adopted: true }
     }
 }
 

@@ -9,7 +9,6 @@ use crate::cache::Cache;
 use crate::snapshot::Current;
 use crate::sweep::Begun;
 use api::edge::PROGRESS_MAX;
-use api::feed::Change;
 use api::purge::{Count, EdgeProgress, Progress, Purge, Warm};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,18 +28,6 @@ pub(crate) enum Task {
     Purge(Purge),
     Count(Count),
     Warm(#[expect(dead_code, reason = "who fetches comes with a later commit")] Warm),
-}
-
-impl Task {
-    /// What a change asks for, if anything.
-    pub(crate) fn of(change: &Change) -> Option<Self> {
-        match change {
-            Change::Purge(purge) => Some(Self::Purge(purge.clone())),
-            Change::Count(count) => Some(Self::Count(count.clone())),
-            Change::Warm(warm) => Some(Self::Warm(warm.clone())),
-            Change::SitePut { .. } | Change::SiteRemoved { .. } | Change::Unknown => None,
-        }
-    }
 }
 
 /// Where the follower puts tasks, and their progress.

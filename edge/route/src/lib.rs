@@ -5,10 +5,12 @@
 
 mod caching;
 mod host;
+mod shards;
 mod site;
 mod table;
 
 pub use caching::{Bypass, COUNTRY, Caching, DEVICE, Device, Key};
 pub use host::{Host, HostError};
+pub use shards::Shards;
 pub use site::{Capture, Changes, Origin, Redirect, Rule, RuleMatch, Site, Template};
-pub use table::Table;
+pub use table::{Claimant, Table};

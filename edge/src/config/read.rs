@@ -1,8 +1,9 @@
 //! Reads a configuration, and finds all that is wrong with it at once.
 
-use super::Config;
+use super::{Config, Nats};
 use api::check::{Check, Problems};
 use api::problem::FieldProblem;
+use api::purge::{REGION_FORM, is_region};
 use serde_json::{Map, Value};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -133,6 +134,24 @@ impl Check for Config {
             let detail = "must be an http or https URL";
             problems.at("control.url", |problems| problems.add(detail, Some(url)));
         }
+        if let Some(region) = self.node.region.as_ref().filter(|region| !is_region(region)) {
+            problems.at("node.region", |problems| problems.add(REGION_FORM, Some(region)));
+        }
+        if let Some(nats) = &self.feed.nats {
+            check_nats(nats, problems);
+        }
+    }
+}
+
+fn check_nats(nats: &Nats, problems: &mut Problems) {
+    let parsed = nats.url.parse::<reqwest::Url>();
+    if !parsed.is_ok_and(|url| ["nats", "tls"].contains(&url.scheme()) && url.has_host()) {
+        // a URL may hold a secret
+        problems.at("feed.nats.url", |problems| problems.add("must be a nats or tls URL", None));
+    }
+    if let (Some(_), Some(path)) = (&nats.token_file, &nats.credentials_file) {
+        let detail = "must be left out where `token_file` is given";
+        problems.at("feed.nats.credentials_file", |problems| problems.add(detail, Some(path)));
     }
 }
 
@@ -208,6 +227,26 @@ mod tests {
             assert!(found.iter().any(|line| line.starts_with(unknown)), "{unknown} in {found:?}");
         }
         assert_eq!(found.len(), 7, "{found:?}");
+    }
+
+    #[test]
+    fn a_region_and_nats_have_their_forms() {
+        let check = |text: &str, expected: &[&str]| {
+            let fields: Vec<String> = problems(text)
+                .iter()
+                .map(|line| line.split(':').next().unwrap_or_default().to_owned())
+                .collect();
+            assert_eq!(fields, expected, "{text}");
+        };
+        check("[node]\nregion = \"eu-west\"", &[]);
+        check("[node]\nregion = \"EU\"", &["node.region"]);
+        check("[feed.nats]\nurl = \"nats://user:word@127.0.0.1:4222\"", &[]);
+        check("[feed.nats]\nurl = \"tls://nats.example\"\ncredentials_file = \"c\"", &[]);
+        check("[feed.nats]\nurl = \"http://nats.example\"", &["feed.nats.url"]);
+        check(
+            "[feed.nats]\nurl = \"nats://n\"\ntoken_file = \"t\"\ncredentials_file = \"c\"",
+            &["feed.nats.credentials_file"],
+        );
     }
 
     #[test]

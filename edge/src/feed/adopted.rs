@@ -1,13 +1,19 @@
 //! What this edge has adopted, and how an entry of the feed changes it. Pure: no disk, no network.
+//!
+//! A copy shares everything with its original, and a change costs what it changes, however many sites there are.
 
+use super::entry::{Entry, Says};
+use super::journal::Record;
 use crate::snapshot::{Served, Snapshot};
+use crate::work::Task;
 use api::edge::RejectedSite;
-use api::feed::{Change, Entry, Hello};
+use api::feed::Hello;
 use api::id::{LogId, SiteId};
+use api::problem::FieldProblem;
+use api::purge::{Mode, Purge, Selector};
 use purge::Purges;
-use route::Site;
-use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use route::{Shards, Site, Table};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The feed applied up to a number.
@@ -18,43 +24,60 @@ pub(super) struct Adopted {
     log: Option<LogId>,
     /// Invariant: every entry up to this number is applied, and it never decreases within one log.
     pub(super) applied: u64,
-    sites: BTreeMap<SiteId, AdoptedSite>,
+    sites: Shards<AdoptedSite>,
+    /// Who has which host. Invariant: the hosts of `sites`.
+    table: Table<Arc<Served>>,
     /// Sites whose newest document could not be used.
-    rejected: BTreeMap<SiteId, RejectedSite>,
+    rejected: Shards<Arc<Rejected>>,
     /// While a log is read from its beginning: the sites it has named so far. The others go when it is caught up with.
     named: Option<BTreeSet<SiteId>>,
 }
 
+/// A site that is served.
 #[derive(Debug, Clone)]
-struct AdoptedSite {
-    document: Arc<serde_json::Value>,
-    served: Arc<Served>,
+pub(super) struct AdoptedSite {
+    /// The number of the entry that had the document.
+    pub(super) seq: u64,
+    /// As it was received.
+    pub(super) document: Arc<str>,
+    pub(super) served: Arc<Served>,
 }
 
-/// The form on disk.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Written {
-    version: u16,
-    epoch: u64,
-    log: Option<LogId>,
-    applied: u64,
-    sites: Vec<WrittenSite>,
-    rejected: Vec<RejectedSite>,
+/// A document that could not be used.
+#[derive(Debug)]
+pub(super) struct Rejected {
+    pub(super) told: RejectedSite,
+    /// Another version of this program may be able to use it.
+    pub(super) document: Arc<str>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct WrittenSite {
-    site_id: SiteId,
-    document: Arc<serde_json::Value>,
-    /// As [`Purges::write`] has them.
-    #[serde(default)]
-    purges: Vec<u8>,
+/// What applying an entry came to.
+#[derive(Debug)]
+pub(super) enum Applied {
+    /// It was applied before.
+    Before,
+    /// It changed what is adopted, and asks for this.
+    Changed(Option<Task>),
+    /// It changed nothing but the number, and asks for this.
+    Passed(Option<Task>),
 }
 
-/// The version of [`Written`].
-const VERSION: u16 = 3;
+/// What it came to that a stream has sent everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum CaughtUp {
+    /// Nothing is new.
+    Same,
+    /// There is nothing else up to the number.
+    Advanced,
+    /// A log was read from its beginning, and is what is adopted now.
+    Replaced,
+}
 
 impl Adopted {
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
     pub(super) fn log(&self) -> Option<&LogId> {
         self.log.as_ref()
     }
@@ -70,18 +93,32 @@ impl Adopted {
         self.named.is_some()
     }
 
-    pub(super) fn rejected(&self) -> impl Iterator<Item = &RejectedSite> {
-        self.rejected.values()
+    /// What is served, by id, in no order.
+    pub(super) fn sites(&self) -> impl Iterator<Item = (&Arc<str>, &AdoptedSite)> {
+        self.sites.iter()
+    }
+
+    pub(super) fn rejected(&self) -> impl Iterator<Item = &Rejected> {
+        self.rejected.iter().map(|(_, rejected)| &**rejected)
+    }
+
+    pub(super) fn rejected_sites(&self) -> usize {
+        self.rejected.len()
     }
 
     /// Every site.
     pub(super) fn served(&self) -> impl Iterator<Item = &Served> {
-        self.sites.values().map(|site| &*site.served)
+        self.sites().map(|(_, site)| &*site.served)
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
-        let sites = self.sites.values().map(|site| Arc::clone(&site.served));
-        Snapshot::new(self.epoch, self.applied, sites)
+        Snapshot {
+            epoch: self.epoch,
+            applied: self.applied,
+            table: self.table.clone(),
+            sites: self.sites.len(),
+            adopted: true,
+        }
     }
 
     /// Begins a stream. Where that has a log read from its beginning, `reading` is a number that no other reading has.
@@ -91,115 +128,190 @@ impl Adopted {
             self.log = Some(hello.log.clone());
             self.applied = 0;
             self.named = Some(BTreeSet::new());
+            self.forget_purges();
         }
     }
 
-    /// Applies an entry. False for one that was applied before.
-    pub(super) fn apply(&mut self, entry: Entry) -> bool {
-        if entry.seq <= self.applied {
-            return false;
+    /// Purges are numbers of one reading, and nothing is stored under the name of a new one.
+    fn forget_purges(&mut self) {
+        let sites: Vec<AdoptedSite> = self.sites.iter().map(|(_, site)| site.clone()).collect();
+        for site in sites {
+            let served = Served { site: Arc::clone(&site.served.site), purges: Arc::default() };
+            self.serve(AdoptedSite { served: Arc::new(served), ..site });
         }
-        match entry.change {
-            Change::SitePut { site_id, site } => self.put(site_id, entry.seq, site),
-            Change::SiteRemoved { site_id } => {
-                self.sites.remove(&site_id);
-                self.rejected.remove(&site_id);
-            }
-            Change::Purge(purge) => {
-                if let Some(site) = self.sites.get_mut(&purge.site_id) {
-                    site.served.purge(&purge, entry.seq);
+    }
+
+    /// Applies an entry. `concerns` tells whether this edge is in one of the regions of a purge or a task; the number
+    /// counts all the same.
+    pub(super) fn apply(
+        &mut self,
+        entry: Entry<'_>,
+        concerns: impl Fn(&[String]) -> bool,
+    ) -> Applied {
+        let Entry { seq, says } = entry;
+        if seq <= self.applied {
+            return Applied::Before;
+        }
+        self.applied = seq;
+        match says {
+            Says::Put { site_id, document } => self.put(&site_id, seq, document),
+            Says::Removed { site_id } => self.remove(&site_id),
+            Says::Purge(purge) => {
+                if !concerns(&purge.regions) {
+                    return Applied::Passed(None);
                 }
+                if let Some(site) = self.sites.get(purge.site_id.as_str()) {
+                    site.served.purge(&purge, seq);
+                }
+                return Applied::Changed(Some(Task::Purge(purge)));
             }
-            // work that nobody does yet
-            Change::Count(_) | Change::Warm(_) => {}
-            Change::Unknown => tracing::warn!(
-                seq = entry.seq,
-                "passed over an entry of a kind this version doesn't know"
-            ),
+            Says::Count(count) => {
+                return Applied::Passed(concerns(&count.regions).then_some(Task::Count(count)));
+            }
+            Says::Warm(warm) => {
+                return Applied::Passed(concerns(&warm.regions).then_some(Task::Warm(warm)));
+            }
+            Says::UnreadablePurge { site_id } => self.purge_all_of(site_id.as_ref(), seq),
+            Says::Unreadable => return Applied::Passed(None),
         }
-        self.applied = entry.seq;
-        true
+        Applied::Changed(None)
     }
 
-    /// Everything up to `newest` has been sent. True when that changed something.
-    pub(super) fn catch_up(&mut self, newest: u64) -> bool {
-        let named = self.named.take();
-        if let Some(named) = &named {
-            self.sites.retain(|site_id, _| named.contains(site_id));
-            self.rejected.retain(|site_id, _| named.contains(site_id));
-        }
+    /// Everything up to `newest` has been sent.
+    pub(super) fn catch_up(&mut self, newest: u64) -> CaughtUp {
         let ahead = newest > self.applied;
         self.applied = self.applied.max(newest);
-        named.is_some() || ahead
+        let Some(named) = self.named.take() else {
+            return if ahead { CaughtUp::Advanced } else { CaughtUp::Same };
+        };
+        let known = self.sites.iter().map(|(site_id, _)| site_id);
+        let known = known.chain(self.rejected.iter().map(|(site_id, _)| site_id));
+        let gone: Vec<SiteId> = known
+            .filter_map(|site_id| site_id.parse().ok())
+            .filter(|site_id| !named.contains(site_id))
+            .collect();
+        gone.iter().for_each(|site_id| self.remove(site_id));
+        CaughtUp::Replaced
     }
 
-    fn put(&mut self, site_id: SiteId, seq: u64, document: serde_json::Value) {
+    /// Takes up what a journal says. None where that makes no sense.
+    pub(super) fn restore(&mut self, record: Record<'_>) -> Option<()> {
+        match record {
+            Record::Head { epoch, log } => *self = Self { epoch, log, ..Self::default() },
+            Record::Site { seq, site_id, document, purges } => {
+                let (site_id, purges): (SiteId, _) = (site_id.parse().ok()?, Purges::read(purges)?);
+                // a document this version can't use any more is reported like one from the feed
+                self.put_with(&site_id, seq, document, |_| Arc::new(purges));
+            }
+            Record::Rejected { seq, site_id, document, applied } => {
+                let site_id: SiteId = site_id.parse().ok()?;
+                self.put_with(&site_id, seq, document, |site| new_purges(site, applied));
+            }
+            Record::Entry { seq, text } => {
+                // what didn't concern this edge was not written
+                self.apply(Entry::read(text, Some(seq))?, |_| true);
+            }
+            Record::Advanced(seq) => self.applied = self.applied.max(seq),
+        }
+        Some(())
+    }
+
+    fn put(&mut self, site_id: &SiteId, seq: u64, document: &str) {
+        self.put_with(site_id, seq, document, |site| new_purges(site, seq));
+    }
+
+    /// Adopts a document. `purges` makes those of a site that isn't served yet: no document undoes purges.
+    fn put_with(
+        &mut self,
+        site_id: &SiteId,
+        seq: u64,
+        document: &str,
+        purges: impl FnOnce(&Arc<Site>) -> Arc<Purges>,
+    ) {
         if let Some(named) = &mut self.named {
             named.insert(site_id.clone());
         }
-        match Site::resolve(site_id.clone(), &document) {
+        match resolve(site_id, document) {
             Ok(site) => {
-                // within one log, a new document doesn't undo purges
-                let known = self.sites.get(&site_id).filter(|_| self.named.is_none());
-                let purges =
-                    known.map(|known| Arc::clone(&known.served.purges)).unwrap_or_default();
-                let served = Arc::new(Served { site: Arc::new(site), purges });
-                self.rejected.remove(&site_id);
-                self.sites.insert(site_id, AdoptedSite { document: Arc::new(document), served });
+                let site = Arc::new(site);
+                let known = self.sites.get(site_id.as_str());
+                let purges = match known {
+                    Some(known) => Arc::clone(&known.served.purges),
+                    None => purges(&site),
+                };
+                self.rejected.remove(site_id.as_str());
+                let served = Arc::new(Served { site, purges });
+                self.serve(AdoptedSite { seq, document: document.into(), served });
             }
             Err(problems) => {
                 tracing::warn!(site.id = %site_id, seq, problems = problems.len(), "a site's document can't be used; its last good one stays");
-                self.rejected.insert(site_id.clone(), RejectedSite { site_id, seq, problems });
+                let told = RejectedSite { site_id: site_id.clone(), seq, problems };
+                let rejected = Rejected { told, document: document.into() };
+                self.rejected.insert(site_id.as_str(), Arc::new(rejected));
             }
         }
     }
 
-    pub(super) fn written(&self) -> Written {
-        let sites = self.sites.iter().map(|(site_id, site)| WrittenSite {
-            site_id: site_id.clone(),
-            document: Arc::clone(&site.document),
-            purges: written(&site.served.purges),
-        });
-        Written {
-            version: VERSION,
-            epoch: self.epoch,
-            log: self.log.clone(),
-            applied: self.applied,
-            sites: sites.collect(),
-            rejected: self.rejected.values().cloned().collect(),
+    /// Serves a site by this document from now on.
+    fn serve(&mut self, adopted: AdoptedSite) {
+        let site = &adopted.served.site;
+        if let Some(known) = self.sites.get(site.id.as_str()) {
+            let given_up = known.served.site.hosts.iter().filter(|host| !site.hosts.contains(host));
+            given_up.for_each(|host| self.table.remove(host, &site.id));
+        }
+        for host in &site.hosts {
+            self.table.put(host, Arc::clone(&adopted.served));
+        }
+        let served = Arc::clone(&adopted.served);
+        self.sites.insert(served.site.id.as_str(), adopted);
+    }
+
+    fn remove(&mut self, site_id: &SiteId) {
+        self.rejected.remove(site_id.as_str());
+        if let Some(known) = self.sites.remove(site_id.as_str()) {
+            let hosts = known.served.site.hosts.iter();
+            hosts.for_each(|host| self.table.remove(host, site_id));
         }
     }
 
-    /// None for a version this program doesn't know.
-    pub(super) fn read(written: Written) -> Option<Self> {
-        if written.version != VERSION {
-            return None;
-        }
-        let mut adopted = Self {
-            epoch: written.epoch,
-            log: written.log,
-            applied: written.applied,
-            ..Self::default()
-        };
-        for site in written.sites {
-            // a document this version can't use any more is reported like one from the feed
-            adopted.put(site.site_id.clone(), written.applied, Arc::unwrap_or_clone(site.document));
-            if let Some(put) = adopted.sites.get_mut(&site.site_id) {
-                let purges = Arc::new(Purges::read(&site.purges)?);
-                put.served = Arc::new(Served { site: Arc::clone(&put.served.site), purges });
+    /// Purges everything of a site, or of all.
+    fn purge_all_of(&self, site_id: Option<&SiteId>, seq: u64) {
+        match site_id {
+            Some(site_id) => {
+                if let Some(site) = self.sites.get(site_id.as_str()) {
+                    site.served.purge(&everything(site_id), seq);
+                }
+            }
+            None => {
+                for (_, site) in self.sites.iter() {
+                    site.served.purge(&everything(&site.served.site.id), seq);
+                }
             }
         }
-        adopted.rejected.extend(
-            written.rejected.into_iter().map(|rejected| (rejected.site_id.clone(), rejected)),
-        );
-        Some(adopted)
     }
 }
 
-fn written(purges: &Purges) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    purges.write(&mut bytes);
-    bytes
+fn resolve(site_id: &SiteId, document: &str) -> Result<Site, Vec<FieldProblem>> {
+    match serde_json::from_str(document) {
+        Ok(value) => Site::resolve(site_id.clone(), &value),
+        Err(error) => {
+            let detail = format!("is no JSON: {error}");
+            Err(vec![FieldProblem { field: String::new(), detail, value: None }])
+        }
+    }
+}
+
+/// The purges of a site that is first served with the number `seq`. What is stored of it by an earlier time, before it
+/// could not be served, may have been purged meanwhile.
+fn new_purges(site: &Arc<Site>, seq: u64) -> Arc<Purges> {
+    let served = Served { site: Arc::clone(site), purges: Arc::default() };
+    served.purge(&everything(&site.id), seq);
+    served.purges
+}
+
+fn everything(site_id: &SiteId) -> Purge {
+    let (selector, mode) = (Selector::Everything, Mode::Hard);
+    Purge { site_id: site_id.clone(), selector, mode, regions: Vec::new(), refetch: 0 }
 }
 
 /// Tells a reading of a log from all others: numbers of two can't be compared. A log that is read anew may be one that was
@@ -213,129 +325,4 @@ fn epoch(log: &LogId, reading: u128) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use api::purge::{Mode, Purge, Selector};
-    use serde_json::json;
-
-    fn id(last: char) -> SiteId {
-        SiteId::from_ulid(&format!("01J9Z3K8Q4W5E6R7T8Y9V0B1N{last}")).unwrap()
-    }
-
-    fn log(last: char) -> LogId {
-        LogId::from_ulid(&format!("01J9Z3K8Q4W5E6R7T8Y9V0B1N{last}")).unwrap()
-    }
-
-    fn put(seq: u64, site: char, host: &str) -> Entry {
-        let site_document = json!({
-            "name": "a", "hosts": [host], "origins": [{"name": "main", "url": "http://127.0.0.1:9"}],
-        });
-        Entry {
-            version: 1,
-            seq,
-            change: Change::SitePut { site_id: id(site), site: site_document },
-        }
-    }
-
-    fn following() -> Adopted {
-        let mut adopted = Adopted::default();
-        adopted.greet(&Hello { version: 1, log: log('1'), newest: 1, reset: true }, 1);
-        adopted.apply(put(1, 'A', "a.example"));
-        adopted.catch_up(1);
-        adopted
-    }
-
-    fn hosts(adopted: &Adopted) -> String {
-        let snapshot = adopted.snapshot();
-        let hosts = ["a.example", "b.example", "c.example"];
-        hosts.into_iter().filter(|host| snapshot.site(host).is_some()).collect::<Vec<_>>().join(" ")
-    }
-
-    #[test]
-    fn entries_apply_once_and_in_order() {
-        let mut adopted = following();
-        assert!(adopted.apply(put(3, 'B', "b.example")));
-        assert!(!adopted.apply(put(2, 'C', "c.example")), "late");
-        assert_eq!((hosts(&adopted).as_str(), adopted.applied), ("a.example b.example", 3));
-        adopted.apply(Entry {
-            version: 1,
-            seq: 4,
-            change: Change::SiteRemoved { site_id: id('A') },
-        });
-        adopted.apply(Entry { version: 1, seq: 5, change: Change::Unknown });
-        assert_eq!((hosts(&adopted).as_str(), adopted.applied), ("b.example", 5));
-    }
-
-    #[test]
-    fn a_wrong_document_leaves_the_last_good_one() {
-        let mut adopted = following();
-        adopted.apply(put(2, 'A', "not a host"));
-        adopted.apply(put(3, 'B', "b.example"));
-        assert_eq!(hosts(&adopted), "a.example b.example");
-        let rejected: Vec<_> =
-            adopted.rejected().map(|rejected| (rejected.seq, rejected.problems.len())).collect();
-        assert_eq!(rejected, [(2, 1)]);
-        adopted.apply(put(4, 'A', "c.example"));
-        assert_eq!(
-            (hosts(&adopted).as_str(), adopted.rejected().count()),
-            ("b.example c.example", 0)
-        );
-    }
-
-    #[test]
-    fn another_log_replaces_everything_once_it_is_read() {
-        let mut adopted = following();
-        let epoch = adopted.snapshot().epoch;
-        adopted.greet(&Hello { version: 1, log: log('2'), newest: 1, reset: true }, 1);
-        assert_eq!((hosts(&adopted).as_str(), adopted.is_resetting()), ("a.example", true));
-        adopted.apply(put(1, 'B', "b.example"));
-        assert!(adopted.catch_up(1));
-        assert_eq!((hosts(&adopted).as_str(), adopted.is_resetting()), ("b.example", false));
-        assert!(
-            adopted.snapshot().epoch != epoch,
-            "responses of the old log are not compared with the new one's numbers"
-        );
-    }
-
-    #[test]
-    fn an_epoch_is_one_reading_of_one_log() {
-        let read = |log, reading| {
-            let mut adopted = Adopted::default();
-            adopted.greet(&Hello { version: 1, log, newest: 1, reset: true }, reading);
-            adopted.snapshot().epoch
-        };
-        let first = read(log('1'), 1);
-        assert_ne!(first, read(log('2'), 1), "another log");
-        assert_ne!(first, read(log('1'), 2), "the same log, and the state directory was lost");
-        let mut adopted = following();
-        assert_eq!(adopted.snapshot().epoch, first);
-        adopted.greet(&Hello { version: 1, log: log('1'), newest: 9, reset: false }, 2);
-        assert_eq!(adopted.snapshot().epoch, first, "it goes on where it was");
-        adopted.greet(&Hello { version: 1, log: log('1'), newest: 0, reset: true }, 3);
-        assert_ne!(adopted.snapshot().epoch, first, "the same log, restored");
-        let text = serde_json::to_string(&adopted.written()).unwrap();
-        let again = Adopted::read(serde_json::from_str(&text).unwrap()).unwrap();
-        assert_eq!(again.snapshot().epoch, adopted.snapshot().epoch);
-    }
-
-    #[test]
-    fn a_purge_outlives_new_documents_and_restarts() {
-        let mut adopted = following();
-        let purge = Purge {
-            site_id: id('A'),
-            selector: Selector::Everything,
-            mode: Mode::Hard,
-            regions: Vec::new(),
-            refetch: 0,
-        };
-        adopted.apply(Entry { version: 1, seq: 7, change: Change::Purge(purge) });
-        adopted.apply(put(8, 'A', "a.example"));
-        let text = serde_json::to_string(&adopted.written()).unwrap();
-        let again = Adopted::read(serde_json::from_str(&text).unwrap()).unwrap();
-        for adopted in [adopted, again] {
-            let served = Arc::clone(adopted.snapshot().site("a.example").unwrap());
-            assert_eq!(served.purges.newest(), 7);
-            assert_eq!(adopted.applied, 8);
-        }
-    }
-}
+pub(super) mod tests;

@@ -1,21 +1,26 @@
-//! The state directory: which edge this is, and what it has adopted.
+//! The state directory: which edge this is, and the journal of what it has adopted.
 //!
-//! A file is replaced as a whole: written beside, flushed to disk, renamed, and the directory flushed. What sites set
-//! in requests to origins may be secret, so nobody but the edge's user reads any of it.
+//! The journal is appended to. A new one, with the state as it is, is written beside it when it has grown, flushed and
+//! renamed. What sites set in requests to origins may be secret, so nobody but the edge's user reads any of it.
 
-use super::adopted::{Adopted, Written};
+use super::adopted::Adopted;
+use super::journal::{self, Found, HEADER_BYTES};
 use api::id::EdgeId;
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write as _};
+use std::io::{self, BufReader, BufWriter, ErrorKind, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-const ADOPTED: &str = "adopted.json";
+const JOURNAL: &str = "journal";
+const BESIDE: &str = "journal.new";
+const ASIDE: &str = "journal.damaged";
 const ID: &str = "id";
 const LOCK: &str = "lock";
 const DIRECTORY_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
+/// What is appended to a journal before it is written anew, where the state is small.
+const APPENDED_MIN_BYTES: u64 = 16 << 20;
+const BUFFER_BYTES: usize = 1 << 18;
 
 /// Why a state directory can't be used.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +39,16 @@ pub(crate) struct StateDirectory {
     edge_id: EdgeId,
     /// Held for as long as this process lives.
     _lock: File,
+}
+
+/// A journal that is appended to.
+#[derive(Debug)]
+pub(super) struct Journal {
+    file: File,
+    /// Invariant: everything up to here is flushed, and sound.
+    end: u64,
+    /// Where it is to be written anew.
+    full_at: u64,
 }
 
 impl StateDirectory {
@@ -56,9 +71,9 @@ impl StateDirectory {
         let id_path = path.join(ID);
         let edge_id = match fs::read_to_string(&id_path) {
             Ok(text) => text.trim().parse().map_err(|_| StateError::Id { path: id_path })?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
                 let edge_id = new_id();
-                replace(path, ID, edge_id.as_str().as_bytes()).map_err(wrap)?;
+                write_id(path, &edge_id).map_err(wrap)?;
                 edge_id
             }
             Err(error) => return Err(wrap(error)),
@@ -71,112 +86,146 @@ impl StateDirectory {
         &self.edge_id
     }
 
-    /// What was adopted before. A file that can't be understood is set aside: the edge starts without, and is given
-    /// everything again by control.
-    pub(super) fn load(&self) -> Result<Adopted, StateError> {
-        let path = self.path.join(ADOPTED);
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Adopted::default()),
-            Err(source) => return Err(StateError::Directory { path, source }),
-        };
-        let read = serde_json::from_slice::<Written>(&bytes).ok().and_then(Adopted::read);
-        Ok(read.unwrap_or_else(|| {
-            let aside = path.with_extension("damaged");
-            let moved = fs::rename(&path, &aside).is_ok();
-            tracing::error!(moved, "`{}` can't be understood and is set aside", path.display());
-            Adopted::default()
-        }))
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
-    /// Replaces what is on disk.
-    pub(super) async fn save(&self, adopted: Arc<Adopted>) -> io::Result<()> {
-        let path = self.path.clone();
-        let saving = tokio::task::spawn_blocking(move || {
-            let bytes = serde_json::to_vec(&adopted.written())?;
-            replace(&path, ADOPTED, &bytes)
-        });
-        saving.await.map_err(io::Error::other)?
+    /// What was adopted before, and the journal that says so. One that is damaged is set aside: the edge starts without,
+    /// and is given everything again by control.
+    pub(super) fn load(&self) -> Result<(Adopted, Option<Journal>), StateError> {
+        let path = self.path.join(JOURNAL);
+        let wrap = |source| StateError::Directory { path: path.clone(), source };
+        let file = match OpenOptions::new().read(true).write(true).open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Default::default()),
+            Err(source) => return Err(wrap(source)),
+        };
+        let length = file.metadata().map_err(wrap)?.len();
+        let mut reader = BufReader::with_capacity(BUFFER_BYTES, &file);
+        match journal::read(&mut reader, length).map_err(wrap)? {
+            Found::State { adopted, begun, end } => {
+                let mut journal = Journal { file, end, full_at: full_at(begun) };
+                if length > end {
+                    tracing::warn!(bytes = length - end, "an append that was cut short is cut off");
+                    journal.cut_off().map_err(wrap)?;
+                }
+                Ok((*adopted, Some(journal)))
+            }
+            Found::Damage => {
+                let moved = fs::rename(&path, self.path.join(ASIDE)).is_ok();
+                tracing::error!(moved, "`{}` is damaged and is set aside", path.display());
+                Ok(Default::default())
+            }
+        }
     }
 }
 
-fn replace(directory: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let beside = directory.join(format!("{name}.new"));
+impl Journal {
+    /// A journal that holds a state and nothing else, beside the one in use. It isn't in use before it is
+    /// [put in place](Self::put_in_place).
+    pub(super) fn write_beside(directory: &Path, adopted: &Adopted) -> io::Result<Self> {
+        let written = create(directory, BESIDE).and_then(|file| {
+            let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
+            let end = journal::write(adopted, &mut out)?;
+            Ok(Self { file: out.into_inner()?, end, full_at: full_at(end) })
+        });
+        if written.is_err() {
+            // what is half written takes room that may be short
+            fs::remove_file(directory.join(BESIDE)).ok();
+        }
+        written
+    }
+
+    /// Puts a journal that was written beside in use.
+    pub(super) fn put_in_place(&self, directory: &Path) -> io::Result<()> {
+        self.file.sync_all()?;
+        fs::rename(directory.join(BESIDE), directory.join(JOURNAL))?;
+        File::open(directory)?.sync_all()
+    }
+
+    /// Appends one payload, and flushes it.
+    pub(super) fn append(&mut self, payload: &[u8]) -> io::Result<()> {
+        self.write(payload)?;
+        self.file.sync_data()?;
+        self.end += (HEADER_BYTES + payload.len()) as u64;
+        Ok(())
+    }
+
+    /// Takes up what `other` has from `offset` on.
+    pub(super) fn append_from(&mut self, other: &Self, offset: u64) -> io::Result<()> {
+        let mut from = &other.file;
+        from.seek(SeekFrom::Start(offset))?;
+        let (mut at, mut payload) = (offset, Vec::new());
+        while at < other.end {
+            if !journal::read_frame(&mut from, at, other.end, &mut payload)? {
+                return Err(io::Error::other("what was written just now reads differently"));
+            }
+            at += (HEADER_BYTES + payload.len()) as u64;
+            self.write(&payload)?;
+            self.end += (HEADER_BYTES + payload.len()) as u64;
+        }
+        Ok(())
+    }
+
+    /// Where the next payload is appended.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Whether it has grown so much that it is to be written anew.
+    pub(super) fn is_full(&self) -> bool {
+        self.end > self.full_at
+    }
+
+    /// Has it grow on: it could not be written anew.
+    pub(super) fn put_off(&mut self) {
+        self.full_at = self.end + APPENDED_MIN_BYTES;
+    }
+
+    /// Cuts off what an append that failed may have left. An error says that nothing is known of the file any more.
+    pub(super) fn cut_off(&mut self) -> io::Result<()> {
+        self.file.set_len(self.end)?;
+        self.file.sync_all()
+    }
+
+    /// One that can't be written to: for want of room, or for another reason.
+    #[cfg(test)]
+    pub(super) fn broken(mut self, is_full: bool) -> Self {
+        let path = if is_full { "/dev/full" } else { "/dev/null" };
+        self.file = OpenOptions::new().read(true).write(is_full).open(path).unwrap();
+        self
+    }
+
+    fn write(&mut self, payload: &[u8]) -> io::Result<()> {
+        self.file.seek(SeekFrom::Start(self.end))?;
+        self.file.write_all(&journal::header(payload, self.end))?;
+        self.file.write_all(payload)
+    }
+}
+
+/// Where a journal is to be written anew that was begun with a state of so many bytes.
+fn full_at(state_bytes: u64) -> u64 {
+    state_bytes + APPENDED_MIN_BYTES.max(2 * state_bytes)
+}
+
+fn create(directory: &Path, name: &str) -> io::Result<File> {
+    let path = directory.join(name);
     // one left behind may be of another mode
-    fs::remove_file(&beside).or_else(|error| match error.kind() {
-        io::ErrorKind::NotFound => Ok(()),
+    fs::remove_file(&path).or_else(|error| match error.kind() {
+        ErrorKind::NotFound => Ok(()),
         _ => Err(error),
     })?;
-    let mut file = OpenOptions::new().create_new(true).write(true).mode(FILE_MODE).open(&beside)?;
-    file.write_all(bytes)?;
+    OpenOptions::new().create_new(true).read(true).write(true).mode(FILE_MODE).open(path)
+}
+
+fn write_id(directory: &Path, edge_id: &EdgeId) -> io::Result<()> {
+    let beside = format!("{ID}.new");
+    let mut file = create(directory, &beside)?;
+    file.write_all(edge_id.as_str().as_bytes())?;
     file.sync_all()?;
-    fs::rename(&beside, directory.join(name))?;
+    fs::rename(directory.join(beside), directory.join(ID))?;
     File::open(directory)?.sync_all()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use api::feed::Hello;
-    use api::id::LogId;
-
-    const ULID: &str = "01J9Z3K8Q4W5E6R7T8Y9V0B1N2";
-
-    fn open(path: &Path) -> Result<StateDirectory, StateError> {
-        StateDirectory::open(path, || EdgeId::from_ulid(ULID).unwrap())
-    }
-
-    #[tokio::test]
-    async fn what_was_saved_is_loaded() {
-        let directory = tempfile::tempdir().unwrap();
-        let state = open(directory.path()).unwrap();
-        let mut adopted = Adopted::default();
-        let log = LogId::from_ulid(ULID).unwrap();
-        adopted.greet(&Hello { version: 1, log, newest: 9, reset: false }, 1);
-        adopted.catch_up(9);
-        state.save(Arc::new(adopted)).await.unwrap();
-        drop(state);
-        let state =
-            StateDirectory::open(directory.path(), || unreachable!("the id is there")).unwrap();
-        let adopted = state.load().unwrap();
-        assert_eq!((adopted.applied, adopted.is_from_control()), (9, true));
-    }
-
-    #[tokio::test]
-    async fn nobody_else_reads_it() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("edge");
-        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        let state = open(&path).unwrap();
-        fs::write(path.join("adopted.json.new"), "left behind").unwrap();
-        state.save(Arc::new(Adopted::default())).await.unwrap();
-        assert_eq!(mode(&path), 0o700);
-        for name in [ADOPTED, ID, LOCK] {
-            assert_eq!(mode(&path.join(name)), 0o600, "{name}");
-        }
-    }
-
-    #[test]
-    fn a_directory_serves_one_edge() {
-        let directory = tempfile::tempdir().unwrap();
-        let _first = open(directory.path()).unwrap();
-        assert!(matches!(open(directory.path()), Err(StateError::Taken(_))));
-    }
-
-    #[test]
-    fn damaged_state_is_set_aside() {
-        let directory = tempfile::tempdir().unwrap();
-        let state = open(directory.path()).unwrap();
-        for damage in [
-            "",
-            "{",
-            "[]",
-            "{\"version\":99,\"epoch\":0,\"log\":null,\"applied\":0,\"sites\":[],\"rejected\":[]}",
-        ] {
-            fs::write(directory.path().join(ADOPTED), damage).unwrap();
-            assert!(!state.load().unwrap().is_from_control(), "{damage}");
-            assert!(!directory.path().join(ADOPTED).exists());
-        }
-    }
-}
+mod tests;

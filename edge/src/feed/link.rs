@@ -1,12 +1,13 @@
 //! Talks to control: opens its feed, and sends it reports.
 
+use super::events::{EVENT_MAX_BYTES, Event, Inflate, Parser, TooLong};
 use api::edge::EdgeReport;
 use api::id::{EdgeId, LogId};
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt as _, StreamExt as _};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
 use reqwest::{Client, Response, StatusCode, Url};
-use serde::de::DeserializeOwned;
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -15,8 +16,10 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Characters of a reason that are logged.
 const REASON_MAX_CHARACTERS: usize = 300;
 
-/// Bytes of one event: a site's document, at its largest, several times over.
-const EVENT_MAX_BYTES: usize = 4 << 20;
+/// Events handed on together, about.
+const BATCH_MAX: usize = 512;
+/// The one content coding that is asked for.
+pub(super) const ZSTD: &str = "zstd";
 
 /// Why control is not being followed.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +38,9 @@ pub(crate) enum LinkError {
     Ended,
     #[error("the stream broke: {0}")]
     Stream(String),
+    /// The feed was followed there.
+    #[error("{0}")]
+    Nats(String),
     #[error("control sent what can't be understood: {0}")]
     Format(#[from] serde_json::Error),
 }
@@ -76,14 +82,14 @@ impl Link {
         &self,
         after: u64,
         log: Option<&LogId>,
-    ) -> Result<Response, LinkError> {
+    ) -> Result<Events, LinkError> {
         let mut url = self.at("v1/feed");
         url.query_pairs_mut().append_pair("after", &after.to_string());
         if let Some(log) = log {
             url.query_pairs_mut().append_pair("log", log.as_str());
         }
-        let request = self.client.get(url).bearer_auth(self.token()?);
-        self.checked(request.send().await)
+        let request = self.client.get(url).bearer_auth(self.token()?).header(ACCEPT_ENCODING, ZSTD);
+        Events::of(self.checked(request.send().await)?)
     }
 
     pub(super) async fn report(
@@ -142,23 +148,64 @@ fn reason(error: &dyn std::error::Error) -> String {
     causes.join(": ").chars().take(REASON_MAX_CHARACTERS).collect()
 }
 
-/// Passes a stream of events on, and ends it with an error where one event is longer than [`EVENT_MAX_BYTES`].
-pub(super) fn bounded<E: fmt::Display>(
-    stream: impl Stream<Item = Result<Bytes, E>>,
-) -> impl Stream<Item = Result<Bytes, LinkError>> {
-    let mut event_bytes = 0;
-    stream.map(move |chunk| {
-        let chunk = chunk.map_err(|error| LinkError::Stream(error.to_string()))?;
-        event_bytes = match memchr::memmem::rfind(&chunk, b"\n\n") {
-            Some(end) => chunk.len() - end,
-            None => event_bytes + chunk.len(),
-        };
-        if event_bytes > EVENT_MAX_BYTES { Err(LinkError::TooLong) } else { Ok(chunk) }
-    })
+/// The events of a feed.
+pub(super) struct Events {
+    body: BoxStream<'static, reqwest::Result<Bytes>>,
+    inflate: Option<Inflate>,
+    parser: Parser,
 }
 
-pub(super) fn parse<T: DeserializeOwned>(data: &str) -> Result<T, LinkError> {
-    Ok(serde_json::from_str(data)?)
+impl Events {
+    fn of(response: Response) -> Result<Self, LinkError> {
+        let coding = response.headers().get(CONTENT_ENCODING).map(|coding| coding.as_bytes());
+        let inflate = match coding {
+            None | Some(b"identity") => None,
+            Some(b"zstd") => Some(Inflate::new()?),
+            Some(_) => return Err(LinkError::Stream("it has an unknown coding".to_owned())),
+        };
+        Ok(Self { body: response.bytes_stream().boxed(), inflate, parser: Parser::default() })
+    }
+
+    /// Waits for events, and puts them in `events`, with those that have come as well, until they are many. What came
+    /// before an error is there.
+    pub(super) async fn next(&mut self, events: &mut Vec<Event>) -> Result<(), LinkError> {
+        while events.is_empty() {
+            let piece = self.body.next().await;
+            self.take(piece, events)?;
+        }
+        while events.len() < BATCH_MAX
+            && let Some(piece) = self.body.next().now_or_never()
+        {
+            self.take(piece, events)?;
+        }
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        piece: Option<reqwest::Result<Bytes>>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), LinkError> {
+        let piece = piece.ok_or(LinkError::Ended)?;
+        let piece = piece.map_err(|error| LinkError::Stream(reason(&error.without_url())))?;
+        let Self { inflate, parser, .. } = self;
+        match inflate {
+            Some(inflate) => inflate.take(&piece, |bytes| Ok(parser.take(bytes, events)?)),
+            None => Ok(parser.take(&piece, events)?),
+        }
+    }
+}
+
+impl From<TooLong> for LinkError {
+    fn from(_: TooLong) -> Self {
+        Self::TooLong
+    }
+}
+
+impl From<std::io::Error> for LinkError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Stream(error.to_string())
+    }
 }
 
 #[cfg(test)]
@@ -168,20 +215,6 @@ mod tests {
     #[derive(Debug, thiserror::Error)]
     #[error("{0}")]
     struct Failed(&'static str, #[source] Option<Box<Self>>);
-
-    #[tokio::test]
-    async fn one_event_is_bounded_and_a_stream_of_them_is_not() {
-        let passed = |event: Vec<u8>, times: usize| async move {
-            let chunks = std::iter::repeat_n(Bytes::from(event), times).map(Ok::<_, Failed>);
-            bounded(futures_util::stream::iter(chunks))
-                .all(|chunk| async move { chunk.is_ok() })
-                .await
-        };
-        let event = [vec![b'x'; 1 << 20], b"\n\n".to_vec()].concat();
-        assert!(passed(event, 16).await);
-        assert!(passed(vec![b'x'; 1 << 20], 4).await);
-        assert!(!passed(vec![b'x'; 1 << 20], 5).await);
-    }
 
     #[test]
     fn a_reason_has_its_causes() {

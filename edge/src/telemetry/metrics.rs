@@ -8,6 +8,7 @@ use crate::listen::Refusal;
 use crate::stage::deliver::Handling;
 use crate::stage::record;
 use disk::DiskMetrics;
+pub(crate) use groups::Source;
 use groups::{ClientMetrics, FeedMetrics, Maker, OriginMetrics, PurgeMetrics};
 use prometheus::{Encoder, IntCounter, IntGauge, Registry, TextEncoder};
 use std::sync::{Mutex, PoisonError};

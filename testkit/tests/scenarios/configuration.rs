@@ -158,9 +158,27 @@ async fn what_came_before_a_stream_broke_is_served() {
         "site": site("b", "b.example", &scene.origin.url(), json!({})),
     });
     // in one write, so that both are read together
-    scene.feed.raw(&format!("event: entry\ndata: {entry}\n\nevent: entry\ndata: {{\"seq\":\n\n"));
+    scene.feed.raw(&format!("event: entry\ndata: {entry}\n\nevent: current\ndata: {{\n\n"));
     eventually("the site before the break to be served", || async {
         (scene.edge.get("b.example", "/").await.status == 200).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_understood_holds_nothing_up() {
+    let scene = Scene::start().await;
+    for body in ["old", "new"] {
+        scene.origin.on("/a").respond(200).header("Cache-Control", FRESH).body(body);
+    }
+    scene.get("/a").await;
+    assert_eq!(scene.get("/a").await.text(), "old");
+    let entry = json!({
+        "version": 1, "seq": 51, "kind": "site_put", "site_id": Feed::site_id(2),
+        "site": site("b", "b.example", &scene.origin.url(), json!({})),
+    });
+    scene.feed.raw(&format!("event: entry\nid: 50\ndata: {{\n\nevent: entry\ndata: {entry}\n\n"));
+    assert_eq!(scene.feed.adopted(51).await.adopted, 51);
+    // it may have been a purge of anything
+    assert_eq!(scene.get("/a").await.text(), "new");
 }

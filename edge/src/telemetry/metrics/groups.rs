@@ -3,7 +3,9 @@
 use crate::listen::Refusal;
 use crate::stage::deliver::Handling;
 use prometheus::core::Collector;
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 use semantics::cache_status::Forward;
 
 const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
@@ -38,7 +40,11 @@ pub(crate) struct FeedMetrics {
     pub(crate) connected: IntGauge,
     pub(crate) adopted: IntGauge,
     pub(crate) newest: IntGauge,
+    pub(crate) reported: IntGauge,
+    pub(crate) journal_bytes: IntGauge,
     pub(crate) entries: IntCounter,
+    pub(crate) entries_unreadable: IntCounter,
+    sources: [(Source, IntGauge); 2],
     pub(crate) sites: IntGauge,
     pub(crate) sites_rejected: IntGauge,
 }
@@ -173,8 +179,27 @@ impl OriginMetrics {
     }
 }
 
+/// Where entries come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    Control,
+    Nats,
+}
+
 impl FeedMetrics {
+    /// Notes where entries come from now.
+    pub(crate) fn follows(&self, source: Option<Source>) {
+        self.connected.set(source.is_some().into());
+        for (of, gauge) in &self.sources {
+            gauge.set((source == Some(*of)).into());
+        }
+    }
+
     pub(super) fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+        let family = make.register(IntGaugeVec::new(
+            Opts::new("longshore_edge_feed_source", "Where entries come from: 1 for one of them."),
+            &["source"],
+        ))?;
         Ok(Self {
             connected: make.gauge(
                 "longshore_edge_feed_connected",
@@ -188,8 +213,22 @@ impl FeedMetrics {
                 "longshore_edge_feed_newest",
                 "The newest sequence number control told of.",
             )?,
+            reported: make.gauge(
+                "longshore_edge_feed_reported",
+                "The sequence number that control was last told of as adopted.",
+            )?,
+            journal_bytes: make.gauge(
+                "longshore_edge_journal_bytes",
+                "Bytes of the journal of what was adopted.",
+            )?,
             entries: make
                 .counter("longshore_edge_feed_entries_total", "Entries of the feed applied.")?,
+            entries_unreadable: make.counter(
+                "longshore_edge_feed_entries_unreadable_total",
+                "Entries of the feed that could not be understood.",
+            )?,
+            sources: [(Source::Control, "control"), (Source::Nats, "nats")]
+                .map(|(source, name)| (source, family.with_label_values(&[name]))),
             sites: make.gauge("longshore_edge_sites", "Sites served.")?,
             sites_rejected: make.gauge(
                 "longshore_edge_sites_rejected",

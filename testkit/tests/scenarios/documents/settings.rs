@@ -33,7 +33,8 @@ fn shipped() -> String {
     std::fs::read_to_string(markdown::root().join("config/edge.toml")).unwrap()
 }
 
-/// `section.key` and value of everything in a table of tables, and `section.key[].key` of lists of tables.
+/// `section.key` and value of everything in a table of tables, `section.key.key` of tables in these, and
+/// `section.key[].key` of lists of tables.
 fn flat(table: &toml::Table) -> BTreeMap<String, toml::Value> {
     let sections = table.iter().flat_map(|(section, keys)| {
         let keys = keys.as_table().unwrap().iter();
@@ -41,6 +42,10 @@ fn flat(table: &toml::Table) -> BTreeMap<String, toml::Value> {
     });
     let mut found: BTreeMap<_, _> = sections.collect();
     for (key, value) in found.clone() {
+        if let Some(table) = value.as_table() {
+            found.remove(&key);
+            found.extend(table.iter().map(|(own, value)| (format!("{key}.{own}"), value.clone())));
+        }
         for item in value.as_array().into_iter().flatten().filter_map(toml::Value::as_table) {
             found.extend(item.iter().map(|(own, value)| (format!("{key}[].{own}"), value.clone())));
         }
@@ -53,7 +58,7 @@ fn every_edge_key() -> BTreeMap<String, toml::Value> {
     let shipped = shipped();
     let uncommented = shipped.lines().map(|line| match line.strip_prefix("# ") {
         Some(rest) if rest.split_once(" = ").is_some_and(|(key, _)| is_key(key)) => rest.to_owned(),
-        Some(rest) if rest.starts_with("[[") => rest.to_owned(),
+        Some(rest) if rest.starts_with('[') => rest.to_owned(),
         _ => line.to_owned(),
     });
     flat(&uncommented.collect::<Vec<_>>().join("\n").parse().unwrap())
@@ -92,10 +97,12 @@ fn every_key_of_an_edge_is_described_with_its_default() {
 
 /// Whether a key stands in a section that no site document has.
 fn is_edge_key(key: &str) -> bool {
-    const SECTIONS: [&str; 10] = [
+    const SECTIONS: [&str; 12] = [
+        "node",
         "http",
         "admin",
         "control",
+        "feed",
         "state",
         "memory",
         "disk",
