@@ -11,7 +11,7 @@ use crate::slices::Slices;
 use crate::snapshot::{Current, Snapshot};
 use crate::telemetry::Telemetry;
 use crate::uncacheable::Uncacheable;
-use crate::{clock, explain};
+use crate::{clock, explain, purges};
 use api::explain::ExplainRequest;
 use api::problem::ProblemDetails;
 use axum::extract::State;
@@ -49,6 +49,8 @@ pub(crate) fn router(admin: Admin) -> Router {
 
 async fn metrics(State(admin): State<Admin>) -> Response {
     let store = &admin.cache.store;
+    let purges = i64::try_from(purges::held(&admin.current.load())).unwrap_or(i64::MAX);
+    admin.telemetry.metrics.purges.held.set(purges);
     match admin.telemetry.metrics.text(&store.statistics(), store.limits()) {
         Ok(text) => ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),

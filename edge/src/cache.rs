@@ -327,9 +327,10 @@ impl Storage for Cache {
 fn hit(found: Found<Head>, key: Key) -> (CacheMeta, HitHandler) {
     let mut meta = found.head.meta(found.length, clock::now());
     // which response a 304 renews
-    meta.extensions_mut().insert(found.was(key));
+    let was = found.was(key);
+    meta.extensions_mut().insert(was.clone());
     let Found { head, reader, .. } = found;
-    let hit = Hit { reader, head };
+    let hit = Hit { reader, head, was };
     (meta, Box::new(hit))
 }
 
@@ -337,6 +338,7 @@ fn hit(found: Found<Head>, key: Key) -> (CacheMeta, HitHandler) {
 pub(crate) struct Hit {
     reader: Reader,
     pub(crate) head: Arc<Head>,
+    pub(crate) was: Was<Head>,
 }
 
 #[async_trait]

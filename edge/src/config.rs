@@ -71,6 +71,7 @@ pub(crate) struct Memory {
     pub(crate) capacity_bytes: u64,
     pub(crate) response_max_bytes: u64,
     pub(crate) filling_max_bytes: Option<u64>,
+    pub(crate) purges_max_bytes: Option<u64>,
     pub(crate) abandoned_max_bytes: u64,
     pub(crate) slice_bytes: u64,
     pub(crate) variants_max: usize,
@@ -85,6 +86,7 @@ pub(crate) struct Disk {
     pub(crate) reading_max_bytes: Option<u64>,
     pub(crate) read_timeout_seconds: u64,
     pub(crate) retry_seconds: u64,
+    pub(crate) sweep_records_per_second: u64,
     pub(crate) directories: Vec<Directory>,
 }
 
@@ -167,6 +169,7 @@ impl Default for Memory {
             capacity_bytes: 256 << 20,
             response_max_bytes: 64 << 20,
             filling_max_bytes: None,
+            purges_max_bytes: None,
             abandoned_max_bytes: 16 << 20,
             slice_bytes: 1 << 20,
             variants_max: 64,
@@ -182,6 +185,7 @@ impl Default for Disk {
             reading_max_bytes: None,
             read_timeout_seconds: 5,
             retry_seconds: 10,
+            sweep_records_per_second: 5_000,
             directories: Vec::new(),
         }
     }
@@ -220,7 +224,8 @@ mod tests {
         let control = Control { token_file: Some("t".into()), ..Control::default() };
         let access_log = AccessLog { path: Some("p".into()), ..AccessLog::default() };
         let geo = Geo { database: Some("d".into()) };
-        let memory = Memory { filling_max_bytes: Some(1), ..Memory::default() };
+        let memory =
+            Memory { filling_max_bytes: Some(1), purges_max_bytes: Some(1), ..Memory::default() };
         let disk = Disk {
             index_max_bytes: Some(1),
             queue_max_bytes: Some(1),

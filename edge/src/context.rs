@@ -16,14 +16,15 @@ use semantics::cache_status::CacheStatus;
 use semantics::directives::RequestDirectives;
 use semantics::policy::CachePolicy;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// One request's context. Each field is written by one stage.
 pub(crate) struct Context {
     pub(crate) request_id: RequestId,
     /// When the request's head was there.
     pub(crate) received: Now,
-    /// The generation this request is served from, from start to end.
+    /// The generation this request is served from. Once its answer has begun and nothing of it can be stored any more, it
+    /// is let go, for one with nothing in it: purges are held for as long as something older may be stored.
     pub(crate) snapshot: Arc<Snapshot>,
     /// Whose request it is; of a fetch in the background, whose request had it made.
     pub(crate) client: Option<IpAddr>,
@@ -143,6 +144,12 @@ impl Context {
 }
 
 impl Context {
+    /// Lets go of the generation it was served from: all is decided.
+    pub(crate) fn let_go(&mut self) {
+        static NOTHING: LazyLock<Arc<Snapshot>> = LazyLock::new(Arc::default);
+        self.snapshot = Arc::clone(&NOTHING);
+    }
+
     /// What the rule changes of the standard's behaviour; nothing while there is no rule.
     pub(crate) fn policy(&self) -> &CachePolicy {
         static STANDARD: CachePolicy = CachePolicy::STANDARD;

@@ -11,8 +11,11 @@ mod link;
 pub(crate) use keep::{StateDirectory, StateError};
 
 use crate::clock;
+use crate::purges::Bound;
 use crate::snapshot::Current;
+use crate::sweep::Held;
 use crate::telemetry::Telemetry;
+use crate::work::{Task, Work};
 use adopted::Adopted;
 use api::edge::{EdgeReport, REPORT_SECONDS};
 use api::feed::{self, HEARTBEAT_SECONDS};
@@ -39,6 +42,9 @@ pub(crate) struct Feed {
     pub(crate) directory: StateDirectory,
     pub(crate) current: Current,
     pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) held: Arc<Held>,
+    pub(crate) bound: Bound,
+    pub(crate) work: Arc<Work>,
     /// Where this edge serves and is watched: host and port.
     pub(crate) http_address: String,
     pub(crate) admin_address: String,
@@ -67,11 +73,12 @@ impl Feed {
     fn publish(&self, adopted: &Adopted) {
         let snapshot = Arc::new(adopted.snapshot());
         let metrics = &self.telemetry.metrics;
+        self.bound.keep(|| adopted.served(), &metrics.purges.coarsened);
         let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
         metrics.feed.adopted.set(number(snapshot.applied));
         metrics.feed.sites.set(number(snapshot.sites as u64));
         metrics.feed.sites_rejected.set(number(adopted.rejected().count() as u64));
-        self.current.store(snapshot);
+        self.held.publish(&self.current, snapshot);
     }
 }
 
@@ -79,12 +86,14 @@ impl Feed {
 pub(crate) struct Changes(watch::Receiver<Arc<Adopted>>);
 
 impl Changes {
-    /// Waits for the next change.
+    /// Whether there was any since this was asked last.
     ///
     /// # Errors
     /// When the feed has ended.
-    pub(crate) async fn changed(&mut self) -> Result<(), watch::error::RecvError> {
-        self.0.changed().await
+    pub(crate) fn seen(&mut self) -> Result<bool, watch::error::RecvError> {
+        let has_changed = self.0.has_changed()?;
+        self.0.mark_unchanged();
+        Ok(has_changed)
     }
 }
 
@@ -197,7 +206,15 @@ impl Running {
                 let entry: feed::Entry = link::parse(&event.data)?;
                 metrics.feed.entries.inc();
                 newest(entry.seq);
-                Ok(adopted.apply(entry))
+                let (seq, task) = (entry.seq, Task::of(&entry.change));
+                let is_new = adopted.apply(entry);
+                if let Some(task) = task.filter(|_| is_new) {
+                    self.feed.bound.note_task(&task);
+                    if !adopted.is_resetting() {
+                        self.feed.work.begin(seq, task);
+                    }
+                }
+                Ok(is_new)
             }
             feed::EVENT_CURRENT => {
                 let current: feed::Current = link::parse(&event.data)?;
@@ -224,12 +241,19 @@ impl Running {
         let mut kept = self.kept.subscribe();
         loop {
             let report = self.report_of(&kept.borrow_and_update());
-            if let Err(error) = self.feed.link.report(self.feed.directory.edge_id(), &report).await
-            {
-                tracing::debug!("the report did not reach control: {error}");
+            let ledger = &self.feed.work.ledger;
+            match self.feed.link.report(self.feed.directory.edge_id(), &report).await {
+                Ok(()) => ledger.told(&report.progress),
+                Err(error) => tracing::debug!("the report did not reach control: {error}"),
             }
-            // a report is due when something was adopted, and otherwise as a sign of life
-            drop(timeout(REPORT_PAUSE, kept.changed()).await);
+            // a report is due when something was adopted or done, and otherwise as a sign of life
+            let news = async {
+                tokio::select! {
+                    _ = kept.changed() => {}
+                    () = ledger.changed() => {}
+                }
+            };
+            timeout(REPORT_PAUSE, news).await.ok();
         }
     }
 
@@ -242,7 +266,7 @@ impl Running {
             adopted: adopted.applied,
             rejected: adopted.rejected().take(api::edge::REJECTED_MAX).cloned().collect(),
             region: None,
-            progress: Vec::new(),
+            progress: self.feed.work.ledger.news(),
         }
     }
 }

@@ -16,6 +16,7 @@ mod listing;
 mod origin;
 mod plain;
 mod proxy;
+mod purges;
 mod record;
 mod request_id;
 mod server;
@@ -25,7 +26,6 @@ mod stage;
 mod sweep;
 mod telemetry;
 mod uncacheable;
-#[expect(dead_code, reason = "the follower and the workers come with the next commits")]
 mod work;
 
 use clap::Parser;

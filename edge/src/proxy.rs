@@ -24,6 +24,7 @@ use crate::stage::lookup::Lookup;
 use crate::stage::reuse;
 use crate::stage::{forward, range, route};
 use crate::telemetry::Telemetry;
+use crate::work::Work;
 use crate::{answer, clock, record};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -50,6 +51,7 @@ pub(crate) struct Edge {
     pub(crate) stall_timeout: Duration,
     pub(crate) addresses: Addresses,
     pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) work: Arc<Work>,
     /// The name of this edge in Via and CDN-Loop.
     pub(crate) pseudonym: Box<str>,
 }
@@ -326,6 +328,10 @@ impl ProxyHttp for Edge {
             return Ok(());
         }
         self.check_validated(session, ctx)?;
+        if ctx.kept.is_none() && ctx.posted.is_none() && ctx.cutting.is_none() {
+            // nothing of it will be stored, however long it takes
+            ctx.let_go();
+        }
         end::respond(session, response, ctx)
     }
 

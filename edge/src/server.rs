@@ -12,13 +12,15 @@ use crate::listen::{Front, Limits};
 use crate::origin::Addresses;
 use crate::plain::PlainHits;
 use crate::proxy::Edge;
+use crate::purges;
 use crate::slices::Slices;
 use crate::snapshot::Current;
-use crate::sweep;
+use crate::sweep::{Held, Sweeper};
 use crate::telemetry::Telemetry;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::uncacheable::Uncacheable;
+use crate::work::{self, Desks, Task, Work};
 use anyhow::Context as _;
 use api::id::EdgeId;
 use bind::listen;
@@ -32,13 +34,19 @@ use std::time::Duration;
 use store::{DirectoryOptions, DiskOptions, Limits as StoreLimits, Store};
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long clients wait at a start for what changed in control meanwhile.
 const FIRST_FEED: Duration = Duration::from_secs(2);
 const DRAIN_STEP: Duration = Duration::from_millis(20);
 const ADMIN_DRAIN: Duration = Duration::from_secs(2);
+
+/// Purges that may wait to be counted.
+const PURGES_WAITING_MAX: usize = 10_000;
+
+/// Numbered entries of the feed that ask for something.
+type Tasks = mpsc::Receiver<(u64, Task)>;
 
 /// Where an edge can be reached.
 pub(crate) struct Bound {
@@ -60,9 +68,10 @@ pub(crate) fn run(
     let admin = listen("admin.listen", &config.admin.listen)?;
     let bound = Bound { http: http.local_addr()?, admin: admin.local_addr()? };
 
-    let shared = Shared::new(config)?;
+    let (shared, tasks) = Shared::new(config)?;
     let edge = shared.edge(config, directory.edge_id());
-    let feed = shared.feed(Link::new(&config.control.url, token)?, directory, &bound).start()?;
+    let feed = shared.feed(config, Link::new(&config.control.url, token)?, directory, &bound);
+    let feed = feed.start()?;
     let stop = Stop::new();
     let admin_router = shared.admin();
     files::allow(config);
@@ -72,8 +81,9 @@ pub(crate) fn run(
     runtime.block_on(async {
         let admin = tokio::spawn(serve_admin(admin, admin_router, stop.watch()));
         let mut heard = feed.heard();
-        let sweeping = sweep::run(feed.changes(), Arc::clone(&shared.current), shared.cache);
-        let sweeping = tokio::spawn(sweeping);
+        let (sweeper, working) = shared.work(tasks);
+        let sweeping = tokio::spawn(sweeper.run(feed.changes()));
+        let working = tokio::spawn(working);
         let following = tokio::spawn(feed.run());
         if !config.disk.directories.is_empty() {
             // what was purged while this edge was away may be on disk; where control says nothing, what is known has to do
@@ -85,6 +95,7 @@ pub(crate) fn run(
         tracing::info!("stopping");
         following.abort();
         sweeping.abort();
+        working.abort();
         servers.stop(&stop, &shared.telemetry, drain).await;
         timeout(ADMIN_DRAIN, admin).await.ok();
         anyhow::Ok(())
@@ -103,27 +114,37 @@ struct Shared {
     cache: &'static Cache,
     collapse: &'static Collapse,
     slices: &'static Slices,
+    held: Arc<Held>,
+    work: Arc<Work>,
 }
 
 impl Shared {
-    fn new(config: &Config) -> anyhow::Result<Self> {
+    /// These, and the tasks that the feed will bring.
+    fn new(config: &Config) -> anyhow::Result<(Self, Tasks)> {
         let shares = config.shares();
         let cache = Cache::new(store(config, shares), config.memory.abandoned_max_bytes);
         let cache: &'static Cache = Box::leak(Box::new(cache));
         let lifetime = Duration::from_secs(config.collapse.uncacheable_seconds);
         let uncacheable = Uncacheable::new(config.collapse.uncacheable_entries, lifetime);
         let slices = Slices::new(config.memory.slice_bytes, shares.slices_bytes);
-        Ok(Self {
+        let (work, tasks) = Work::new();
+        let shared = Self {
             telemetry: Arc::new(telemetry(config)?),
             current: Current::default(),
             cache,
             collapse: Box::leak(Box::new(Collapse::new(uncacheable, cache))),
             slices: Box::leak(Box::new(slices)),
-        })
+            held: Arc::default(),
+            work: Arc::new(work),
+        };
+        Ok((shared, tasks))
     }
 
-    fn feed(&self, link: Link, directory: StateDirectory, bound: &Bound) -> Feed {
+    fn feed(&self, config: &Config, link: Link, directory: StateDirectory, bound: &Bound) -> Feed {
         Feed {
+            held: Arc::clone(&self.held),
+            bound: purges::Bound::new(config.shares().purges_bytes),
+            work: Arc::clone(&self.work),
             link,
             directory,
             current: Arc::clone(&self.current),
@@ -131,6 +152,24 @@ impl Shared {
             http_address: bound.http.to_string(),
             admin_address: bound.admin.to_string(),
         }
+    }
+
+    /// Who passes over what is stored, and who does what the feed asks for.
+    fn work(&self, tasks: Tasks) -> (Sweeper, impl Future<Output = ()> + Send + use<>) {
+        let (purged, counted) = mpsc::channel(PURGES_WAITING_MAX);
+        // nobody fetches: what asks for it is over at once
+        let (fetches, _) = mpsc::channel(1);
+        let sweeper = Sweeper {
+            cache: self.cache,
+            current: Arc::clone(&self.current),
+            held: Arc::clone(&self.held),
+            work: Arc::clone(&self.work),
+            telemetry: Arc::clone(&self.telemetry),
+            purged: counted,
+        };
+        let desks = Desks { purged, fetches };
+        let about = (Arc::clone(&self.current), self.cache);
+        (sweeper, work::run(tasks, desks, Arc::clone(&self.work), about))
     }
 
     fn admin(&self) -> axum::Router {
@@ -152,6 +191,7 @@ impl Shared {
             stall_timeout: Duration::from_secs(config.http.stall_timeout_seconds),
             addresses: Addresses::new(lifetime),
             telemetry: Arc::clone(&self.telemetry),
+            work: Arc::clone(&self.work),
             pseudonym: pseudonym(id),
         }
     }
@@ -192,6 +232,7 @@ fn store(config: &Config, shares: Shares) -> Store<Head> {
         reading_max_bytes: shares.reading_bytes,
         read_timeout: Duration::from_secs(disk.read_timeout_seconds),
         retry: Duration::from_secs(disk.retry_seconds),
+        sweep_records_per_second: disk.sweep_records_per_second,
     };
     Store::with_disk(limits, &options)
 }

@@ -6,6 +6,7 @@ use api::purge::Purge;
 use arc_swap::ArcSwap;
 use purge::{Purges, Verdict};
 use route::{Site, Table};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// A site, and its purges.
@@ -44,7 +45,7 @@ impl Served {
 }
 
 /// What one request is served from. Never changed: a change makes a new one.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Snapshot {
     /// The reading of a log: sequence numbers of different epochs can't be compared, so neither can stored responses.
     pub(crate) epoch: u64,
@@ -73,6 +74,12 @@ impl Snapshot {
     /// The site of a host.
     pub(crate) fn site(&self, host: &str) -> Option<&Arc<Served>> {
         self.table.find(host)
+    }
+
+    /// Every site once, in no order.
+    pub(crate) fn served(&self) -> impl Iterator<Item = &Arc<Served>> {
+        let mut met = HashSet::new();
+        self.table.values().filter(move |served| met.insert(Arc::as_ptr(served)))
     }
 
     /// The site that people call `name`.

@@ -3,16 +3,24 @@
 //! The follower hands each numbered entry that asks for something to [`Work::begin`]; who does it notes progress in the
 //! [`Ledger`], and the reporter tells control what changed there.
 
+mod count;
+
+use crate::cache::Cache;
+use crate::snapshot::Current;
+use crate::sweep::Begun;
 use api::edge::PROGRESS_MAX;
+use api::feed::Change;
 use api::purge::{Count, EdgeProgress, Progress, Purge, Warm};
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Notify, mpsc};
 
 /// Numbers whose progress is remembered; of more, the oldest are forgotten.
 const REMEMBERED_MAX: usize = 10_000;
 /// Tasks that may wait; further ones are not done, and told as finished with nothing done.
 const WAITING_MAX: usize = 10_000;
+/// Questions of those that may wait for a pass over what is stored.
+const QUESTIONS_MAX: usize = 32;
 
 /// What an entry asks for.
 #[derive(Debug)]
@@ -20,7 +28,19 @@ pub(crate) enum Task {
     /// Count what it matches, and fetch some of it again where it says so.
     Purge(Purge),
     Count(Count),
-    Warm(Warm),
+    Warm(#[expect(dead_code, reason = "who fetches comes with a later commit")] Warm),
+}
+
+impl Task {
+    /// What a change asks for, if anything.
+    pub(crate) fn of(change: &Change) -> Option<Self> {
+        match change {
+            Change::Purge(purge) => Some(Self::Purge(purge.clone())),
+            Change::Count(count) => Some(Self::Count(count.clone())),
+            Change::Warm(warm) => Some(Self::Warm(warm.clone())),
+            Change::SitePut { .. } | Change::SiteRemoved { .. } | Change::Unknown => None,
+        }
+    }
 }
 
 /// Where the follower puts tasks, and their progress.
@@ -38,11 +58,53 @@ impl Work {
 
     /// Has the task of the entry with this number done, if this edge does what it is told by entries at all now.
     pub(crate) fn begin(&self, seq: u64, task: Task) {
+        self.ledger.note(seq, |_| {});
         if self.tasks.try_send((seq, task)).is_err() {
-            tracing::warn!(seq, "there is too much to do: an entry's work is not done");
-            self.ledger.note(seq, |progress| progress.finished = true);
+            self.give_up(seq);
         }
     }
+
+    fn give_up(&self, seq: u64) {
+        tracing::warn!(seq, "there is too much to do: an entry's work is not done");
+        self.ledger.note(seq, |progress| progress.finished = true);
+    }
+}
+
+/// Where each kind of task is done.
+pub(crate) struct Desks {
+    /// Purges, to be counted.
+    pub(crate) purged: mpsc::Sender<Begun>,
+    /// Purges of which something is to be fetched again, and what is to be fetched. Who takes these tells when they are
+    /// finished.
+    pub(crate) fetches: mpsc::Sender<(u64, Task)>,
+}
+
+/// Has each task done where its kind is, for as long as any may come.
+pub(crate) async fn run(
+    mut tasks: mpsc::Receiver<(u64, Task)>,
+    desks: Desks,
+    work: Arc<Work>,
+    (current, cache): (Current, &'static Cache),
+) {
+    let (questions, asked) = mpsc::channel(QUESTIONS_MAX);
+    let counting = count::run(asked, Arc::clone(&work), current, cache);
+    let sorting = async move {
+        while let Some((seq, task)) = tasks.recv().await {
+            let is_taken = match task {
+                Task::Count(count) => questions.try_send((seq, count)).is_ok(),
+                Task::Purge(purge) => {
+                    let fetches = purge.refetch > 0
+                        && desks.fetches.try_send((seq, Task::Purge(purge))).is_ok();
+                    desks.purged.try_send(Begun { seq, finishes: !fetches }).is_ok() || fetches
+                }
+                task @ Task::Warm(_) => desks.fetches.try_send((seq, task)).is_ok(),
+            };
+            if !is_taken {
+                work.give_up(seq);
+            }
+        }
+    };
+    tokio::join!(sorting, counting);
 }
 
 /// How far the work of each entry has come.
@@ -69,6 +131,14 @@ impl Ledger {
         }
         drop(noted);
         self.changed.notify_one();
+    }
+
+    /// Notes progress of an entry, where its work was begun and isn't forgotten.
+    pub(crate) fn note_begun(&self, seq: u64, change: impl FnOnce(&mut Progress)) {
+        if let Some(noted) = self.lock().get_mut(&seq) {
+            change(&mut noted.progress);
+            self.changed.notify_one();
+        }
     }
 
     /// What control has not been told, the newest first, as much as a report holds.

@@ -173,10 +173,10 @@ impl Purges {
         self.len() == 0
     }
 
-    /// Forgets selectors with numbers up to `seq`: no response is stored any more, nor being fetched, that is older and
-    /// that one of them selects.
-    pub fn retire(&self, seq: u64) {
-        self.forget(seq, seq);
+    /// Forgets the selectors of hard purges with numbers up to `hard`, and of soft ones with numbers up to `soft`: no
+    /// response is stored any more, nor being fetched, that is older and that one of them selects.
+    pub fn retire(&self, hard: u64, soft: u64) {
+        self.forget(hard, soft);
     }
 
     /// Makes room: the older half of the selectors becomes one purge of everything up to the newest of them. Responses

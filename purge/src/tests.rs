@@ -185,7 +185,7 @@ fn coarsening_purges_too_much_and_never_too_little() {
     assert_eq!(verdict(&purges, 10, "http://h/", "other"), Verdict::Gone(51), "too much");
     assert_eq!(verdict(&purges, 60, "http://h/", "t80"), Verdict::Gone(80));
     assert_eq!(verdict(&purges, 60, "http://h/", "other"), Verdict::Current);
-    purges.retire(100);
+    purges.retire(100, 100);
     assert!(purges.is_empty());
     assert_eq!(verdict(&purges, 60, "http://h/", "t80"), Verdict::Current, "there is none older");
 }

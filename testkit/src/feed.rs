@@ -4,7 +4,7 @@ use crate::origin::{Live, Origin};
 use api::edge::EdgeReport;
 use api::feed::{Change, Current, EVENT_CURRENT, EVENT_ENTRY, EVENT_HELLO, Entry, Hello, VERSION};
 use api::id::{LogId, SiteId};
-use api::purge::{Mode, Purge, Selector};
+use api::purge::{Mode, Progress, Purge, Selector};
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -97,6 +97,21 @@ impl Feed {
             let request = self.control.received("/v1/edges/*", number).await;
             if let Some(report) = newer(&request.body) {
                 return report;
+            }
+        }
+    }
+
+    /// Waits until an edge reports enough progress of the entry with this number. Returns that.
+    pub async fn progress(&self, seq: u64, is_enough: impl Fn(&Progress) -> bool) -> Progress {
+        let mut number = 0;
+        loop {
+            number += 1;
+            let request = self.control.received("/v1/edges/*", number).await;
+            let report = serde_json::from_slice::<EdgeReport>(&request.body).ok();
+            let told = report.into_iter().flat_map(|report| report.progress);
+            let mut own = told.filter(|told| told.seq == seq).map(|told| told.progress);
+            if let Some(progress) = own.find(&is_enough) {
+                return progress;
             }
         }
     }

@@ -70,6 +70,8 @@ mod stale;
 mod storing;
 #[path = "scenarios/streaming.rs"]
 mod streaming;
+#[path = "scenarios/sweeping.rs"]
+mod sweeping;
 #[path = "scenarios/targeted.rs"]
 mod targeted;
 #[path = "scenarios/tls.rs"]

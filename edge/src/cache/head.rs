@@ -14,6 +14,7 @@ use pingora_http::ResponseHeader;
 use purge::{Compared, Tags, tags_in};
 use semantics::fields::TAG_FIELDS;
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 /// The windows in which Pingora asks whether a stale response may be used: always. `stage::reuse` decides.
@@ -39,6 +40,17 @@ pub(crate) struct Head {
     compared: Compared,
     /// The fields that tell which requests select it; none where it doesn't vary.
     selecting: Option<Box<HeaderMap>>,
+    met: Met,
+}
+
+/// The highest number of the purges that have been counted as matching a response. No part of what it is.
+#[derive(Debug, Default)]
+struct Met(AtomicU64);
+
+impl PartialEq for Met {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 impl store::Head for Head {
@@ -72,7 +84,14 @@ impl Head {
         let selecting = fields.contains_key(header::VARY).then(|| Box::new(fields));
         let tags = Tags::read(lines.values(&TAG_FIELDS), TAGS_MAX);
         let compared = Compared::with(kept.applied);
-        Self { lines, kept, variance, since, tags, compared, selecting }
+        let met = Met::default();
+        Self { lines, kept, variance, since, tags, compared, selecting, met }
+    }
+
+    /// Whether the purge with this number is met as matching it, and wasn't before; it has been from now on. A response
+    /// that isn't in memory is another each time it is read.
+    pub(crate) fn is_first_met_by(&self, seq: u64) -> bool {
+        self.met.0.fetch_max(seq, Ordering::Relaxed) < seq
     }
 
     pub(crate) fn kept(&self) -> Kept {

@@ -64,6 +64,11 @@ impl Config {
                 memory.filling_max_bytes.unwrap_or(1_024),
                 1_024..=1 << 50,
             ),
+            bytes(
+                "memory.purges_max_bytes",
+                memory.purges_max_bytes.unwrap_or(1_024),
+                1_024..=1 << 50,
+            ),
             bytes("memory.abandoned_max_bytes", memory.abandoned_max_bytes, 0..=1 << 50),
             bytes("memory.slice_bytes", memory.slice_bytes, 65_536..=8 << 20),
             count("memory.variants_max", memory.variants_max, 1..=4_096, "variants"),
@@ -72,6 +77,12 @@ impl Config {
             bytes("disk.reading_max_bytes", disk.reading_max_bytes.unwrap_or(0), 0..=1 << 50),
             seconds("disk.read_timeout_seconds", disk.read_timeout_seconds, 1..=3_600),
             seconds("disk.retry_seconds", disk.retry_seconds, 1..=86_400),
+            (
+                "disk.sweep_records_per_second",
+                disk.sweep_records_per_second,
+                1..=1_000_000,
+                "records",
+            ),
             seconds("collapse.wait_timeout_seconds", collapse.wait_timeout_seconds, 1..=3_600),
             seconds("collapse.uncacheable_seconds", collapse.uncacheable_seconds, 1..=86_400),
             count(

@@ -7,6 +7,8 @@ use api::check::Problems;
 const LEFT_SHARE: u64 = 8;
 /// The part of the memory that each of two tables of what is remembered of slices may take.
 const SLICES_SHARE: u64 = 32;
+/// The part of the memory that purges may take.
+const PURGES_SHARE: u64 = 8;
 const DIRECTORY_MIN_BYTES: u64 = 16 << 20;
 const DIRECTORIES_MAX: usize = 16;
 
@@ -14,6 +16,7 @@ const DIRECTORIES_MAX: usize = 16;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shares {
     pub(crate) filling_bytes: u64,
+    pub(crate) purges_bytes: u64,
     pub(crate) index_bytes: u64,
     pub(crate) queue_bytes: u64,
     pub(crate) reading_bytes: u64,
@@ -37,8 +40,15 @@ impl Config {
             queue_bytes: of_disk(self.disk.queue_max_bytes, 8),
             reading_bytes: of_disk(self.disk.reading_max_bytes, 16),
             slices_bytes: all / SLICES_SHARE,
+            purges_bytes: 0,
             memory_bytes: 0,
         };
+        // not set, it leaves what has to be left
+        let left = all.saturating_sub(shares.given()).saturating_sub(all / LEFT_SHARE);
+        shares.purges_bytes = part(self.memory.purges_max_bytes, PURGES_SHARE);
+        if self.memory.purges_max_bytes.is_none() {
+            shares.purges_bytes = shares.purges_bytes.min(left);
+        }
         shares.memory_bytes = all.saturating_sub(shares.given());
         shares
     }
@@ -48,10 +58,12 @@ impl Config {
         if shares.memory_bytes >= all / LEFT_SHARE {
             return;
         }
-        let Shares { filling_bytes, index_bytes, queue_bytes, reading_bytes, .. } = shares;
+        let Shares { filling_bytes, purges_bytes, index_bytes, queue_bytes, reading_bytes, .. } =
+            shares;
         let detail = format!(
             "an eighth of capacity_bytes must be left for stored responses, but of {all} \
-             memory.filling_max_bytes takes {filling_bytes}, disk.index_max_bytes {index_bytes}, \
+             memory.filling_max_bytes takes {filling_bytes}, memory.purges_max_bytes \
+             {purges_bytes}, disk.index_max_bytes {index_bytes}, \
              disk.queue_max_bytes {queue_bytes}, disk.reading_max_bytes {reading_bytes}"
         );
         problems.at("memory", |problems| problems.add(detail, None));
@@ -83,10 +95,11 @@ impl Config {
 
 impl Shares {
     fn given(&self) -> u64 {
-        let Self { filling_bytes, index_bytes, queue_bytes, reading_bytes, slices_bytes, .. } =
+        let Self { filling_bytes, purges_bytes, index_bytes, queue_bytes, reading_bytes, .. } =
             self;
-        [filling_bytes, index_bytes, queue_bytes, reading_bytes, slices_bytes, slices_bytes]
+        [filling_bytes, purges_bytes, index_bytes, queue_bytes, reading_bytes]
             .into_iter()
+            .chain([&self.slices_bytes; 2])
             .fold(0, |sum, bytes| sum.saturating_add(*bytes))
     }
 }

@@ -74,6 +74,11 @@ impl Adopted {
         self.rejected.values()
     }
 
+    /// Every site.
+    pub(super) fn served(&self) -> impl Iterator<Item = &Served> {
+        self.sites.values().map(|site| &*site.served)
+    }
+
     pub(super) fn snapshot(&self) -> Snapshot {
         let sites = self.sites.values().map(|site| Arc::clone(&site.served));
         Snapshot::new(self.epoch, self.applied, sites)

@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::stage::reuse::{self, Outcome};
 use pingora_cache::ForcedFreshness;
 use pingora_proxy::Session;
+use purge::Verdict;
 use semantics::reuse::Reuse;
 
 impl Edge {
@@ -24,6 +25,7 @@ impl Edge {
         let head = &hit.head;
         ctx.consumed = head.consumed();
         let verdict = routed.served.verdict(session.cache.cache_key().primary_key(), head);
+        self.count_purged(hit, verdict);
         ctx.outcome = reuse::decide(head.kept(), &ctx.asked, verdict, received);
         if session.cache.lock_duration().is_some() {
             ctx.outcome = reuse::after_waiting(ctx.outcome, verdict, received);
@@ -39,6 +41,22 @@ impl Edge {
                 (!is_fresh).then_some(ForcedFreshness::ForceFresh)
             }
             Outcome::Stored { .. } => is_fresh.then_some(expired),
+        }
+    }
+
+    /// Counts what a purge matches where a request meets it first. What is gone is removed, so that nothing counts it again.
+    fn count_purged(&self, hit: &Hit, verdict: Verdict) {
+        let (seq, is_first) = match verdict {
+            Verdict::Current => return,
+            Verdict::Gone(seq) => (seq, self.cache.store.remove_found(&hit.was)),
+            // on disk it is counted by a pass
+            Verdict::Stale(seq) => {
+                let is_in_memory = self.cache.store.holds_in_memory(&hit.was.key);
+                (seq, is_in_memory && hit.head.is_first_met_by(seq))
+            }
+        };
+        if is_first {
+            self.work.ledger.note_begun(seq, |progress| progress.matched += 1);
         }
     }
 }

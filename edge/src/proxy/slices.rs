@@ -225,6 +225,8 @@ impl Edge {
             self.collapse.uncacheable.remember(delivery.plan.hash, authorized, reason);
         }
         write_head(session, ctx, head, status, false).await?;
+        // what is stored of it is stored by other requests
+        ctx.let_go();
         let mut arriving = first;
         loop {
             // the next one comes while this one is sent

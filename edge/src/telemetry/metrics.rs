@@ -8,7 +8,7 @@ use crate::listen::Refusal;
 use crate::stage::deliver::Handling;
 use crate::stage::record;
 use disk::DiskMetrics;
-use groups::{ClientMetrics, FeedMetrics, Maker, OriginMetrics};
+use groups::{ClientMetrics, FeedMetrics, Maker, OriginMetrics, PurgeMetrics};
 use prometheus::{Encoder, IntCounter, IntGauge, Registry, TextEncoder};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -21,6 +21,7 @@ pub(crate) struct Metrics {
     clients: ClientMetrics,
     origins: OriginMetrics,
     pub(crate) feed: FeedMetrics,
+    pub(crate) purges: PurgeMetrics,
     pub(crate) log_lines_dropped: IntCounter,
     pub(crate) tags_cut: IntCounter,
     /// Locked while the page is made, so that two pages at a time don't count twice.
@@ -35,6 +36,7 @@ impl Metrics {
             clients: ClientMetrics::new(&make)?,
             origins: OriginMetrics::new(&make)?,
             feed: FeedMetrics::new(&make)?,
+            purges: PurgeMetrics::new(&make)?,
             log_lines_dropped: make.counter(
                 "longshore_edge_access_log_dropped_total",
                 "Lines of the access log dropped because its queue was full.",

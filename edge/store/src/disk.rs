@@ -26,6 +26,7 @@ mod signal;
 mod start;
 mod statistics;
 mod table;
+mod walk;
 
 pub(crate) use body::{DiskBody, StoredBody};
 pub(crate) use listing::Listed;
@@ -33,6 +34,7 @@ pub use options::{DirectoryOptions, DiskOptions};
 pub use statistics::{DirectoryState, DirectoryStatistics, DiskStatistics};
 
 pub(crate) use run::leave;
+pub(crate) use walk::{OnDisk, Walk};
 
 use crate::complete::Complete;
 use crate::{Head, Key, locked};

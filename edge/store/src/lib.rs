@@ -17,6 +17,7 @@ mod reader;
 mod seen;
 mod statistics;
 mod store;
+mod sweep;
 mod tiers;
 mod under_way;
 mod variants;
@@ -30,6 +31,7 @@ pub use listing::{Listed, Page, Place, Tier};
 pub use reader::{ReadError, Reader};
 pub use statistics::{DiskLimits, Hits, Statistics};
 pub use store::{Found, Limits, Moment, Store, Was};
+pub use sweep::{Met, Visitor};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -50,6 +50,8 @@ pub struct Was<H> {
     pub head: Arc<H>,
     /// Tells it from every other that was ever stored; 0 while it is being filled.
     pub number: u64,
+    /// What was stored from then on is newer.
+    pub(crate) since: Moment,
 }
 
 impl<H> Clone for Was<H> {
@@ -75,13 +77,15 @@ pub struct Found<H> {
     pub reader: Reader,
     /// Bytes of the body; none while it is being filled.
     pub length: Option<u64>,
+    /// What was stored from then on is newer.
+    pub(crate) since: Moment,
 }
 
 impl<H> Found<H> {
     /// What tells this response from what may take its place under `key`.
     #[must_use]
     pub fn was(&self, key: Key) -> Was<H> {
-        Was { key, head: Arc::clone(&self.head), number: self.number }
+        Was { key, head: Arc::clone(&self.head), number: self.number, since: self.since }
     }
 }
 
@@ -233,11 +237,10 @@ impl<H: Head> Store<H> {
         self.inner.holds(key)
     }
 
-    /// Removes what is in memory, and on disk under the same key, and is not to be kept, by its name and its head. Returns
-    /// how much that was. What is on disk alone stays: nothing is read for this. Passes over all that is in memory, so call
-    /// it where that may take a while.
-    pub fn sweep(&self, keeps: impl Fn(&[u8], &H) -> bool) -> u64 {
-        self.inner.sweep(keeps)
+    /// Whether something is complete, and in memory, under `key`.
+    #[must_use]
+    pub fn holds_in_memory(&self, key: &Key) -> bool {
+        self.inner.memory.contains(key)
     }
 
     /// Writes out what waits to be written, and ends the disk tier in order. Bounded in time.

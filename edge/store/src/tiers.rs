@@ -98,9 +98,10 @@ impl<H: Head> Inner<H> {
             self.hits.count(Tier::Filling);
             return Some(found);
         }
+        let since = self.moment();
         let complete = self.memory.get(key).filter(|complete| *complete.name == *name)?;
         self.hits.count(Tier::Memory);
-        Some(found(&complete))
+        Some(found(&complete, since))
     }
 
     pub(crate) fn holds(&self, key: &Key) -> bool {
@@ -129,7 +130,7 @@ impl<H: Head> Inner<H> {
         }
         let reader = Reader::following(&filling.body, number.is_some())?;
         let head = Arc::clone(&filling.head);
-        Some(Found { head, number: 0, reader, length: None })
+        Some(Found { head, number: 0, reader, length: None, since: self.moment() })
     }
 
     /// What came from the disk tier, for a read that began at `since`. What is read again soon is taken into memory.
@@ -143,7 +144,7 @@ impl<H: Head> Inner<H> {
         let (number, head, body) = match stored {
             Stored::Queued(complete) => {
                 self.hits.count(Tier::Memory);
-                return found(&complete);
+                return found(&complete, since);
             }
             Stored::Read { number, head, body } => (number, head, body),
         };
@@ -160,16 +161,19 @@ impl<H: Head> Inner<H> {
             }
             StoredBody::Streamed(body) => (body.length(), Reader::streaming(body)),
         };
-        Found { head, number, reader, length: Some(length) }
+        Found { head, number, reader, length: Some(length), since }
     }
 
-    /// Takes a response into memory, unless its name was stored or removed since its read began at `since`.
+    /// Takes a response into memory, unless its name was stored or removed since its read began at `since`, or it isn't on
+    /// disk any more.
     fn promote(&self, complete: Complete<H>, since: Moment) {
         if u64::from(complete.weight()) > self.limits.memory_bytes / HEAVIEST_SHARE {
             return;
         }
         let (under_way, name) = (self.under_way(), complete.key.name);
-        if !under_way.is_stored(&name, since) && !under_way.is_removed(&name, since) {
+        // a pass that looked at the directories meanwhile hasn't met what has left them
+        let is_on_disk = self.disk.as_ref().is_some_and(|disk| disk.contains(&complete.key));
+        if is_on_disk && !under_way.is_stored(&name, since) && !under_way.is_removed(&name, since) {
             self.memory.insert(Arc::new(complete));
         }
         drop(under_way);
@@ -266,22 +270,6 @@ impl<H: Head> Inner<H> {
         true
     }
 
-    /// Removes what is in memory and is not to be kept, on disk too. Returns how much that was.
-    pub(crate) fn sweep(&self, keeps: impl Fn(&[u8], &H) -> bool) -> u64 {
-        let mut swept = 0;
-        for stored in self.memory.all().filter(|stored| !keeps(&stored.name, &stored.head)) {
-            let under_way = self.under_way();
-            // what has taken its place is newer
-            if self.memory.holds(&stored.key, stored.number) {
-                self.memory.forget(&stored.key);
-                self.disk.as_ref().inspect(|disk| disk.remove_one(&stored.key));
-                swept += 1;
-            }
-            drop(under_way);
-        }
-        swept
-    }
-
     fn next_number(&self, under_way: &mut UnderWay<H>, name: [u8; 16]) -> u64 {
         let number = self.first_number + under_way.moment().stored;
         under_way.store(name);
@@ -319,8 +307,8 @@ impl<H: Head> Inner<H> {
     }
 }
 
-fn found<H: Head>(complete: &Complete<H>) -> Found<H> {
+fn found<H: Head>(complete: &Complete<H>, since: Moment) -> Found<H> {
     let Complete { number, head, body, .. } = complete;
     let (reader, length) = (Reader::of(body.clone()), Some(body.len() as u64));
-    Found { head: Arc::clone(head), number: *number, reader, length }
+    Found { head: Arc::clone(head), number: *number, reader, length, since }
 }

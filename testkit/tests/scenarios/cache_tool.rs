@@ -225,7 +225,7 @@ async fn slices_and_fills_are_told() {
 }
 
 /// What is left of 10 MB for stored responses, without directories.
-const MEMORY_BYTES: u32 = 6_875_000;
+const MEMORY_BYTES: u32 = 5_625_000;
 
 #[tokio::test]
 async fn statistics_are_those_of_the_metrics() {
@@ -251,7 +251,7 @@ async fn statistics_are_those_of_the_metrics() {
     assert!(files > 5.0 && files < metrics.sum("longshore_edge_open_files_max", &[]), "{files}");
     let (text, code) = run(&scene, &["stats"]).await;
     assert_eq!(code, Some(0), "{text}");
-    for line in ["1 responses, ", " of 6.5 MiB; 2 hits", "disk      no directories"] {
+    for line in ["1 responses, ", " of 5.3 MiB; 2 hits", "disk      no directories"] {
         assert!(text.contains(line), "`{line}` in\n{text}");
     }
 }

@@ -43,6 +43,13 @@ pub(crate) struct FeedMetrics {
     pub(crate) sites_rejected: IntGauge,
 }
 
+/// Purges, and what becomes of what they match.
+pub(crate) struct PurgeMetrics {
+    pub(crate) held: IntGauge,
+    pub(crate) coarsened: IntCounter,
+    pub(crate) swept: IntCounter,
+}
+
 /// Makes and registers metrics.
 pub(super) struct Maker<'r>(pub(super) &'r Registry);
 
@@ -187,6 +194,25 @@ impl FeedMetrics {
             sites_rejected: make.gauge(
                 "longshore_edge_sites_rejected",
                 "Sites whose newest document could not be used.",
+            )?,
+        })
+    }
+}
+
+impl PurgeMetrics {
+    pub(super) fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            held: make.gauge(
+                "longshore_edge_purges",
+                "Selectors of purges that are held, to compare stored responses with.",
+            )?,
+            coarsened: make.counter(
+                "longshore_edge_purges_coarsened_total",
+                "Times that older purges of a site became one of everything, because there was no room for them.",
+            )?,
+            swept: make.counter(
+                "longshore_edge_swept_responses_total",
+                "Stored responses removed by passes over the store: purged, or of a site that is gone.",
             )?,
         })
     }

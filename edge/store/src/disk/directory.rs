@@ -7,6 +7,7 @@ use crate::disk::run::Run;
 use crate::disk::segment::{Allocate, Segment};
 use crate::disk::signal::Signal;
 use crate::disk::statistics::{Counters, DirectoryState, DirectoryStatistics};
+use crate::disk::walk::Pace;
 use crate::disk::{DirectoryOptions, locked};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
@@ -38,6 +39,7 @@ pub(super) struct Shared {
     pub(super) responses: Arc<AtomicU64>,
     pub(super) responses_max: u64,
     pub(super) allocate: Allocate,
+    pub(super) sweep_records_per_second: u64,
 }
 
 impl Shared {
@@ -109,6 +111,9 @@ pub(super) struct Directory {
     failed_reads: AtomicU32,
     /// The file system can't tell what is in the page cache.
     pub(super) always_blocks: AtomicBool,
+    pub(super) pace: Pace,
+    /// The oldest segments, those with lower numbers, have little that is of use.
+    pub(super) spent_before: AtomicU32,
 }
 
 impl Directory {
@@ -126,6 +131,7 @@ impl Directory {
         Self {
             options,
             index: Index::new(Arc::clone(&shared.responses)),
+            pace: Pace::new(shared.sweep_records_per_second),
             shared,
             counters: Counters::default(),
             files: Arc::new(Files::new(Arc::clone(&signal))),
@@ -138,6 +144,7 @@ impl Directory {
             end: Mutex::new(End::No),
             failed_reads: AtomicU32::new(0),
             always_blocks: AtomicBool::new(false),
+            spent_before: AtomicU32::new(0),
         }
     }
 
@@ -178,6 +185,7 @@ impl Directory {
         *phase = Phase::Out(reason);
         self.index.clear();
         self.all_segments().clear();
+        self.spent_before.store(0, Ordering::Relaxed);
         drop(phase);
         // its thread may hang, and what waits for it takes the room of others
         (self.drop_queued)();

@@ -6,6 +6,7 @@ use crate::disk::index::{Entry, Room, Short};
 use crate::disk::options::SEGMENTS_LIMIT;
 use crate::disk::queue::{Pending, Queue};
 use crate::disk::record::{self, Header, Kind, UNIT_BYTES, checksums};
+use crate::disk::run;
 use crate::disk::segment::{self, Segment};
 use crate::disk::shortage;
 use crate::disk::table::{Identity, RECORD_MAX_BYTES, ROW_BYTES, Row, START_BYTES};
@@ -354,6 +355,16 @@ impl<H: Head> Log<H> {
             open.segment.file().sync_data()?;
         }
         Ok(has_removed)
+    }
+
+    /// Has all that was written, and every file's name, reach the device. What is sealed has.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        self.flush()?;
+        if let Some(open) = &self.open {
+            open.segment.file().sync_data()?;
+        }
+        self.has_removed = false;
+        run::sync(&self.directory.options.path)
     }
 
     /// Writes what is gathered, and has it found.

@@ -36,6 +36,8 @@ pub struct DiskOptions {
     pub read_timeout: Duration,
     /// Time between attempts to take in a directory that is out.
     pub retry: Duration,
+    /// Records that walks over all that is stored read of each directory in a second.
+    pub sweep_records_per_second: u64,
 }
 
 /// One directory of a disk tier.

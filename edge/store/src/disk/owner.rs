@@ -226,6 +226,11 @@ impl<H: Head> Owner<H> {
                     self.directory.remove_name(Short::of(&key).name);
                     self.log_removal(Kind::NameRemoval, key)
                 }
+                Operation::Sync(done) => {
+                    let synced = self.log.sync();
+                    // nobody may wait for it any more
+                    synced.inspect(|()| done.try_send(()).unwrap_or_default())
+                }
             };
             // only now: some of it may have been written on the way
             self.log.count(operation.bytes());

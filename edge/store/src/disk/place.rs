@@ -9,6 +9,7 @@ use crate::disk::read::{Failure, Loaded, Mode};
 use crate::disk::{Now, Renewed, Stored};
 use crate::{Head, Key};
 use std::sync::Arc;
+use tokio::sync::mpsc;
 
 /// How often a lookup follows a record that moves while it is looked for.
 const MOVES_MAX: usize = 4;
@@ -220,6 +221,13 @@ impl<H: Head> Place<H> {
                 self.directory.index.remove_name(short.name);
             });
         }
+    }
+
+    /// Has all that was asked for so far reach the device. Closed when it did, or the directory is out.
+    pub(super) fn sync(&self) -> mpsc::Receiver<()> {
+        let (done, synced) = mpsc::channel(1);
+        self.push_removal(Operation::Sync(done), || {});
+        synced
     }
 
     fn push_removal(&self, removal: Operation<H>, act: impl FnOnce()) {

@@ -7,6 +7,7 @@ use crate::{Head, Key};
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use tokio::sync::mpsc;
 
 /// What an operation takes beside what it carries.
 const OVERHEAD_BYTES: u64 = 200;
@@ -19,6 +20,8 @@ pub(super) enum Operation<H> {
     Renew(Arc<Renewed<H>>),
     Remove(Key),
     RemoveName([u8; 16]),
+    /// Have all before it reach the device, and say so.
+    Sync(mpsc::Sender<()>),
 }
 
 /// The newest of what waits under a key.
@@ -65,7 +68,7 @@ impl<H: Head> Operation<H> {
                 response.name.len() + response.head.weight() + response.body.len()
             }
             Self::Renew(renewed) => renewed.name.len() + renewed.head.weight(),
-            Self::Remove(_) | Self::RemoveName(_) => 0,
+            Self::Remove(_) | Self::RemoveName(_) | Self::Sync(_) => 0,
         };
         carried as u64 + OVERHEAD_BYTES
     }
@@ -128,6 +131,12 @@ impl<H: Head> Queue<H> {
         own.map(|(key, pending)| (*key, number(pending))).collect()
     }
 
+    /// All that waits.
+    pub(super) fn waiting(&self) -> Vec<(Key, Pending<H>)> {
+        let state = locked(&self.state);
+        state.names.values().flatten().map(|(key, pending)| (*key, pending.clone())).collect()
+    }
+
     pub(super) fn has_name(&self, name: [u8; 16]) -> bool {
         self.pending.load(Ordering::Acquire) > 0 && locked(&self.state).names.contains_key(&name)
     }
@@ -165,7 +174,7 @@ impl<H: Head> Queue<H> {
                 let removed = state.names.remove(name).map_or(0, |own| own.len());
                 state.count -= removed;
             }
-            Operation::Put(_) | Operation::Renew(_) => {}
+            Operation::Put(_) | Operation::Renew(_) | Operation::Sync(_) => {}
         }
         act();
         state.operations.push_back(removal);

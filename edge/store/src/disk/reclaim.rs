@@ -12,6 +12,7 @@ use crate::disk::table::Row;
 use bytes::Bytes;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Rows looked at before others have their turn.
 const ROWS_AT_ONCE: usize = 4_096;
@@ -49,7 +50,7 @@ impl<H: Head> Owner<H> {
             (Cause::Index, false)
         } else if self.log.lacks_room() {
             (Cause::Room, false)
-        } else if self.has_short_segments() {
+        } else if self.has_short_segments() || self.has_spent_segments() {
             (Cause::Room, true)
         } else {
             return Ok(false);
@@ -86,6 +87,15 @@ impl<H: Head> Owner<H> {
                 .directory
                 .segment_from(0)
                 .is_some_and(|oldest| !oldest.is_open() && oldest.bytes() <= options.short_bytes())
+    }
+
+    /// Whether the oldest segment has little that is of use, as a walk has found.
+    fn has_spent_segments(&self) -> bool {
+        let end = self.directory.spent_before.load(Ordering::Relaxed);
+        let oldest = || self.directory.segment_from(0);
+        self.recovery.is_none()
+            && end > 0
+            && oldest().is_some_and(|oldest| !oldest.is_open() && oldest.number() < end)
     }
 
     /// Takes a segment from those that recovery has yet to list.

@@ -188,6 +188,19 @@ impl Segment {
         Ok(rows(&self.read(trailer.table_offset + first * row_bytes, count * row_bytes)?))
     }
 
+    /// All of its rows so far, verified where it is sealed. None where it has no table that is whole.
+    pub(super) fn table(&self) -> io::Result<Option<Vec<Row>>> {
+        if let Some(table) = &*locked(&self.open_table) {
+            return Ok(Some(rows(table)));
+        }
+        let Some(trailer) = Self::trailer_of(self.file(), self.bytes())? else { return Ok(None) };
+        let table = self.read(trailer.table_offset, trailer.table_bytes())?;
+        let rows = rows(&table);
+        let is_whole =
+            checksum(&table) == trailer.table_checksum && rows.len() * ROW_BYTES == table.len();
+        Ok(is_whole.then_some(rows))
+    }
+
     /// What it holds, by its table; where it has none, by the headers of its records.
     pub(super) fn list(&self) -> io::Result<Listing> {
         if let Some(trailer) = Self::trailer_of(self.file(), self.bytes())? {

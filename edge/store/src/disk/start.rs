@@ -72,6 +72,7 @@ fn shared(options: &DiskOptions, allocate: Allocate) -> Shared {
         responses: Arc::default(),
         responses_max: options.index_max_bytes / RESPONSE_BYTES,
         allocate,
+        sweep_records_per_second: options.sweep_records_per_second,
     }
 }
 

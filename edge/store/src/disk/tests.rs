@@ -44,6 +44,7 @@ pub(super) fn options(paths: &[&Path]) -> DiskOptions {
         reading_max_bytes: 64 * MIB,
         read_timeout: Duration::from_secs(20),
         retry: Duration::from_millis(1),
+        sweep_records_per_second: 1_000_000,
     }
 }
 

@@ -537,6 +537,7 @@ async fn what_moves_in_memory_leaves_nothing_older_on_disk() {
         reading_max_bytes: 1 << 20,
         read_timeout: Duration::from_secs(20),
         retry: Duration::from_secs(20),
+        sweep_records_per_second: 1_000,
     };
     let store = Store::with_disk(Limits { response_max_bytes: 5_000, ..LIMITS }, &options);
     put(&store, KEY, "older");
@@ -581,16 +582,4 @@ proptest::proptest! {
             proptest::prop_assert_eq!(known, others);
         }
     }
-}
-
-#[test]
-fn what_is_not_to_be_kept_is_swept() {
-    let store = store();
-    [0, 1, 2].into_iter().for_each(|number| put(&store, variant(number), "x"));
-    let mut fill = store.fill(variant(1), (*b"/a").into(), Name("new"), store.moment());
-    fill.write(Bytes::from_static(b"y")).unwrap();
-    fill.complete();
-    assert_eq!(store.sweep(|name, head| name != b"/a" || head.0 == "new"), 2);
-    assert_eq!(stored(&store), [1]);
-    assert_eq!(store.sweep(|_, _| true), 0);
 }
