@@ -6,11 +6,13 @@ mod fetch;
 mod head;
 mod hit;
 pub(crate) mod interim;
+mod own;
 mod pace;
 mod post;
 mod slices;
 mod tagged;
 
+pub(crate) use own::{Get, Own};
 pub(crate) use slices::{Cutting, SliceRequest};
 
 use crate::cache::{self, Cache};
@@ -164,6 +166,10 @@ impl ProxyHttp for Edge {
     ) -> bool {
         // a fetch in the background wouldn't know which slice it is for, so one request validates it; others needn't wait
         if ctx.slice.is_some() && error.is_none() && session.cache.is_cache_lock_writer() {
+            return false;
+        }
+        // who makes a request of its own wants to know what the origin says
+        if Own::of(session).is_some() {
             return false;
         }
         let serves = reuse::serves_stale(ctx.outcome, &ctx.asked, error, clock::steady());

@@ -54,6 +54,8 @@ mod policy;
 mod process;
 #[path = "scenarios/purge.rs"]
 mod purge;
+#[path = "scenarios/refetch.rs"]
+mod refetch;
 #[path = "scenarios/reuse.rs"]
 mod reuse;
 #[path = "scenarios/routing.rs"]
@@ -80,3 +82,5 @@ mod tls;
 mod up;
 #[path = "scenarios/variants.rs"]
 mod variants;
+#[path = "scenarios/warming.rs"]
+mod warming;
