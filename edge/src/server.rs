@@ -11,7 +11,7 @@ use crate::feed::{Feed, Link, StateDirectory, Token};
 use crate::listen::{Front, Limits};
 use crate::origin::Addresses;
 use crate::plain::PlainHits;
-use crate::proxy::Edge;
+use crate::proxy::{Edge, Purging};
 use crate::purges;
 use crate::slices::Slices;
 use crate::snapshot::Current;
@@ -72,7 +72,9 @@ pub(crate) fn run(
     let bound = Bound { http: http.local_addr()?, admin: admin.local_addr()? };
 
     let (shared, tasks) = Shared::new(config)?;
-    let edge = shared.edge(config, directory.edge_id());
+    let purging = config.purge.method.then(|| Link::new(&config.control.url, Token::Absent));
+    let purging = purging.transpose()?.map(Purging::new);
+    let edge = Edge { purging, ..shared.edge(config, directory.edge_id()) };
     let feed = shared.feed(config, Link::new(&config.control.url, token)?, directory, &bound);
     let feed = feed.start()?;
     let stop = Stop::new();
@@ -199,6 +201,7 @@ impl Shared {
             addresses: Addresses::new(lifetime),
             telemetry: Arc::clone(&self.telemetry),
             work: Arc::clone(&self.work),
+            purging: None,
             pseudonym: pseudonym(id),
         }
     }

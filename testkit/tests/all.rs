@@ -54,6 +54,8 @@ mod policy;
 mod process;
 #[path = "scenarios/purge.rs"]
 mod purge;
+#[path = "scenarios/purge_method.rs"]
+mod purge_method;
 #[path = "scenarios/refetch.rs"]
 mod refetch;
 #[path = "scenarios/reuse.rs"]
