@@ -63,13 +63,28 @@ pub(crate) async fn redirect(
     send(session, head, body, Some(changes)).await
 }
 
+/// Answers with a document of this status and media type.
+pub(crate) async fn told(
+    session: &mut Session,
+    (status, media_type, body): (u16, &'static str, Vec<u8>),
+) -> Result<()> {
+    let mut head = ResponseHeader::build_no_case(status, Some(6))?;
+    head.insert_header(header::CONTENT_TYPE, media_type)?;
+    head.insert_header(header::CACHE_CONTROL, "no-store")?;
+    head.insert_header(CACHE_STATUS, deliver::value_of(&Outcome::Local.into()))?;
+    send(session, head, body, None).await
+}
+
 async fn send(
     session: &mut Session,
     mut head: ResponseHeader,
-    body: String,
+    body: impl Into<Bytes>,
     changes: Option<&Changes>,
 ) -> Result<()> {
-    head.insert_header(header::CONTENT_TYPE, "text/html; charset=utf-8")?;
+    if !head.headers.contains_key(header::CONTENT_TYPE) {
+        head.insert_header(header::CONTENT_TYPE, "text/html; charset=utf-8")?;
+    }
+    let body = body.into();
     head.insert_header(header::CONTENT_LENGTH, body.len())?;
     head.insert_header(header::DATE, httpdate::fmt_http_date(crate::clock::wall()))?;
     for name in changes.into_iter().flat_map(|changes| &changes.remove) {
@@ -84,7 +99,7 @@ async fn send(
         session.set_keepalive(None);
     }
     let bodyless = session.req_header().method == Method::HEAD;
-    let body = if bodyless { Bytes::new() } else { Bytes::from(body) };
+    let body = if bodyless { Bytes::new() } else { body };
     session.write_response_header(Box::new(head), bodyless).await?;
     session.write_response_body(Some(body), true).await?;
     if !is_whole {

@@ -237,6 +237,7 @@ impl Cache {
 
     /// The key under which the response is now; none where another has taken its place.
     fn put_head(&self, was: &Was<Head>, name: &[u8], mut head: Head, began: Moment) -> Option<Key> {
+        head.count_on(&was.head);
         let changed = head.variance != was.head.variance;
         if changed {
             head.since = self.next_place();

@@ -26,6 +26,7 @@ pub(crate) struct Config {
     pub(crate) disk: Disk,
     pub(crate) collapse: Collapse,
     pub(crate) origins: Origins,
+    pub(crate) purge: Purge,
     pub(crate) access_log: AccessLog,
     pub(crate) geo: Geo,
 }
@@ -130,6 +131,13 @@ pub(crate) struct Collapse {
     pub(crate) wait_timeout_seconds: u64,
     pub(crate) uncacheable_seconds: u64,
     pub(crate) uncacheable_entries: usize,
+}
+
+/// What clients may have purged.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Purge {
+    pub(crate) method: bool,
 }
 
 /// Connections to origins.

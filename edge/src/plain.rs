@@ -123,6 +123,7 @@ impl PlainHits {
         if !is_usable(&buffer, &found.head, served, now) || !is_selected(&found.head, request) {
             return None;
         }
+        found.head.count_request();
         let resident = found.head.kept().resident(now);
         buffer.clear();
         let cache_status =

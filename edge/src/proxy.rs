@@ -6,11 +6,15 @@ mod fetch;
 mod head;
 mod hit;
 pub(crate) mod interim;
+mod own;
 mod pace;
 mod post;
+mod purge;
 mod slices;
 mod tagged;
 
+pub(crate) use own::{Get, Own};
+pub(crate) use purge::Purging;
 pub(crate) use slices::{Cutting, SliceRequest};
 
 use crate::cache::{self, Cache};
@@ -22,7 +26,8 @@ use crate::snapshot::Current;
 use crate::stage::fail::{self, Failure};
 use crate::stage::lookup::Lookup;
 use crate::stage::reuse;
-use crate::stage::{forward, range, route};
+use crate::stage::route::Route;
+use crate::stage::{forward, range};
 use crate::telemetry::Telemetry;
 use crate::work::Work;
 use crate::{answer, clock, record};
@@ -40,7 +45,6 @@ use semantics::preconditions::{self, Verdict};
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
-use store::Own;
 
 /// What all requests share.
 pub(crate) struct Edge {
@@ -53,6 +57,8 @@ pub(crate) struct Edge {
     pub(crate) addresses: Addresses,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) work: Arc<Work>,
+    /// Where the PURGE method is turned on.
+    pub(crate) purging: Option<Purging>,
     /// The name of this edge in Via and CDN-Loop.
     pub(crate) pseudonym: Box<str>,
 }
@@ -82,18 +88,25 @@ impl ProxyHttp for Edge {
         begin::end_hop(session.req_header_mut());
         let route = self.route(session, ctx);
         let expected = interim::take_expectation(session, ctx);
+        if let (Some(purging), Ok(Route::Serve(routed) | Route::Redirect { routed, .. })) =
+            (self.purging.as_ref().filter(|_| Purging::is_asked(session)), &route)
+        {
+            let site_id = routed.served.site.id.clone();
+            purging.answer(session, &site_id, ctx).await?;
+            return Ok(true);
+        }
         match route.and_then(|route| expected.map(|()| route)) {
-            Ok(route::Route::Serve(routed)) => {
+            Ok(Route::Serve(routed)) => {
                 self.look_up(session, ctx, routed).await;
                 self.serve_slices(session, ctx).await
             }
-            Ok(route::Route::Redirect { status, location, routed }) => {
+            Ok(Route::Redirect { status, location, routed }) => {
                 let changes = &routed.rule.response_headers;
                 answer::redirect(session, status, &location, changes).await?;
                 ctx.route = Some(routed);
                 Ok(true)
             }
-            Ok(route::Route::Here) => {
+            Ok(Route::Here) => {
                 answer::options(session).await?;
                 Ok(true)
             }
@@ -165,6 +178,10 @@ impl ProxyHttp for Edge {
     ) -> bool {
         // a fetch in the background wouldn't know which slice it is for, so one request validates it; others needn't wait
         if ctx.slice.is_some() && error.is_none() && session.cache.is_cache_lock_writer() {
+            return false;
+        }
+        // who makes a request of its own wants to know what the origin says
+        if Own::of(session).is_some() {
             return false;
         }
         let serves = reuse::serves_stale(ctx.outcome, &ctx.asked, error, clock::steady());
@@ -344,7 +361,7 @@ impl ProxyHttp for Edge {
         ctx: &mut Context,
     ) -> Result<Option<Duration>> {
         self.give(session, ctx);
-        if ctx.course.own().is_some_and(Own::is_settled) {
+        if ctx.course.own().is_some_and(store::Own::is_settled) {
             ctx.let_go();
         }
         if ends {

@@ -11,7 +11,7 @@ use crate::feed::{Feed, Link, Nats, Secret, StateDirectory, Token};
 use crate::listen::{Front, Limits};
 use crate::origin::Addresses;
 use crate::plain::PlainHits;
-use crate::proxy::Edge;
+use crate::proxy::{Edge, Purging};
 use crate::purges;
 use crate::slices::Slices;
 use crate::snapshot::Current;
@@ -20,6 +20,7 @@ use crate::telemetry::Telemetry;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
 use crate::uncacheable::Uncacheable;
+use crate::work::fetch::{self, Fetcher};
 use crate::work::{self, Desks, Task, Work};
 use anyhow::Context as _;
 use api::id::EdgeId;
@@ -44,6 +45,8 @@ const ADMIN_DRAIN: Duration = Duration::from_secs(2);
 
 /// Purges that may wait to be counted.
 const PURGES_WAITING_MAX: usize = 10_000;
+/// Tasks that may wait for what fetches.
+const FETCHES_WAITING_MAX: usize = 1_000;
 
 /// Numbered entries of the feed that ask for something.
 type Tasks = mpsc::Receiver<(u64, Task)>;
@@ -69,7 +72,9 @@ pub(crate) fn run(
     let bound = Bound { http: http.local_addr()?, admin: admin.local_addr()? };
 
     let (shared, tasks) = Shared::new(config)?;
-    let edge = shared.edge(config, directory.edge_id());
+    let purging = config.purge.method.then(|| Link::new(&config.control.url, Token::Absent));
+    let purging = purging.transpose()?.map(Purging::new);
+    let edge = Edge { purging, ..shared.edge(config, directory.edge_id()) };
     let link = Link::new(&config.control.url, token)?;
     let feed = shared.feed(config, link, directory, &bound).start()?;
     let stop = Stop::new();
@@ -81,7 +86,8 @@ pub(crate) fn run(
     runtime.block_on(async {
         let admin = tokio::spawn(serve_admin(admin, admin_router, stop.watch()));
         let mut heard = feed.heard();
-        let (sweeper, working) = shared.work(tasks);
+        let (fetches, to_fetch) = mpsc::channel(FETCHES_WAITING_MAX);
+        let (sweeper, working) = shared.work(tasks, fetches);
         let sweeping = tokio::spawn(sweeper.run(feed.changes()));
         let working = tokio::spawn(working);
         let following = tokio::spawn(feed.run());
@@ -89,7 +95,8 @@ pub(crate) fn run(
             // what was purged while this edge was away may be on disk; where control says nothing, what is known has to do
             timeout(FIRST_FEED, heard.wait_for(|heard| *heard)).await.ok();
         }
-        let servers = Servers::start(config, edge, &shared.telemetry, &http, &stop)?;
+        let mut servers = Servers::start(config, edge, &shared.telemetry, &http, &stop)?;
+        servers.fetch(to_fetch, &shared, &stop)?;
         started(&bound);
         wait_for_stop(&shared.telemetry).await?;
         tracing::info!("stopping");
@@ -157,10 +164,12 @@ impl Shared {
     }
 
     /// Who passes over what is stored, and who does what the feed asks for.
-    fn work(&self, tasks: Tasks) -> (Sweeper, impl Future<Output = ()> + Send + use<>) {
+    fn work(
+        &self,
+        tasks: Tasks,
+        fetches: mpsc::Sender<(u64, Task)>,
+    ) -> (Sweeper, impl Future<Output = ()> + Send + use<>) {
         let (purged, counted) = mpsc::channel(PURGES_WAITING_MAX);
-        // nobody fetches: what asks for it is over at once
-        let (fetches, _) = mpsc::channel(1);
         let sweeper = Sweeper {
             cache: self.cache,
             current: Arc::clone(&self.current),
@@ -194,6 +203,7 @@ impl Shared {
             addresses: Addresses::new(lifetime),
             telemetry: Arc::clone(&self.telemetry),
             work: Arc::clone(&self.work),
+            purging: None,
             pseudonym: pseudonym(id),
         }
     }
@@ -324,6 +334,30 @@ impl Servers {
             threads.push(thread.spawn(move || serve(&runtime, front, listener, ended))?);
         }
         Ok(Self { proxy, threads })
+    }
+
+    /// Has what the feed asks for fetched, on a thread of its own, until the edge is stopped.
+    fn fetch(&mut self, tasks: Tasks, shared: &Shared, stop: &Stop) -> anyhow::Result<()> {
+        let fetcher = Arc::new(Fetcher {
+            app: Arc::clone(&self.proxy),
+            current: Arc::clone(&shared.current),
+            cache: shared.cache,
+            work: Arc::clone(&shared.work),
+        });
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (mut stopping, mut ended) = (stop.watch(), stop.ended.subscribe());
+        let thread = std::thread::Builder::new().name("fetch".to_owned());
+        self.threads.push(thread.spawn(move || {
+            runtime.block_on(async move {
+                tokio::select! {
+                    () = fetch::run(fetcher, tasks) => {}
+                    _ = stopping.wait_for(|stopping| *stopping) => {}
+                }
+                // connections that were made here may be in use elsewhere
+                ended.wait_for(|ended| *ended).await.ok();
+            });
+        })?);
+        Ok(())
     }
 
     /// Takes nothing new, waits for what is under way at most as long as `drain`, and ends the threads.

@@ -4,6 +4,7 @@
 //! [`Ledger`], and the reporter tells control what changed there.
 
 mod count;
+pub(crate) mod fetch;
 
 use crate::cache::Cache;
 use crate::snapshot::Current;
@@ -27,7 +28,7 @@ pub(crate) enum Task {
     /// Count what it matches, and fetch some of it again where it says so.
     Purge(Purge),
     Count(Count),
-    Warm(#[expect(dead_code, reason = "who fetches comes with a later commit")] Warm),
+    Warm(Warm),
 }
 
 /// Where the follower puts tasks, and their progress.

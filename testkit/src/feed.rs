@@ -42,6 +42,12 @@ impl Feed {
         self.control.url()
     }
 
+    /// Who answers as control.
+    #[must_use]
+    pub fn control(&self) -> &Origin {
+        &self.control
+    }
+
     /// An id for a site, different for each `number` below 10.
     ///
     /// # Panics

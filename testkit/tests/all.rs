@@ -54,8 +54,12 @@ mod policy;
 mod process;
 #[path = "scenarios/purge.rs"]
 mod purge;
+#[path = "scenarios/purge_method.rs"]
+mod purge_method;
 #[path = "scenarios/purging.rs"]
 mod purging;
+#[path = "scenarios/refetch.rs"]
+mod refetch;
 #[path = "scenarios/reuse.rs"]
 mod reuse;
 #[path = "scenarios/routing.rs"]
@@ -82,3 +86,5 @@ mod tls;
 mod up;
 #[path = "scenarios/variants.rs"]
 mod variants;
+#[path = "scenarios/warming.rs"]
+mod warming;

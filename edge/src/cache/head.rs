@@ -14,7 +14,7 @@ use pingora_http::ResponseHeader;
 use purge::{Compared, Tags, tags_in};
 use semantics::fields::TAG_FIELDS;
 use std::sync::LazyLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 /// The windows in which Pingora asks whether a stale response may be used: always. `stage::reuse` decides.
@@ -41,6 +41,17 @@ pub(crate) struct Head {
     /// The fields that tell which requests select it; none where it doesn't vary.
     selecting: Option<Box<HeaderMap>>,
     met: Met,
+    requests: Requests,
+}
+
+/// How many requests it has answered, or nearly: some that come at once count as one. No part of what it is.
+#[derive(Debug, Default)]
+struct Requests(AtomicU32);
+
+impl PartialEq for Requests {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// The highest number of the purges that have been counted as matching a response. No part of what it is.
@@ -84,7 +95,24 @@ impl Head {
         let selecting = fields.contains_key(header::VARY).then(|| Box::new(fields));
         let tags = Tags::read(lines.values(&TAG_FIELDS), TAGS_MAX);
         let compared = Compared::with(kept.applied);
-        Self { lines, kept, variance, since, tags, compared, selecting, met: Met::default() }
+        let (met, requests) = (Met::default(), Requests::default());
+        Self { lines, kept, variance, since, tags, compared, selecting, met, requests }
+    }
+
+    /// How many requests it has answered, as far as that was counted since it came into memory.
+    pub(crate) fn requests(&self) -> u32 {
+        self.requests.0.load(Ordering::Relaxed)
+    }
+
+    /// Counts a request that it answers. Two steps that others may come between: that is enough to tell what is asked
+    /// for most, and costs nothing.
+    pub(crate) fn count_request(&self) {
+        self.requests.0.store(self.requests().saturating_add(1), Ordering::Relaxed);
+    }
+
+    /// Goes on with the count of the response that it renews.
+    pub(super) fn count_on(&self, renewed: &Self) {
+        self.requests.0.store(renewed.requests(), Ordering::Relaxed);
     }
 
     /// Whether the purge with this number is met as matching it, and wasn't before; it has been from now on. A response

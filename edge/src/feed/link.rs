@@ -2,7 +2,8 @@
 
 use super::events::{EVENT_MAX_BYTES, Event, Inflate, Parser, TooLong};
 use api::edge::EdgeReport;
-use api::id::{EdgeId, LogId};
+use api::id::{EdgeId, LogId, SiteId};
+use api::purge::PurgeRequest;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -13,6 +14,9 @@ use std::time::Duration;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const REPORT_TIMEOUT: Duration = Duration::from_secs(10);
+const PURGE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of an answer to a purge.
+const ANSWER_MAX_BYTES: usize = 65_536;
 /// Characters of a reason that are logged.
 const REASON_MAX_CHARACTERS: usize = 300;
 
@@ -100,6 +104,30 @@ impl Link {
         let request =
             self.client.put(self.at(&format!("v1/edges/{edge_id}"))).bearer_auth(self.token()?);
         self.checked(request.timeout(REPORT_TIMEOUT).json(report).send().await).map(drop)
+    }
+
+    /// Asks for a purge with the token of somebody else. Control's status, and its answer.
+    pub(crate) async fn purge(
+        &self,
+        site_id: &SiteId,
+        token: &str,
+        asked: &PurgeRequest,
+    ) -> Result<(u16, Vec<u8>), LinkError> {
+        let request = self.client.post(self.at(&format!("v1/sites/{site_id}/purge")));
+        let request = request.timeout(PURGE_TIMEOUT).bearer_auth(token).json(asked);
+        let unreachable = |error: reqwest::Error| {
+            let reason = reason(&error.without_url());
+            LinkError::Unreachable { url: self.url.clone(), reason }
+        };
+        let mut response = request.send().await.map_err(unreachable)?;
+        let (status, mut body) = (response.status().as_u16(), Vec::new());
+        while let Some(bytes) = response.chunk().await.map_err(unreachable)? {
+            if body.len() + bytes.len() > ANSWER_MAX_BYTES {
+                return Err(LinkError::TooLong);
+            }
+            body.extend_from_slice(&bytes);
+        }
+        Ok((status, body))
     }
 
     fn at(&self, path: &str) -> Url {

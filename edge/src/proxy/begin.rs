@@ -1,6 +1,6 @@
 //! The beginning of a request: who asks for what, where that goes, and under which name it is looked up.
 
-use super::Edge;
+use super::{Edge, Own};
 use crate::cache;
 use crate::collapse::Asker;
 use crate::context::{Context, Routed};
@@ -96,7 +96,9 @@ impl Edge {
             }
         }
         let request = session.req_header();
-        ctx.asked = RequestDirectives::read(&request.headers, &caching.policy);
+        let own = Own::of(session).and_then(Own::asks);
+        ctx.asked =
+            own.unwrap_or_else(|| RequestDirectives::read(&request.headers, &caching.policy));
         ctx.consumed = semantics::fields::consumed(caching.forwards_cdn_cache_control);
         if let Some(identity) = &ctx.identity {
             let epoch = ctx.snapshot.epoch;

@@ -24,6 +24,9 @@ impl Edge {
         };
         let head = &hit.head;
         ctx.consumed = head.consumed();
+        if session.subrequest_ctx.is_none() {
+            head.count_request();
+        }
         let verdict = routed.served.verdict(session.cache.cache_key().primary_key(), head);
         self.count_purged(hit, verdict);
         ctx.outcome = reuse::decide(head.kept(), &ctx.asked, verdict, received);

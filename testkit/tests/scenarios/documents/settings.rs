@@ -97,7 +97,7 @@ fn every_key_of_an_edge_is_described_with_its_default() {
 
 /// Whether a key stands in a section that no site document has.
 fn is_edge_key(key: &str) -> bool {
-    const SECTIONS: [&str; 12] = [
+    const SECTIONS: [&str; 13] = [
         "node",
         "http",
         "admin",
@@ -110,6 +110,7 @@ fn is_edge_key(key: &str) -> bool {
         "origins",
         "access_log",
         "geo",
+        "purge",
     ];
     key.split_once('.').is_some_and(|(section, _)| SECTIONS.contains(&section))
 }
