@@ -3,13 +3,12 @@
 use super::Item;
 use super::load::pages;
 use super::origin::{LARGE_BYTES, SLOW};
-use super::world::{HOST, OTHER_HOST, World};
+use super::world::{HOST, OTHER_HOST, World, exchange};
 use crate::differential::Random;
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-use testkit::{Call, Response};
 use tokio::time::{Instant, sleep};
 
 /// How soon what was purged soft has to be renewed once it is asked for.
@@ -260,19 +259,24 @@ async fn control_killed(world: &mut World, random: &mut Random) -> Result<()> {
     let version = world.publish(&page);
     let key = format!("\"{page}-{}\"", random.below(usize::MAX));
     let purge = selector(&page, random).to_string();
-    let call = |world: &World| -> Call {
-        let call = world.control.call("POST", "/v1/sites/one/purge");
-        let call = call.header("Content-Type", "application/json");
-        call.header("Idempotency-Key", &key).body(&purge)
+    let control = world.control.address();
+    let request = format!(
+        "POST /v1/sites/one/purge HTTP/1.1\r\nHost: control\r\nAuthorization: Bearer {}\r\nIdempotency-Key: {key}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{purge}",
+        world.control.admin_token(),
+        purge.len()
+    );
+    let first = {
+        let request = request.clone();
+        tokio::spawn(async move { exchange(control, &request).await })
     };
-    let first = tokio::spawn(call(world).try_send());
     sleep(milliseconds(random, 20)).await;
     world.control.program.kill().await;
     let answered = first.await?.map(|answer| answer.status);
     world.control.start_again().await;
     if !matches!(answered, Ok(202)) {
         // nobody knows whether it was accepted: the same again is accepted once
-        let again: Response = call(world).send().await;
+        let again = exchange(control, &request).await?;
         if again.status != 202 {
             world.known.fail(format!("{} {}", again.status, again.text()));
         }

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tempfile::TempDir;
-use testkit::{Broken, Call, Control, Edge, EdgeOptions, Response};
+use testkit::{Broken, Client, Control, Edge, EdgeOptions, Response};
 use tokio::time::{Instant, sleep};
 
 pub(crate) const HOST: &str = "one.example";
@@ -184,9 +184,10 @@ impl Known {
     ) -> Option<(u64, Response)> {
         let path = page.split('?').next().unwrap_or_default();
         let floor = self.floor(host, path);
-        let call = Call::new(edge, "GET", host, page);
-        let call = fields.iter().fold(call, |call, (name, value)| call.header(name, value));
-        let answer = call.try_send().await.ok()?;
+        let fields: String =
+            fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let request = format!("GET {page} HTTP/1.1\r\nHost: {host}\r\n{fields}\r\n");
+        let answer = exchange(edge, &request).await.ok()?;
         let found = version_of(page, floor, &answer);
         lock(&self.tally).checked += 1;
         match found {
@@ -200,6 +201,13 @@ impl Known {
             }
         }
     }
+}
+
+/// One request to a server that may be gone.
+pub(crate) async fn exchange(server: SocketAddr, request: &str) -> Result<Response, Broken> {
+    let mut client = Client::try_connect(server).await?;
+    client.try_send(request).await?;
+    client.response().await
 }
 
 /// The version that an answer is of. That of a large page is told by each of its bytes: the floor's, or the next ones'.
