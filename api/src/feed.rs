@@ -43,6 +43,57 @@ pub struct Hello {
     pub newest: u64,
     /// Whether the follower's place is unknown here, so that everything is sent anew from 0.
     pub reset: bool,
+    /// By what followers of this log know each other. Absent from a control that has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Key>,
+}
+
+/// What all followers of a log have in common, and nobody else has: 32 bytes, in hexadecimal. It is never shown.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Key(String);
+
+impl Key {
+    /// A key of these bytes.
+    #[must_use]
+    pub fn new(bytes: &[u8; Self::BYTES]) -> Self {
+        Self(bytes.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}")))
+    }
+
+    /// Bytes of a key.
+    pub const BYTES: usize = 32;
+
+    /// The digits, for where keys are kept.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// The key whose digits were kept.
+    #[must_use]
+    pub fn kept(digits: String) -> Self {
+        Self(digits)
+    }
+
+    /// Its bytes. None for a text that is no key.
+    #[must_use]
+    pub fn bytes(&self) -> Option<[u8; Self::BYTES]> {
+        let mut bytes = [0; Self::BYTES];
+        if self.0.len() != 2 * bytes.len() || !self.0.bytes().all(|digit| digit.is_ascii_hexdigit())
+        {
+            return None;
+        }
+        for (byte, digits) in bytes.iter_mut().zip(self.0.as_bytes().chunks_exact(2)) {
+            *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+        }
+        Some(bytes)
+    }
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Key(_)")
+    }
 }
 
 /// Sent when the follower has been given everything, and as a heartbeat.
@@ -103,6 +154,17 @@ mod tests {
         for line in golden.lines() {
             let entry: Entry = serde_json::from_str(line).unwrap();
             assert_eq!(serde_json::to_string(&entry).unwrap(), line);
+        }
+    }
+
+    #[test]
+    fn a_key_is_its_digits_and_is_not_shown() {
+        let key = Key::new(&[0xa5; 32]);
+        assert_eq!(key.reveal(), "a5".repeat(32));
+        assert_eq!(Key::kept(key.reveal().to_owned()).bytes(), Some([0xa5; 32]));
+        assert_eq!(format!("{key:?}"), "Key(_)");
+        for wrong in ["", "a5", &"+5".repeat(32), &"é".repeat(32), &"a5".repeat(33)] {
+            assert_eq!(Key::kept(wrong.to_owned()).bytes(), None, "{wrong}");
         }
     }
 

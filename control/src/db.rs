@@ -11,6 +11,7 @@ pub(crate) mod reports;
 pub(crate) mod sites;
 pub(crate) mod tokens;
 
+use api::feed::Key;
 use api::id::LogId;
 use notices::Notices;
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
@@ -47,6 +48,7 @@ pub enum OpenError {
 pub(crate) struct Db {
     pool: AnyPool,
     log: LogId,
+    key: Key,
     /// Held by the one writer. `SQLite` has room for one; those of `PostgreSQL` are ordered by the row of `log` in any case.
     writer: Mutex<()>,
     notices: Notices,
@@ -76,14 +78,20 @@ impl Db {
     async fn begin(pool: AnyPool, url: &str) -> Result<Self, OpenError> {
         sqlx::migrate!().run(&pool).await.map_err(OpenError::Migrate)?;
         let (log, newest) = feed::begin(&pool).await.map_err(OpenError::Open)?;
+        let key = feed::key(&pool).await.map_err(OpenError::Open)?;
         let notices = Notices::new(url, &log);
         let (writer, newest) = (Mutex::new(()), watch::Sender::new(newest));
-        Ok(Self { pool, log, writer, notices, newest })
+        Ok(Self { pool, log, key, writer, notices, newest })
     }
 
     /// Which log this database holds.
     pub(crate) const fn log(&self) -> &LogId {
         &self.log
+    }
+
+    /// What all followers of this log have in common.
+    pub(crate) const fn key(&self) -> &Key {
+        &self.key
     }
 
     /// The newest sequence number known here, and word of every higher one.

@@ -145,6 +145,7 @@ pub(crate) struct Purge {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Origins {
     pub(crate) idle_connections_max: usize,
+    pub(crate) shields: bool,
     pub(crate) addresses_lifetime_seconds: u64,
 }
 
@@ -232,7 +233,7 @@ impl Default for Collapse {
 
 impl Default for Origins {
     fn default() -> Self {
-        Self { idle_connections_max: 256, addresses_lifetime_seconds: 30 }
+        Self { idle_connections_max: 256, shields: true, addresses_lifetime_seconds: 30 }
     }
 }
 

@@ -10,8 +10,9 @@ use crate::stage::deliver::Handling;
 use crate::stage::identify::Identity;
 use crate::stage::lookup::Lookup;
 use crate::stage::reuse::{Kept, Outcome};
-use http::HeaderName;
-use route::Rule;
+use crate::stage::shield::Asking;
+use http::{HeaderName, HeaderValue};
+use route::{Changes, Origin, Rule};
 use semantics::cache_status::CacheStatus;
 use semantics::directives::RequestDirectives;
 use semantics::policy::CachePolicy;
@@ -28,6 +29,10 @@ pub(crate) struct Context {
     pub(crate) snapshot: Arc<Snapshot>,
     /// Whose request it is; of a fetch in the background, whose request had it made.
     pub(crate) client: Option<IpAddr>,
+    /// `shield`
+    pub(crate) asking: Asking,
+    /// `shield`: no shield is asked, but the origin behind it.
+    pub(crate) asks_directly: bool,
     /// `identify`
     pub(crate) identity: Option<Identity>,
     /// `route`
@@ -93,6 +98,10 @@ pub(crate) struct Forward {
     pub(crate) addresses: Arc<[SocketAddr]>,
     /// The sequence number applied when the fetch began: purges with a higher one reach its response.
     pub(crate) applied: u64,
+    /// What a shield says that has understood how much is applied here.
+    pub(crate) understood: Option<HeaderValue>,
+    /// A shield is asked that has not said so.
+    pub(crate) is_doubtful: bool,
     /// When the fetch began, for the store: removals from then on reach its response. None while the origin wasn't
     /// turned to.
     pub(crate) began: Option<store::Moment>,
@@ -115,6 +124,8 @@ impl Context {
             received: clock::now(),
             snapshot,
             client: None,
+            asking: Asking::default(),
+            asks_directly: false,
             identity: None,
             route: None,
             lookup: Lookup::default(),
@@ -156,9 +167,33 @@ impl Context {
         self.route.as_ref().map_or(&STANDARD, |routed| &routed.rule.caching.policy)
     }
 
+    /// Who is asked; none where nobody is.
+    pub(crate) fn asked_origin(&self) -> Option<&Arc<Origin>> {
+        self.route.as_ref().and_then(|routed| routed.origin(self.asks_directly))
+    }
+
+    /// Notes which fields of the response end here. None do where another edge asks, which goes by them too.
+    pub(crate) fn consume(&mut self, fields: &'static [HeaderName]) {
+        self.consumed = if self.asking.is_edge() { &[] } else { fields };
+    }
+
+    /// What the rule changes of the response. Another edge that asks does that itself.
+    pub(crate) fn response_changes(&self) -> Option<&Changes> {
+        let routed = self.route.as_ref().filter(|_| !self.asking.is_edge());
+        routed.map(|routed| &routed.rule.response_headers)
+    }
+
     /// What selects a stored response beside its name and `Vary`.
     pub(crate) fn key(&self) -> Option<&route::Key> {
         self.route.as_ref().map(|routed| &routed.rule.caching.key)
+    }
+}
+
+impl Routed {
+    /// Whom to ask: the rule's origin, or where that is a shield and `directly` is true, the one behind it.
+    pub(crate) fn origin(&self, directly: bool) -> Option<&Arc<Origin>> {
+        let origin = self.rule.origin.as_ref()?;
+        Some(origin.behind.as_ref().filter(|_| directly).unwrap_or(origin))
     }
 }
 

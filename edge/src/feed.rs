@@ -94,6 +94,7 @@ fn number(value: u64) -> i64 {
 }
 
 /// Tells that something was adopted.
+#[derive(Clone)]
 pub(crate) struct Changes(watch::Receiver<u64>);
 
 impl Changes {
@@ -105,6 +106,14 @@ impl Changes {
         let has_changed = self.0.has_changed()?;
         self.0.mark_unchanged();
         Ok(has_changed)
+    }
+
+    /// Waits for the next change.
+    ///
+    /// # Errors
+    /// When the feed has ended.
+    pub(crate) async fn changed(&mut self) -> Result<(), watch::error::RecvError> {
+        self.0.changed().await
     }
 }
 

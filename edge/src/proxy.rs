@@ -10,11 +10,13 @@ mod own;
 mod pace;
 mod post;
 mod purge;
+mod shield;
 mod slices;
 mod tagged;
 
 pub(crate) use own::{Get, Own};
 pub(crate) use purge::Purging;
+pub(crate) use shield::Shields;
 pub(crate) use slices::{Cutting, SliceRequest};
 
 use crate::cache::{self, Cache};
@@ -59,6 +61,7 @@ pub(crate) struct Edge {
     pub(crate) work: Arc<Work>,
     /// Where the PURGE method is turned on.
     pub(crate) purging: Option<Purging>,
+    pub(crate) shields: Shields,
     /// The name of this edge in Via and CDN-Loop.
     pub(crate) pseudonym: Box<str>,
 }
@@ -86,6 +89,7 @@ impl ProxyHttp for Edge {
             slices::make_unconditional(session);
         }
         begin::end_hop(session.req_header_mut());
+        self.hear_edge(session, ctx).await;
         let route = self.route(session, ctx);
         let expected = interim::take_expectation(session, ctx);
         if let (Some(purging), Ok(Route::Serve(routed) | Route::Redirect { routed, .. })) =
@@ -261,7 +265,8 @@ impl ProxyHttp for Edge {
         ctx: &mut Context,
     ) -> Result<()> {
         interim::forward_expectation(head, ctx)?;
-        self.rewrite_head(head, ctx)
+        self.rewrite_head(head, ctx)?;
+        Self::tell_shield(head, ctx)
     }
 
     async fn upstream_response_filter(
@@ -277,6 +282,7 @@ impl ProxyHttp for Edge {
         for name in forward::removed_from_response(response) {
             response.remove_header(&name);
         }
+        Self::hear_shield(response, ctx);
         self.note_response(session, response, ctx);
         if !is_readable || !fetch::is_an_answer(session, response.status) {
             return Err(Error::new(ErrorType::InvalidHTTPHeader).into_up());

@@ -7,11 +7,11 @@ use crate::admin::{self, Admin};
 use crate::cache::{Cache, Head};
 use crate::collapse::Collapse;
 use crate::config::{self, Config, Directory, Shares};
-use crate::feed::{Feed, Link, Nats, Secret, StateDirectory, Token};
+use crate::feed::{Changes, Feed, Link, Nats, Secret, StateDirectory, Token};
 use crate::listen::{Front, Limits};
 use crate::origin::Addresses;
 use crate::plain::PlainHits;
-use crate::proxy::{Edge, Purging};
+use crate::proxy::{Edge, Purging, Shields};
 use crate::purges;
 use crate::slices::Slices;
 use crate::snapshot::Current;
@@ -74,9 +74,10 @@ pub(crate) fn run(
     let (shared, tasks) = Shared::new(config)?;
     let purging = config.purge.method.then(|| Link::new(&config.control.url, Token::Absent));
     let purging = purging.transpose()?.map(Purging::new);
-    let edge = Edge { purging, ..shared.edge(config, directory.edge_id()) };
+    let pseudonym = pseudonym(directory.edge_id());
     let link = Link::new(&config.control.url, token)?;
     let feed = shared.feed(config, link, directory, &bound).start()?;
+    let edge = Edge { purging, ..shared.edge(config, pseudonym, feed.changes()) };
     let stop = Stop::new();
     let admin_router = shared.admin();
     files::allow(config);
@@ -191,7 +192,7 @@ impl Shared {
         admin::router(Admin { telemetry, current, cache, slices, uncacheable, listing })
     }
 
-    fn edge(&self, config: &Config, id: &EdgeId) -> Edge {
+    fn edge(&self, config: &Config, pseudonym: Box<str>, changes: Changes) -> Edge {
         let lifetime = Duration::from_secs(config.origins.addresses_lifetime_seconds);
         Edge {
             current: Arc::clone(&self.current),
@@ -204,7 +205,8 @@ impl Shared {
             telemetry: Arc::clone(&self.telemetry),
             work: Arc::clone(&self.work),
             purging: None,
-            pseudonym: pseudonym(id),
+            shields: Shields::new(config.origins.shields, changes),
+            pseudonym,
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::cache::Head;
 use crate::stage::lookup::Named;
+use crate::stage::shield::Installation;
 use api::id::SiteId;
 use api::purge::Purge;
 use arc_swap::ArcSwap;
@@ -63,6 +64,8 @@ pub(crate) struct Snapshot {
     pub(crate) applied: u64,
     pub(crate) table: Table<Arc<Served>>,
     pub(crate) sites: usize,
+    /// Of which installation this edge is; none while that is not known.
+    pub(crate) installation: Option<Installation>,
     /// Whether this came from control, now or at an earlier start.
     pub(crate) adopted: bool,
 }
@@ -94,7 +97,7 @@ impl Snapshot {
                 table.put(host, Arc::clone(&served));
             }
         }
-        Self { epoch, applied, table, sites, adopted: true }
+        Self { epoch, applied, table, sites, installation: None, adopted: true }
     }
 }
 

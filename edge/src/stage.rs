@@ -10,6 +10,7 @@ pub(crate) mod range;
 pub(crate) mod record;
 pub(crate) mod reuse;
 pub(crate) mod route;
+pub(crate) mod shield;
 pub(crate) mod slice;
 #[cfg(test)]
 pub(crate) mod testing;

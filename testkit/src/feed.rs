@@ -2,7 +2,9 @@
 
 use crate::origin::{Live, Origin};
 use api::edge::EdgeReport;
-use api::feed::{Change, Current, EVENT_CURRENT, EVENT_ENTRY, EVENT_HELLO, Entry, Hello, VERSION};
+use api::feed::{
+    Change, Current, EVENT_CURRENT, EVENT_ENTRY, EVENT_HELLO, Entry, Hello, Key, VERSION,
+};
 use api::id::{LogId, SiteId};
 use api::purge::{Mode, Progress, Purge, Selector};
 use serde::Serialize;
@@ -31,7 +33,12 @@ impl Feed {
         control.on("/v1/edges/*").respond(204);
         let feed = Self { control, events, newest: AtomicU64::new(0) };
         let log = LogId::from_ulid("01J9Z3K8Q4W5E6R7T8Y9V0B1N2").expect("26 letters and digits");
-        feed.event(EVENT_HELLO, None, &Hello { version: VERSION, log, newest: 0, reset: true });
+        let key = Some(Self::key());
+        feed.event(
+            EVENT_HELLO,
+            None,
+            &Hello { version: VERSION, log, newest: 0, reset: true, key },
+        );
         feed.current();
         feed
     }
@@ -46,6 +53,12 @@ impl Feed {
     #[must_use]
     pub fn control(&self) -> &Origin {
         &self.control
+    }
+
+    /// What all followers have in common; all feeds are of one log.
+    #[must_use]
+    pub fn key() -> Key {
+        Key::new(&[7; Key::BYTES])
     }
 
     /// An id for a site, different for each `number` below 10.

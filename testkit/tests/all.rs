@@ -68,6 +68,8 @@ mod routing;
 mod scale;
 #[path = "scenarios/scene.rs"]
 mod scene;
+#[path = "scenarios/shield.rs"]
+mod shield;
 #[path = "scenarios/slices.rs"]
 mod slices;
 #[path = "scenarios/stale.rs"]

@@ -19,6 +19,9 @@ pub struct Origin {
     pub url: String,
     /// The Host field sent to the origin. Without, it is the one the client sent.
     pub host_header: Option<String>,
+    /// Whether it is another edge of this installation, which asks the next origin of the list that is none.
+    #[serde(skip_serializing_if = "is_false")]
+    pub shield: bool,
     /// How an `https` origin is trusted.
     pub tls: OriginTls,
     /// Seconds until a connection must stand, TLS included. 1 to 3600.
@@ -37,6 +40,7 @@ impl Default for Origin {
             name: String::new(),
             url: String::new(),
             host_header: None,
+            shield: false,
             tls: OriginTls::default(),
             connect_timeout_seconds: 5,
             read_timeout_seconds: 60,
@@ -128,6 +132,11 @@ impl Check for Origin {
             });
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// A Host field: a host, and a port if it needs one.

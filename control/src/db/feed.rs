@@ -3,7 +3,7 @@
 mod retention;
 
 use super::{Change, Db, number, stored};
-use api::feed::{self, Entry};
+use api::feed::{self, Entry, Key};
 use api::id::{LogId, SiteId};
 use api::purge::{Mode, Selector};
 use sqlx::{AnyPool, Row as _};
@@ -64,6 +64,17 @@ pub(crate) struct Extent {
     pub(crate) newest: u64,
     /// The number of the newest removal of a site that was dropped: who has read less far doesn't know what is gone.
     pub(crate) forgotten: u64,
+}
+
+/// Gives the log the key that its followers know each other by, unless it has one.
+pub(super) async fn key(pool: &AnyPool) -> sqlx::Result<Key> {
+    let made = Key::new(&rand::random());
+    sqlx::query("UPDATE log SET key = $1 WHERE key IS NULL")
+        .bind(made.reveal().to_owned())
+        .execute(pool)
+        .await?;
+    let row = sqlx::query("SELECT key FROM log").fetch_one(pool).await?;
+    Ok(Key::kept(row.try_get(0)?))
 }
 
 /// Gives a new database its log.

@@ -64,7 +64,13 @@ impl Follower {
         let newest = extent.newest;
         let reset = !knows(app.db.log(), extent, log, after);
         let anew = reset || log.is_none();
-        let hello = Hello { version: VERSION, log: app.db.log().clone(), newest, reset };
+        let hello = Hello {
+            version: VERSION,
+            log: app.db.log().clone(),
+            newest,
+            reset,
+            key: Some(app.db.key().clone()),
+        };
         let now = Instant::now();
         Ok(Self {
             token,

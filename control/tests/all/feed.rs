@@ -149,6 +149,10 @@ async fn entries_come_in_order_and_at_once(database: Database) {
     let mut feed = Feed::open(&service.client(&["edge"]).await, "").await;
     let hello = feed.hello().await;
     assert_eq!((hello.version, hello.newest, hello.reset), (1, 0, false));
+    let key = hello.key.expect("every log has a key");
+    assert!(key.bytes().is_some());
+    let other = Feed::open(&service.admin, "").await.hello().await.key;
+    assert_eq!(other, Some(key), "all followers are given the same");
     assert_eq!(feed.numbers().await, (vec![], 0));
     let id = control.post("/v1/sites", &site("a")).await.expect(201).json()["id"].clone();
     let (entries, newest) = feed.until_current().await;

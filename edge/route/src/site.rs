@@ -63,6 +63,11 @@ pub struct Origin {
     pub address: OriginAddress,
     /// The Host field it is sent; the client's where none.
     pub host_header: Option<HeaderValue>,
+    /// Whether it is another edge of the installation.
+    pub shield: bool,
+    /// Whom that edge asks: the next of the site's origins that is no shield. None for an origin that is none, and where
+    /// there is no such one.
+    pub behind: Option<Arc<Self>>,
     /// Whether its certificate must be valid.
     pub verify: bool,
     /// The name its certificate must be for.
@@ -123,11 +128,7 @@ impl Site {
     fn resolve_checked(id: SiteId, site: &api::site::Site) -> Option<Self> {
         let hosts =
             site.hosts.iter().map(|host| HostPattern::parse(host).ok()).collect::<Option<_>>()?;
-        let origins: Vec<Arc<Origin>> = site
-            .origins
-            .iter()
-            .map(|origin| Origin::resolve(origin).map(Arc::new))
-            .collect::<Option<_>>()?;
+        let origins = Origin::resolve_all(&site.origins)?;
         let mut rules = Vec::new();
         for written in &site.rules {
             let rule = Arc::new(Rule::resolve(written, &site.cache, &origins)?);
@@ -197,6 +198,24 @@ impl Rule {
 }
 
 impl Origin {
+    fn resolve_all(written: &[api::site::origin::Origin]) -> Option<Vec<Arc<Self>>> {
+        let mut behind: Option<Arc<Self>> = None;
+        let mut origins = Vec::with_capacity(written.len());
+        for written in written.iter().rev() {
+            let mut origin = Self::resolve(written)?;
+            if origin.shield {
+                origin.behind.clone_from(&behind);
+                origins.push(Arc::new(origin));
+            } else {
+                let origin = Arc::new(origin);
+                behind = Some(Arc::clone(&origin));
+                origins.push(origin);
+            }
+        }
+        origins.reverse();
+        Some(origins)
+    }
+
     fn resolve(written: &api::site::origin::Origin) -> Option<Self> {
         let address = OriginAddress::parse(&written.url)?;
         let host_header = match &written.host_header {
@@ -208,6 +227,8 @@ impl Origin {
         Some(Self {
             name: written.name.as_str().into(),
             host_header,
+            shield: written.shield,
+            behind: None,
             verify: written.tls.verify,
             server_name,
             connect_timeout: seconds(written.connect_timeout_seconds),
@@ -311,6 +332,30 @@ mod tests {
             ],
         });
         Site::resolve(id, &document).unwrap()
+    }
+
+    #[test]
+    fn behind_a_shield_is_the_next_origin_that_is_none() {
+        let id = SiteId::from_ulid("01J9Z3K8Q4W5E6R7T8Y9V0B1N2").unwrap();
+        let origin = |name: &str, shield: bool| json!({"name": name, "url": "http://127.0.0.1:1", "shield": shield});
+        let document = json!({
+            "name": "a", "hosts": ["a.example"],
+            "origins": [origin("s1", true), origin("s2", true), origin("one", false),
+                origin("s3", true), origin("two", false), origin("s4", true)],
+            "rules": [{"paths": ["/1"], "origin": "s2"}, {"paths": ["/2"], "origin": "s3"},
+                {"paths": ["/3"], "origin": "s4"}, {"paths": ["/4"], "origin": "one"}],
+        });
+        let site = Site::resolve(id, &document).unwrap();
+        let check = |path: &str, shield: &str, expected: Option<&str>| {
+            let origin = site.rule(path).rule.origin.clone().unwrap();
+            let behind = origin.behind.as_ref().map(|origin| &*origin.name);
+            assert_eq!((&*origin.name, behind), (shield, expected), "{path}");
+        };
+        check("/", "s1", Some("one"));
+        check("/1", "s2", Some("one"));
+        check("/2", "s3", Some("two"));
+        check("/3", "s4", None);
+        check("/4", "one", None);
     }
 
     #[test]

@@ -158,6 +158,12 @@ impl Freshness {
         u64::from(self.lifetime_seconds) * 1000
     }
 
+    /// The same as if the response had said that it is never to be used without successful validation.
+    #[must_use]
+    pub fn to_be_validated(self) -> Self {
+        Self { flags: self.flags | VALIDATE_ALWAYS, ..self }.without_forbidden_windows()
+    }
+
     fn without_forbidden_windows(mut self) -> Self {
         if self.validates_always() {
             self.flags |= FORBIDS_STALE;

@@ -5,9 +5,10 @@
 use super::entry::{Entry, Says};
 use super::journal::Record;
 use crate::snapshot::{Served, Snapshot};
+use crate::stage::shield::Installation;
 use crate::work::Task;
 use api::edge::RejectedSite;
-use api::feed::Hello;
+use api::feed::{Hello, Key};
 use api::id::{LogId, SiteId};
 use api::problem::FieldProblem;
 use api::purge::{Mode, Purge, Selector};
@@ -22,6 +23,8 @@ pub(super) struct Adopted {
     /// The reading of a log that numbers are of ([`epoch`]).
     epoch: u64,
     log: Option<LogId>,
+    /// What all followers of the log have in common.
+    key: Option<Key>,
     /// Invariant: every entry up to this number is applied, and it never decreases within one log.
     pub(super) applied: u64,
     sites: Shards<AdoptedSite>,
@@ -78,6 +81,10 @@ impl Adopted {
         self.epoch
     }
 
+    pub(super) fn key(&self) -> Option<&Key> {
+        self.key.as_ref()
+    }
+
     pub(super) fn log(&self) -> Option<&LogId> {
         self.log.as_ref()
     }
@@ -112,17 +119,23 @@ impl Adopted {
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
+        let installation = self.log.as_ref().zip(self.key.as_ref());
+        let installation = installation.and_then(|(log, key)| Installation::new(log.clone(), key));
         Snapshot {
             epoch: self.epoch,
             applied: self.applied,
             table: self.table.clone(),
             sites: self.sites.len(),
+            installation,
             adopted: true,
         }
     }
 
     /// Begins a stream. Where that has a log read from its beginning, `reading` is a number that no other reading has.
-    pub(super) fn greet(&mut self, hello: &Hello, reading: u128) {
+    /// True when that changed what is served by now.
+    pub(super) fn greet(&mut self, hello: &Hello, reading: u128) -> bool {
+        let has_new_key = self.key != hello.key;
+        self.key.clone_from(&hello.key);
         if hello.reset || self.log.as_ref() != Some(&hello.log) {
             self.epoch = epoch(&hello.log, reading);
             self.log = Some(hello.log.clone());
@@ -130,6 +143,7 @@ impl Adopted {
             self.named = Some(BTreeSet::new());
             self.forget_purges();
         }
+        has_new_key && !self.is_resetting()
     }
 
     /// Purges are numbers of one reading, and nothing is stored under the name of a new one.
@@ -212,6 +226,7 @@ impl Adopted {
                 self.apply(Entry::read(text, Some(seq))?, |_| true);
             }
             Record::Advanced(seq) => self.applied = self.applied.max(seq),
+            Record::Key(digits) => self.key = Some(Key::kept(digits.to_owned())),
         }
         Some(())
     }

@@ -253,7 +253,11 @@ impl<'f> Follower<'f> {
                 metrics.follows(Some(Source::Control));
                 metrics.newest.set(number(hello.newest));
                 self.newest_at_first = hello.newest;
-                self.adopted.greet(&hello, ulid::Ulid::from_datetime(clock::wall()).into());
+                let reading = ulid::Ulid::from_datetime(clock::wall()).into();
+                if self.adopted.greet(&hello, reading) {
+                    step.has_changed = true;
+                    self.adopted.key().into_iter().for_each(|key| step.records.key(key));
+                }
             }
             feed::EVENT_ENTRY => self.apply_entry(&event.data, event.id.parse().ok(), step),
             feed::EVENT_CURRENT => {

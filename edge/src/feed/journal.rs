@@ -8,6 +8,7 @@
 //! state that it was begun with, up to the first [`Record::Advanced`]; then what was adopted since, as it was received.
 
 use super::adopted::Adopted;
+use api::feed::Key;
 use api::id::LogId;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::str;
@@ -27,6 +28,7 @@ const SITE: u8 = 2;
 const REJECTED: u8 = 3;
 const ENTRY: u8 = 4;
 const ADVANCED: u8 = 5;
+const KEY: u8 = 6;
 
 /// One thing that a journal says.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,6 +45,8 @@ pub(super) enum Record<'b> {
     Entry { seq: u64, text: &'b str },
     /// Everything up to this number is adopted.
     Advanced(u64),
+    /// What all followers of the log have in common, as digits.
+    Key(&'b str),
 }
 
 /// What is in a journal.
@@ -68,6 +72,11 @@ impl Batch {
     pub(super) fn entry(&mut self, seq: u64, text: &str) {
         self.passed = None;
         Record::Entry { seq, text }.write(&mut self.records);
+    }
+
+    /// Notes what all followers of the log have in common.
+    pub(super) fn key(&mut self, key: &Key) {
+        Record::Key(key.reveal()).write(&mut self.records);
     }
 
     /// Notes that there is nothing else up to a number.
@@ -104,6 +113,7 @@ impl<'b> Record<'b> {
             }
             Self::Entry { seq, text } => (ENTRY, *seq, [text.as_bytes(), b"", b""]),
             Self::Advanced(seq) => (ADVANCED, *seq, [b"", b"", b""]),
+            Self::Key(digits) => (KEY, 0, [digits.as_bytes(), b"", b""]),
         };
         out.push(kind);
         out.extend_from_slice(&number.to_le_bytes());
@@ -140,6 +150,7 @@ impl<'b> Record<'b> {
             }
             ENTRY => Self::Entry { seq: number, text: first },
             ADVANCED => Self::Advanced(number),
+            KEY => Self::Key(first),
             _ => return None,
         })
     }
@@ -162,6 +173,9 @@ pub(super) fn write(adopted: &Adopted, out: &mut impl Write) -> io::Result<u64> 
     let (mut payload, mut offset) = (Vec::new(), 0);
     let head = Record::Head { epoch: adopted.epoch(), log: adopted.log().cloned() };
     head.write(&mut payload);
+    if let Some(key) = adopted.key() {
+        Record::Key(key.reveal()).write(&mut payload);
+    }
     flush(&mut payload, &mut offset, out)?;
     let mut purges = Vec::new();
     for (site_id, site) in adopted.sites() {
@@ -203,14 +217,16 @@ pub(super) fn read(from: &mut (impl Read + Seek), length: u64) -> io::Result<Fou
     while read_frame(from, end, length, &mut payload)? {
         let mut records = payload.as_slice();
         let next = end + (HEADER_BYTES + payload.len()) as u64;
+        let mut is_first = end == 0;
         while !records.is_empty() {
             let Some(record) = Record::read(&mut records) else { return Ok(Found::Damage) };
             // the version is the first thing to be known
             let is_head = matches!(record, Record::Head { .. });
             let is_end = matches!(record, Record::Advanced(_));
-            if is_head != (end == 0) || adopted.restore(record).is_none() {
+            if is_head != is_first || adopted.restore(record).is_none() {
                 return Ok(Found::Damage);
             }
+            is_first = false;
             if is_end {
                 begun.get_or_insert(next);
             }

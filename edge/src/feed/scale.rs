@@ -60,7 +60,7 @@ fn a_change_and_a_start_with_many_sites() {
     let (directory, (before, _)) = (tempfile::tempdir().unwrap(), memory_kib());
     let log = LogId::from_ulid("01J9Z3K8Q4W5E6R7T8Y9V0B1N2").unwrap();
     let mut adopted = Adopted::default();
-    adopted.greet(&Hello { version: VERSION, log, newest: 1, reset: true }, 1);
+    adopted.greet(&Hello { version: VERSION, log, newest: 1, reset: true, key: None }, 1);
     let began = Instant::now();
     for number in 0..SITES {
         apply(&mut adopted, &text(number + 1, number));
@@ -95,7 +95,7 @@ fn a_cold_start_from_a_journal() {
     let directory = tempfile::tempdir().unwrap();
     let mut adopted = Adopted::default();
     let log = LogId::from_ulid("01J9Z3K8Q4W5E6R7T8Y9V0B1N2").unwrap();
-    adopted.greet(&Hello { version: VERSION, log, newest: 1, reset: true }, 1);
+    adopted.greet(&Hello { version: VERSION, log, newest: 1, reset: true, key: None }, 1);
     for number in 0..SITES {
         apply(&mut adopted, &text(number + 1, number));
     }

@@ -114,7 +114,7 @@ async fn stream(
     let is_known = query.get("log").is_some_and(|asked| asked == log('1').as_str());
     let after: u64 = query.get("after").unwrap().parse().unwrap();
     let newest = shared.log.borrow().last().map_or(0, |(seq, _)| *seq);
-    let hello = Hello { version: VERSION, log: log('1'), newest, reset: !is_known };
+    let hello = Hello { version: VERSION, log: log('1'), newest, reset: !is_known, key: None };
     let begin = Some(event(feed::EVENT_HELLO, None, &serde_json::to_string(&hello).unwrap()));
     let (open, compresses) = (Open(Arc::clone(&shared.open)), shared.compresses);
     let following = (shared.log.subscribe(), after, begin, open);

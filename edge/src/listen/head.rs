@@ -312,7 +312,7 @@ pub(crate) fn fields(head: &[u8]) -> HeaderMap {
 
 /// Whether a field decides about stored responses (RFC 9111 §5.2.1, RFC 9110 §13.1, §14.2), the connection, or loops.
 fn is_special(name: &[u8], value: &[u8]) -> bool {
-    const NAMES: [&[u8]; 14] = [
+    const NAMES: [&[u8]; 15] = [
         b"te",
         b"range",
         b"expect",
@@ -320,6 +320,7 @@ fn is_special(name: &[u8], value: &[u8]) -> bool {
         b"if-range",
         b"if-match",
         b"cdn-loop",
+        b"longshore-applied",
         b"keep-alive",
         b"cache-control",
         b"if-none-match",

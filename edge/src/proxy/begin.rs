@@ -1,6 +1,6 @@
 //! The beginning of a request: who asks for what, where that goes, and under which name it is looked up.
 
-use super::{Edge, Own};
+use super::{Edge, Own, shield};
 use crate::cache;
 use crate::collapse::Asker;
 use crate::context::{Context, Routed};
@@ -63,8 +63,6 @@ impl Edge {
         ctx: &mut Context,
     ) -> Result<route::Route, Failure> {
         let request = session.req_header();
-        let client = session.client_addr().and_then(|address| address.as_inet());
-        ctx.client = client.map(std::net::SocketAddr::ip);
         let client = ctx.client.unwrap_or(NOBODY);
         let identity = identify::decide(&request.uri, &request.headers, client, &self.pseudonym)?;
         let decided = route::decide(
@@ -84,6 +82,10 @@ impl Edge {
         ctx: &mut Context,
         mut routed: Routed,
     ) {
+        if routed.origin(ctx.asks_directly).is_some_and(|origin| origin.shield) {
+            // the shield goes by the same rule, and rewrites for the origin
+            routed.rewritten = None;
+        }
         let caching = &routed.rule.caching;
         let client =
             client_fields(&session.req_header().headers, ctx.client, &caching.key, &self.telemetry);
@@ -99,7 +101,7 @@ impl Edge {
         let own = Own::of(session).and_then(Own::asks);
         ctx.asked =
             own.unwrap_or_else(|| RequestDirectives::read(&request.headers, &caching.policy));
-        ctx.consumed = semantics::fields::consumed(caching.forwards_cdn_cache_control);
+        ctx.consume(semantics::fields::consumed(caching.forwards_cdn_cache_control));
         if let Some(identity) = &ctx.identity {
             let epoch = ctx.snapshot.epoch;
             ctx.lookup = lookup::decide(
@@ -114,6 +116,7 @@ impl Edge {
                 request.slice.append_to(name);
             }
         }
+        shield::pass_if_behind(ctx);
         if let Lookup::Named(name) = &ctx.lookup {
             ctx.hash = Some(cache::hash(name));
             if let Some(target) = lookup::target(&request.uri, &routed) {

@@ -55,8 +55,7 @@ pub(super) fn respond(
         request.tell(Told::Answered { handling, status, response_time: now.wall, kept });
         return Ok(());
     }
-    let changes = ctx.route.as_ref().map(|routed| &routed.rule.response_headers);
-    deliver::write(response, &status, ctx.hash.as_ref(), changes, ctx.consumed)?;
+    deliver::write(response, &status, ctx)?;
     (ctx.handling, ctx.told) = (handling, Some(status));
     keep_date(session, response);
     unchunk_for_http_10(session, response);

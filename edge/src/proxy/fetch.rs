@@ -16,8 +16,7 @@ use std::sync::Arc;
 impl Context {
     /// Who is asked.
     pub(super) fn origin(&self) -> Result<Arc<Origin>> {
-        let origin = self.route.as_ref().and_then(|routed| routed.rule.origin.clone());
-        origin.ok_or_else(|| Error::new(fail::NO_ORIGIN))
+        self.asked_origin().cloned().ok_or_else(|| Error::new(fail::NO_ORIGIN))
     }
 }
 
@@ -58,11 +57,11 @@ impl Edge {
     /// Writes the head the origin is sent.
     pub(super) fn rewrite_head(&self, head: &mut RequestHeader, ctx: &Context) -> Result<()> {
         let (Some(identity), Some(routed)) = (&ctx.identity, &ctx.route) else { return Ok(()) };
-        let rewritten = routed.rewritten.as_deref();
+        let (rewritten, origin) = (routed.rewritten.as_deref(), ctx.origin()?);
         forward::rewrite_head(
             head,
             identity,
-            &routed.rule,
+            (&routed.rule, &origin),
             rewritten,
             &self.pseudonym,
             ctx.request_id,

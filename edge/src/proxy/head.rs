@@ -31,7 +31,7 @@ impl Edge {
         let selected = self.cache.select(name, &request.headers, ctx.key()).await;
         let outcome = selected.response.map_or(Outcome::Nothing, |(_, found)| {
             let verdict = routed.served.verdict(name, &found.head);
-            reuse::decide(found.head.kept(), &ctx.asked, verdict, received)
+            reuse::decide_for(&ctx.asking, found.head.kept(), &ctx.asked, verdict, received)
         });
         if reuse::forwards_head(outcome) {
             (ctx.forwards_head, ctx.outcome, ctx.varied) = (true, outcome, selected.varied);
@@ -131,8 +131,7 @@ impl Edge {
         }
         let part = deliver::Part { phase: CachePhase::Stale, ..end::part(session, ctx) };
         let (handling, status) = deliver::decide(part, ctx, clock::steady());
-        let changes = ctx.route.as_ref().map(|routed| &routed.rule.response_headers);
-        deliver::write(&mut header, &status, ctx.hash.as_ref(), changes, ctx.consumed).ok()?;
+        deliver::write(&mut header, &status, ctx).ok()?;
         (ctx.handling, ctx.told) = (handling, Some(status));
         end::keep_date(session, &header);
         // Pingora closes the connection after a failed exchange

@@ -19,17 +19,18 @@ impl Edge {
         ctx: &mut Context,
     ) -> Option<ForcedFreshness> {
         let received = ctx.received.steady;
-        let (Some(hit), Some(routed)) = (hit, &ctx.route) else {
+        let Some(hit) = hit.filter(|_| ctx.route.is_some()) else {
             return Some(ForcedFreshness::ForceMiss);
         };
         let head = &hit.head;
-        ctx.consumed = head.consumed();
+        ctx.consume(head.consumed());
+        let Some(routed) = &ctx.route else { return Some(ForcedFreshness::ForceMiss) };
         if session.subrequest_ctx.is_none() {
             head.count_request();
         }
         let verdict = routed.served.verdict(session.cache.cache_key().primary_key(), head);
         self.count_purged(hit, verdict);
-        ctx.outcome = reuse::decide(head.kept(), &ctx.asked, verdict, received);
+        ctx.outcome = reuse::decide_for(&ctx.asking, head.kept(), &ctx.asked, verdict, received);
         if session.cache.lock_duration().is_some() {
             ctx.outcome = reuse::after_waiting(ctx.outcome, verdict, received);
         }

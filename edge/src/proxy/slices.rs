@@ -326,8 +326,7 @@ async fn write_head(
     (handling, status): (Handling, CacheStatus<'static>),
     ended: bool,
 ) -> Result<()> {
-    let changes = ctx.route.as_ref().map(|routed| &routed.rule.response_headers);
-    deliver::write(&mut head, &status, ctx.hash.as_ref(), changes, ctx.consumed)?;
+    deliver::write(&mut head, &status, ctx)?;
     (ctx.handling, ctx.told) = (handling, Some(status));
     end::keep_date(session, &head);
     end::unchunk_for_http_10(session, &mut head);

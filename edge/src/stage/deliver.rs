@@ -4,10 +4,10 @@ use crate::clock::Steady;
 use crate::context::Context;
 use crate::stage::lookup::Lookup;
 use crate::stage::reuse::{Kept, Outcome};
+use crate::stage::shield::{self, Asking};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use pingora_cache::{CachePhase, NoCacheReason};
 use pingora_http::ResponseHeader;
-use route::Changes;
 use semantics::cache_status::{self, CacheStatus, Forward};
 use semantics::reuse::Reuse;
 use semantics::storing::Reason;
@@ -182,21 +182,22 @@ const fn disabled_detail(reason: NoCacheReason) -> &'static str {
 }
 
 /// Takes out what is for caches, adds Cache-Status after those of caches nearer the origin, and applies the rule's
-/// changes. `hash` is that of the name that was looked up.
+/// changes. Another edge that asks is told that it was understood.
 pub(crate) fn write(
     header: &mut ResponseHeader,
     status: &CacheStatus<'_>,
-    hash: Option<&[u8; 16]>,
-    changes: Option<&Changes>,
-    consumed: &[HeaderName],
+    context: &Context,
 ) -> pingora_error::Result<()> {
-    for name in consumed {
+    for name in context.consumed {
         header.remove_header(name);
     }
-    let key = hash.map(KeyText::of);
+    if let Asking::Edge { answer, .. } = &context.asking {
+        header.insert_header(shield::FIELD, answer)?;
+    }
+    let key = context.hash.as_ref().map(KeyText::of);
     let status = CacheStatus { key: key.as_ref().map(KeyText::as_str), ..*status };
     header.append_header(CACHE_STATUS, value_of(&status))?;
-    if let Some(changes) = changes {
+    if let Some(changes) = context.response_changes() {
         for name in &changes.remove {
             header.remove_header(name);
         }

@@ -71,7 +71,7 @@ pub(crate) fn peer(origin: &Origin, address: SocketAddr, upgrade: bool) -> HttpP
 pub(crate) fn rewrite_head(
     head: &mut RequestHeader,
     identity: &Identity,
-    rule: &Rule,
+    (rule, origin): (&Rule, &Origin),
     rewritten: Option<&str>,
     pseudonym: &str,
     request_id: RequestId,
@@ -90,7 +90,7 @@ pub(crate) fn rewrite_head(
     for name in UNTRUSTED {
         head.remove_header(name);
     }
-    let host = match rule.origin.as_ref().and_then(|origin| origin.host_header.clone()) {
+    let host = match origin.host_header.clone() {
         Some(host) => host,
         None => HeaderValue::from_str(identity.host.authority()).ok()?,
     };
@@ -101,6 +101,10 @@ pub(crate) fn rewrite_head(
     head.append_header(header::VIA, semantics::fields::via(head.version, pseudonym)?).ok()?;
     head.append_header(CDN_LOOP, HeaderValue::from_str(pseudonym).ok()?).ok()?;
     head.insert_header(REQUEST_ID, HeaderValue::try_from(request_id.to_string()).ok()?).ok()?;
+    if origin.shield {
+        // it goes by the same rule
+        return Some(());
+    }
     for name in &rule.request_headers.remove {
         head.remove_header(name);
     }
@@ -199,7 +203,8 @@ mod tests {
             head.append_header(*name, *value).unwrap();
         }
         let (identity, routed) = (testing::identity("a.example:81"), testing::routed());
-        rewrite_head(&mut head, &identity, &routed.rule, to, "edge-1", RequestId::next()).unwrap();
+        let asked = (&*routed.rule, &**routed.rule.origin.as_ref().unwrap());
+        rewrite_head(&mut head, &identity, asked, to, "edge-1", RequestId::next()).unwrap();
         head
     }
 

@@ -40,6 +40,8 @@ pub(crate) const NOT_ABOUT: Refused = Refused { token: "other-entity", lasts: fa
 pub(crate) const TOO_LARGE: Refused = Refused { token: "too-large", lasts: true };
 /// What answers the request for a slice and is none, or can't be put together with others.
 const NO_SLICE: Refused = Refused { token: "slice", lasts: false };
+/// What a shield answered that didn't say that it knows all purges that are known here.
+const DOUBTFUL: Refused = Refused { token: "unconfirmed", lasts: false };
 const UNREADABLE: Refused = Refused { token: "head", lasts: false };
 
 /// Decides whether a response is stored.
@@ -53,6 +55,9 @@ pub(crate) fn decide(
     context: &Context,
     now: Now,
 ) -> Result<ToKeep, Refused> {
+    if context.forward.is_doubtful {
+        return Err(DOUBTFUL);
+    }
     let validated = stored.zip(context.forward.not_modified.as_ref());
     if validated
         .is_some_and(|(stored, update)| !semantics::update::is_about(&stored.headers, update))

@@ -116,7 +116,7 @@ pub(crate) fn reason(told: Option<&CacheStatus<'static>>) -> Option<&'static str
 pub(crate) fn origin_part(context: &Context) -> Option<OriginPart<'_>> {
     let forward = &context.forward;
     let sent = forward.request_time?;
-    let origin = context.route.as_ref()?.rule.origin.as_ref()?;
+    let origin = context.asked_origin()?;
     Some(OriginPart {
         name: &origin.name,
         address: forward.address(),

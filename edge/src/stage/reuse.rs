@@ -2,6 +2,7 @@
 
 use crate::clock::{Now, Steady};
 use crate::stage::fail;
+use crate::stage::shield::Asking;
 use pingora_error::Error;
 use purge::Verdict;
 use semantics::directives::RequestDirectives;
@@ -59,6 +60,20 @@ pub(crate) fn decide(
     Outcome::Stored { reuse: freshness.reuse(resident, asked), kept: Kept { freshness, ..kept } }
 }
 
+/// The same where another edge asks. It would take what was purged softly for fresh, and for newer than the purge: so
+/// that is validated, and isn't used where that fails.
+pub(crate) fn decide_for(
+    asking: &Asking,
+    kept: Kept,
+    asked: &RequestDirectives,
+    verdict: Verdict,
+    now: Steady,
+) -> Outcome {
+    let to_be_validated = asking.is_edge() && matches!(verdict, Verdict::Stale(_));
+    let freshness = if to_be_validated { kept.freshness.to_be_validated() } else { kept.freshness };
+    decide(Kept { freshness, ..kept }, asked, verdict, now)
+}
+
 /// What becomes of a request that was `received` before it waited for another's fetch. What that fetch brought is later
 /// than this request, and so as good an answer to it, even where it is to be validated before each use (RFC 9111 §4),
 /// unless it was purged: that fetch began before the purge, and this request may have come after it.
@@ -106,6 +121,22 @@ mod tests {
     use crate::stage::testing::{self, STORED_AT, kept};
     use pingora_error::ErrorType;
     use semantics::policy::CachePolicy;
+
+    #[test]
+    fn another_edge_gets_nothing_that_was_purged_softly() {
+        let edge = Asking::Edge { answer: http::HeaderValue::from_static("x"), is_ahead: false };
+        let check = |asking: &Asking, verdict, reuse: Reuse, on_error: bool| {
+            let asked = RequestDirectives::default();
+            let outcome = decide_for(asking, kept("max-age=60", 0), &asked, verdict, later(1));
+            let Outcome::Stored { reuse: found, .. } = outcome else { panic!("{verdict:?}") };
+            let error = Error::new_up(ErrorType::ConnectRefused);
+            let serves = serves_stale(outcome, &asked, Some(&error), later(1));
+            assert_eq!((found, serves), (reuse, on_error), "{asking:?} {verdict:?}");
+        };
+        check(&edge, Verdict::Stale(5), Reuse::Validate, false);
+        check(&edge, Verdict::Current, Reuse::Fresh, true);
+        check(&Asking::Client, Verdict::Stale(5), Reuse::WhileRevalidating, true);
+    }
 
     fn later(seconds: u64) -> Steady {
         STORED_AT.after(Duration::from_secs(seconds)).steady

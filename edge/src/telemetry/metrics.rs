@@ -86,6 +86,12 @@ impl Metrics {
         self.origins.connect_failures.inc();
     }
 
+    /// Counts a request of another edge that had to wait for the feed.
+    pub(crate) fn waited_for_feed(&self, caught_up: bool) {
+        let [behind, in_time] = &self.feed.waits_of_edges;
+        if caught_up { in_time.inc() } else { behind.inc() }
+    }
+
     /// Counts a request that waited for nobody, because the response before it was not stored.
     pub(crate) fn uncollapsed_request(&self) {
         self.clients.uncollapsed.inc();

@@ -37,7 +37,7 @@ pub(in crate::feed) fn apply(adopted: &mut Adopted, text: &str) -> Applied {
 }
 
 pub(in crate::feed) fn hello(adopted: &mut Adopted, log: LogId, reset: bool, reading: u128) {
-    adopted.greet(&Hello { version: 1, log, newest: 1, reset }, reading);
+    adopted.greet(&Hello { version: 1, log, newest: 1, reset, key: None }, reading);
 }
 
 pub(in crate::feed) fn following() -> Adopted {
@@ -207,4 +207,15 @@ fn what_is_stored_of_a_site_that_was_not_served_may_have_been_purged() {
     let rejected = Record::Rejected { seq: 3, site_id: site_id.as_str(), document, applied: 9 };
     known.restore(rejected).unwrap();
     assert_eq!(newest_purge(&known, "c.example"), 9);
+}
+
+#[test]
+fn the_key_of_the_log_is_kept_and_may_come_later() {
+    let mut adopted = following();
+    assert!(adopted.snapshot().installation.is_none());
+    let key = Some(Key::new(&[3; Key::BYTES]));
+    let hello = Hello { version: 1, log: log('1'), newest: 1, reset: false, key };
+    assert!(adopted.greet(&hello, 2), "to be served by");
+    assert!(!adopted.greet(&hello, 3), "known");
+    assert!(again(&adopted).snapshot().installation.is_some());
 }

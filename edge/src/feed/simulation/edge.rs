@@ -160,7 +160,7 @@ impl Edge {
         let reset = !is_known || self.adopted.applied > control.newest();
         let after = if reset { 0 } else { self.adopted.applied };
         let (log, newest) = (control.log.clone(), control.newest());
-        let hello = Event::Hello(Hello { version: 1, log, newest, reset });
+        let hello = Event::Hello(Hello { version: 1, log, newest, reset, key: None });
         let entries = control.after(after).map(|(_, text)| Event::Entry(text));
         std::iter::once(hello).chain(entries).chain([Event::Current(newest)]).collect()
     }

@@ -47,6 +47,8 @@ pub(crate) struct FeedMetrics {
     sources: [(Source, IntGauge); 2],
     pub(crate) sites: IntGauge,
     pub(crate) sites_rejected: IntGauge,
+    /// In vain, and not.
+    pub(super) waits_of_edges: [IntCounter; 2],
 }
 
 /// Purges, and what becomes of what they match.
@@ -233,6 +235,12 @@ impl FeedMetrics {
             sites_rejected: make.gauge(
                 "longshore_edge_sites_rejected",
                 "Sites whose newest document could not be used.",
+            )?,
+            waits_of_edges: make.counters(
+                "longshore_edge_shield_waits_total",
+                "Requests of other edges that waited for the feed here: until it was applied (`caught_up`), or in vain (`behind`).",
+                "result",
+                ["behind", "caught_up"],
             )?,
         })
     }

@@ -147,6 +147,7 @@ fn full_site() -> Value {
     let mut site: Site = parse(json!({
         "name": "full", "hosts": ["a.example"],
         "origins": [{ "name": "main", "url": "http://127.0.0.1:9", "host_header": "b.example",
+            "shield": true,
             "tls": { "server_name": "c.example" } }],
         "rules": [{ "paths": ["/*"], "origin": "main",
             "request_headers": { "set": { "A": "b" }, "remove": ["C"] },
@@ -188,6 +189,8 @@ fn site_defaults() -> BTreeMap<String, Value> {
     let mut found = BTreeMap::new();
     let mut add = |path: &str, value: Value| leaves(path, &value, &mut found);
     add("origins[]", serde_json::to_value(Origin::default()).unwrap());
+    // left out where it is false
+    add("origins[].shield", Origin::default().shield.into());
     add("rules[]", serde_json::to_value(Rule::default()).unwrap());
     add("rules[].redirect", serde_json::to_value(Redirect::default()).unwrap());
     found
