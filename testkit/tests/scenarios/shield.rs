@@ -3,7 +3,7 @@
 use crate::scene::{FRESH, HOST, site};
 use api::purge::{Mode, Selector, Selectors};
 use serde_json::{Value, json};
-use testkit::{Barrier, Edge, EdgeOptions, Feed, Origin, Response, eventually};
+use testkit::{Barrier, Control, Edge, EdgeOptions, Feed, Origin, Response, eventually};
 
 /// Two edges of one installation, each with a feed that the test holds back as it wants.
 struct Shielded {
@@ -295,4 +295,37 @@ async fn what_answers_without_understanding_is_not_stored() {
         assert!(told.ends_with("detail=unconfirmed"), "{told}");
     }
     assert_eq!(scene.origin.count("/a"), 2);
+}
+
+#[tokio::test]
+async fn controls_edges_know_each_other_also_without_control() {
+    let (origin, mut control) = (Origin::start().await, Control::start().await);
+    let shield = control.edge_with("[origins]\nshields = false\n").await;
+    let mut edge = control.edge().await;
+    let mut document = site("a", HOST, "", json!({}));
+    document["origins"] = json!([
+        { "name": "shield", "url": format!("http://{}", shield.http()), "shield": true },
+        { "name": "main", "url": origin.url() },
+    ]);
+    let record = control.put_site(&document).await;
+    for own in [&shield, &edge] {
+        control.wait_adopted(own, record.seq).await;
+    }
+    for body in ["old", "new"] {
+        origin.on("/a").respond(200).header("Cache-Control", FRESH).body(body);
+    }
+    assert_eq!(edge.get(HOST, "/a").await.text(), "old");
+    let purged = control.purge("a").await;
+    for own in [&edge, &shield] {
+        control.wait_adopted(own, purged).await;
+    }
+    assert_eq!(edge.get(HOST, "/a").await.text(), "new");
+    control.program.kill().await;
+    edge.program.stop().await;
+    edge.start_again().await;
+    let answer = edge.get(HOST, "/a").await;
+    let told = answer.cache_status();
+    assert!(told.starts_with("longshore; hit;") && told.contains("; stored;"), "{told}");
+    assert!(edge.get(HOST, "/a").await.is_hit());
+    assert_eq!(origin.count("/a"), 2);
 }
