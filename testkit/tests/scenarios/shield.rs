@@ -184,6 +184,8 @@ async fn a_strangers_word_means_nothing() {
     }
     let metrics = scene.shield.metrics().await;
     assert_eq!(metrics.sum("longshore_edge_shield_waits_total", &[]), 0.0);
+    let log = scene.shield.program.log();
+    assert!(!log.is_empty() && !log.contains(Feed::key().reveal()), "the key is not logged");
     scene.assert_origin_knows_nothing();
 }
 
