@@ -15,8 +15,7 @@ const CATCH_UP: Duration = Duration::from_secs(120);
 pub(crate) struct Fleet {
     pub(crate) control: Control,
     pub(crate) edges: Vec<Edge>,
-    /// Serves as long as this is there.
-    _origin: Origin,
+    pub(crate) origin: Origin,
 }
 
 impl Fleet {
@@ -39,7 +38,7 @@ impl Fleet {
             let options = EdgeOptions::new().control(&control.url(), &token).without_access_log();
             edges.push(Edge::start(options.config("[http]\nthreads = 1\n")).await);
         }
-        let fleet = Self { control, edges, _origin: origin };
+        let fleet = Self { control, edges, origin };
         fleet.wait_adopted(seq).await?;
         Ok(fleet)
     }

@@ -4,7 +4,7 @@ use crate::fleet::{Fleet, HOST};
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use std::time::Duration;
-use testkit::Client;
+use testkit::{Barrier, Client};
 use tokio::time::{Instant, sleep};
 
 const PAGES: usize = 64;
@@ -20,12 +20,18 @@ pub(crate) async fn measure(live: &[usize]) -> Result<Vec<Value>> {
     let fleet = Fleet::start(1).await?;
     let edge = fleet.edges.first().context("one edge")?;
     let mut client = edge.connect().await;
-    let mut control = Client::connect(fleet.control.address()).await;
+    // as long as a fetch that began before a purge is under way, the purge is not forgotten
+    let (held, mut holding) = (Barrier::new(), edge.connect().await);
+    fleet.origin.on("/held").wait(&held).respond(204);
+    holding.send(format!("GET /held HTTP/1.1\r\nHost: {HOST}\r\n\r\n")).await;
+    fleet.origin.arrived("/held", 1).await;
     let (mut purged, mut found) = (0, Vec::new());
     for &number in live {
         for page in 0..PAGES {
             client.get(HOST, &format!("/page{page}")).await;
         }
+        // control closes connections that are idle for long
+        let mut control = Client::connect(fleet.control.address()).await;
         let began = Instant::now();
         while purged < number {
             let tags: Vec<String> =
