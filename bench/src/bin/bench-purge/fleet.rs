@@ -29,7 +29,7 @@ impl Fleet {
             .header("Cache-Tag", "page, purged-page")
             .body(vec![b'x'; 1_024]);
         let site = json!({
-            "name": "purged", "hosts": [HOST], "origins": [{"name": "main", "url": origin.url()}],
+            "name": "purged", "hosts": [HOST], "origins": [{"name": "main", "url": origin.url(), "read_timeout_seconds": 600}],
         });
         let seq = control.put_site(&site).await.seq;
         let token = control.token(&["edge"]).await;

@@ -1,14 +1,17 @@
 //! What does a hit cost with more and more live purges of its site?
 
 use crate::fleet::{Fleet, HOST};
+use crate::wrk;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
+use std::path::Path;
 use std::time::Duration;
 use testkit::{Barrier, Client};
 use tokio::time::{Instant, sleep};
 
 const PAGES: usize = 64;
-const HITS: u32 = 100_000;
+/// Of each round.
+const SECONDS: u64 = 3;
 const ROUNDS: usize = 3;
 /// Tags of one purge.
 const BATCH: usize = 10_000;
@@ -44,21 +47,21 @@ pub(crate) async fn measure(live: &[usize]) -> Result<Vec<Value>> {
         }
         let purging = began.elapsed();
         sleep(SETTLED).await;
-        found.push(hits(&fleet, &mut client, number, purging).await?);
+        found.push(hits(&fleet, number, purging).await?);
     }
     Ok(found)
 }
 
-async fn hits(fleet: &Fleet, client: &mut Client, live: usize, purging: Duration) -> Result<Value> {
+async fn hits(fleet: &Fleet, live: usize, purging: Duration) -> Result<Value> {
+    let edge = fleet.edges.first().context("one edge")?;
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("wrk.lua");
+    let url = format!("http://{}/page1", edge.http());
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
         let before = fleet.cpu()?.1;
-        for hit in 0..HITS {
-            let answer = client.get(HOST, &format!("/page{}", hit as usize % PAGES)).await;
-            ensure!(answer.is_hit(), "{}", answer.cache_status());
-        }
+        let counts = wrk::run(&script, &url, HOST, SECONDS).await?;
         let used = fleet.cpu()?.1.since(before);
-        rounds.push((used.user + used.system) * 1e6 / f64::from(HITS));
+        rounds.push((used.user + used.system) * 1e6 / counts.requests);
     }
     let id = fleet.edges.first().and_then(|edge| edge.program.id()).context("an edge runs")?;
     let status = std::fs::read_to_string(format!("/proc/{id}/status"))?;

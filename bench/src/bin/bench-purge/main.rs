@@ -10,6 +10,9 @@ mod fleet;
 mod hits;
 mod offered;
 mod one_by_one;
+#[path = "../../wrk.rs"]
+#[expect(dead_code, reason = "only how many requests there were is asked")]
+mod wrk;
 
 use anyhow::{Context, Result, bail};
 use fleet::Fleet;
