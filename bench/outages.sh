@@ -117,7 +117,7 @@ http {
 CONF
 start nginx nginx -c "$directory/nginx.conf"
 token=$("$programs/longshore-control" token create --data-dir "$directory/control-one" --name outages --scope admin --json |
-    sed 's/.*"secret":"\([^"]*\)".*/\1/')
+    sed 's/.*"token":"\([^"]*\)".*/\1/')
 export LONGSHORE_TOKEN=$token
 control=http://127.0.0.1:$balancer
 until_answers "$control/healthz"

@@ -20,6 +20,9 @@ pub const EVENT_ENTRY: &str = "entry";
 pub const EVENT_CURRENT: &str = "current";
 /// Seconds between two heartbeats of an idle stream. A follower that hears nothing for three times as long reconnects.
 pub const HEARTBEAT_SECONDS: u64 = 5;
+/// Bytes of the JSON of an entry. Control makes none that is larger: what people may ask of it in one request, of purges most
+/// ([`crate::purge::PURGE_BODY_MAX_BYTES`]), is half of it.
+pub const ENTRY_MAX_BYTES: usize = 8 << 20;
 /// The NATS `JetStream` stream that has the feeds.
 pub const NATS_STREAM: &str = "LONGSHORE";
 /// The subject of a log's entries is this and the log's id. The payload is an [`Entry`], compressed where

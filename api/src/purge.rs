@@ -97,8 +97,10 @@ pub enum Selector {
 }
 
 /// Selectors of stored responses; a response is selected that any of them selects.
+///
+/// A kind of selector that isn't known makes a purge one that can't be understood, so that no edge confirms what it didn't do.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct Selectors {
     /// Tags of `Cache-Tag`, `Surrogate-Key` or `xkey`, without regard to the case of ASCII letters.
     #[serde(skip_serializing_if = "Vec::is_empty")]

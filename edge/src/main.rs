@@ -17,6 +17,7 @@ mod origin;
 mod plain;
 mod proxy;
 mod purges;
+mod rarely;
 mod record;
 mod request_id;
 mod server;

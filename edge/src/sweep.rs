@@ -86,6 +86,9 @@ struct Retirement {
     purges: Vec<(Arc<Purges>, u64, u64)>,
 }
 
+/// Purges of which it is remembered that a pass is to be told of.
+const BEGUN_MAX: usize = 10_000;
+
 impl Sweeper {
     /// Passes over what is stored whenever that is of use, for as long as the feed runs.
     pub(crate) async fn run(mut self, mut changes: Changes) {
@@ -97,6 +100,10 @@ impl Sweeper {
             known.has_changed |= has_changed;
             while let Ok(Begun { seq, finishes }) = self.purged.try_recv() {
                 known.begun.insert(seq, finishes);
+                if known.begun.len() > BEGUN_MAX {
+                    // the ledger has forgotten it too
+                    known.begun.pop_first();
+                }
             }
             known.retire();
             if Instant::now() < not_before {
@@ -107,7 +114,7 @@ impl Sweeper {
                 let is_whole = self.pass(&mut known).await;
                 not_before = Instant::now() + if is_whole { Duration::ZERO } else { RETRY };
             } else if std::mem::take(&mut known.has_changed) {
-                self.pass_memory(self.judge(0)).await;
+                drop(self.pass_memory(self.judge(0)).await);
             }
             not_before = not_before.max(Instant::now() + began.elapsed() * (DUTY - 1));
         }
@@ -148,7 +155,7 @@ impl Sweeper {
             self.finish(known.begun.split_off(&(snapshot.applied + 1)));
         }
         let counted = last.map_or(0, |last| last.counted);
-        let mut found = self.pass_memory(self.judge(counted)).await;
+        let Some(mut found) = self.pass_memory(self.judge(counted)).await else { return false };
         let store = &self.cache.store;
         let directories = join_all((0..store.directories()).map(async |directory| {
             let mut judge = self.judge(counted);
@@ -163,7 +170,10 @@ impl Sweeper {
         }
         if store.directories() > 0 {
             // what was taken into memory behind the first look
-            found.add(self.pass_memory(self.judge(counted)).await);
+            match self.pass_memory(self.judge(counted)).await {
+                Some(in_memory) => found.add(in_memory),
+                None => is_whole = false,
+            }
         }
         tracing::debug!(removed = found.removed, is_whole, floor, "looked for what was purged");
         let newest = newest(&snapshot);
@@ -185,7 +195,8 @@ impl Sweeper {
         Judge::new(Arc::clone(&self.current), Arc::clone(&self.work), counted)
     }
 
-    async fn pass_memory(&self, mut judge: Judge) -> Found {
+    /// What is in memory; none where not all of it was met.
+    async fn pass_memory(&self, mut judge: Judge) -> Option<Found> {
         let cache = self.cache;
         let pass = move || {
             cache.store.sweep_memory(&mut judge);
@@ -195,11 +206,11 @@ impl Sweeper {
             Ok(found) => found,
             Err(error) => {
                 tracing::error!(%error, "what was purged could not be looked for");
-                Found::default()
+                return None;
             }
         };
         self.telemetry.metrics.purges.swept.inc_by(found.removed);
-        found
+        Some(found)
     }
 
     /// Ends a pass that met everything. False where what it removed may come back after a crash.

@@ -7,6 +7,8 @@ mod count;
 pub(crate) mod fetch;
 
 use crate::cache::Cache;
+use crate::clock;
+use crate::rarely::Rarely;
 use crate::snapshot::Current;
 use crate::sweep::Begun;
 use api::edge::PROGRESS_MAX;
@@ -21,6 +23,8 @@ const REMEMBERED_MAX: usize = 10_000;
 const WAITING_MAX: usize = 10_000;
 /// Questions of those that may wait for a pass over what is stored.
 const QUESTIONS_MAX: usize = 32;
+
+static GIVEN_UP: Rarely = Rarely::new();
 
 /// What an entry asks for.
 #[derive(Debug)]
@@ -53,7 +57,12 @@ impl Work {
     }
 
     fn give_up(&self, seq: u64) {
-        tracing::warn!(seq, "there is too much to do: an entry's work is not done");
+        if GIVEN_UP.is_time(clock::steady()) {
+            tracing::warn!(
+                seq,
+                "there is too much to do: the work of entries is not done, of this one and perhaps others"
+            );
+        }
         self.ledger.note(seq, |progress| progress.finished = true);
     }
 }
@@ -127,6 +136,11 @@ impl Ledger {
             change(&mut noted.progress);
             self.changed.notify_one();
         }
+    }
+
+    /// Forgets everything: the numbers are of a log that isn't followed any more.
+    pub(crate) fn clear(&self) {
+        self.lock().clear();
     }
 
     /// What control has not been told, the newest first, as much as a report holds.

@@ -186,7 +186,13 @@ impl Change<'_> {
 /// The JSON of an entry.
 fn written(seq: u64, change: feed::Change) -> sqlx::Result<String> {
     let entry = Entry { version: feed::VERSION, seq, change };
-    serde_json::to_string(&entry).map_err(|error| sqlx::Error::Encode(error.into()))
+    let text = serde_json::to_string(&entry).map_err(|error| sqlx::Error::Encode(error.into()))?;
+    if text.len() > feed::ENTRY_MAX_BYTES {
+        let problem =
+            format!("an entry of {} bytes, and edges take {}", text.len(), feed::ENTRY_MAX_BYTES);
+        return Err(sqlx::Error::Encode(problem.into()));
+    }
+    Ok(text)
 }
 
 /// What is kept beside an entry, to find it by.

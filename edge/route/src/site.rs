@@ -114,6 +114,25 @@ pub struct RuleMatch<'p> {
 }
 
 impl Site {
+    /// Whether the same of a query counts as by `other`, whatever the path.
+    #[must_use]
+    pub fn counts_alike(&self, other: &Self) -> bool {
+        fn counted(site: &Site) -> impl Iterator<Item = (Option<&PathPattern>, &Rule)> {
+            let rules = site.rules.iter().map(|(path, rule)| (Some(path), &**rule));
+            rules.chain([(None, &*site.otherwise)])
+        }
+        let first = &self.otherwise.caching.key;
+        let is_first =
+            |(_, rule): (Option<&PathPattern>, &Rule)| rule.caching.key.counts_alike(first);
+        if counted(self).all(is_first) && counted(other).all(is_first) {
+            return true;
+        }
+        counted(self).count() == counted(other).count()
+            && counted(self).zip(counted(other)).all(|((path, rule), (other_path, other_rule))| {
+                path == other_path && rule.caching.key.counts_alike(&other_rule.caching.key)
+            })
+    }
+
     /// Resolves what an operator wrote.
     ///
     /// # Errors

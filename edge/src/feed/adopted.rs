@@ -254,8 +254,14 @@ impl Adopted {
                     Some(known) => Arc::clone(&known.served.purges),
                     None => purges(&site),
                 };
+                // a URL is purged by what counts of its query, and this may have been something else before
+                let counts_other =
+                    known.is_some_and(|known| !known.served.site.counts_alike(&site));
                 self.rejected.remove(site_id.as_str());
                 let served = Arc::new(Served { site, purges });
+                if counts_other {
+                    served.purge(&everything(site_id), seq);
+                }
                 self.serve(AdoptedSite { seq, document: document.into(), served });
             }
             Err(problems) => {

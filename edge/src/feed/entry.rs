@@ -151,6 +151,8 @@ mod tests {
         check(&of("purge", r#","selector":"everything""#), None, Some((4, "something")));
         check(&of("purge", ""), None, Some((4, "purge of its site")));
         check(&of("purge", r#","selector":{"colour":1}"#), None, Some((4, "purge of its site")));
+        let other = r#","selector":{"any":{"tags":["a"],"colours":["red"]}}"#;
+        check(&of("purge", other), None, Some((4, "purge of its site")));
         let gentle = of("purge", r#","selector":"everything","mode":"gentle""#);
         check(&gentle, None, Some((4, "purge of its site")));
         check(r#"{"seq":4,"kind":"purge","site_id":"x"}"#, None, Some((4, "purge of all")));

@@ -3,11 +3,12 @@
 //!
 //! Both take what comes in pieces that are cut anywhere, and hold one event at most.
 
+use api::feed::ENTRY_MAX_BYTES;
 use std::io;
 use zstd::stream::raw::{DParameter, Decoder, InBuffer, Operation as _, OutBuffer};
 
-/// Bytes of one event: a site's document, at its largest, several times over.
-pub(super) const EVENT_MAX_BYTES: usize = 4 << 20;
+/// Bytes of one event: an entry, its number and what is around them.
+pub(super) const EVENT_MAX_BYTES: usize = ENTRY_MAX_BYTES + 1_024;
 /// The largest window of a frame: 8 MiB, which RFC 9659 §3 asks decoders of `zstd` to support, and no more.
 const WINDOW_LOG_MAX: u32 = 23;
 /// Decompressed at a time.
@@ -166,10 +167,10 @@ mod tests {
             parser.take(b"\n\n", &mut found).unwrap();
         }
         assert_eq!(found.len(), 16);
-        for _ in 0..4 {
+        for _ in 0..EVENT_MAX_BYTES >> 20 {
             parser.take(&megabyte, &mut found).unwrap();
         }
-        assert_eq!(parser.take(b"x", &mut found), Err(TooLong));
+        assert_eq!(parser.take(&megabyte, &mut found), Err(TooLong));
     }
 
     fn inflate(compressed: &[u8], length: usize) -> io::Result<Vec<u8>> {

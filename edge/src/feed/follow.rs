@@ -19,7 +19,7 @@ use api::edge::AWAY_SECONDS;
 use api::feed::{self, HEARTBEAT_SECONDS};
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 /// A stream that says nothing for so long is dead.
 const SILENCE: Duration = Duration::from_secs(3 * HEARTBEAT_SECONDS);
@@ -124,9 +124,12 @@ impl<'f> Follower<'f> {
     async fn follow_control(&mut self, mut events: Events) -> Result<Session, LinkError> {
         let mut batch = Vec::new();
         let mut attempt: Option<Attempt<'f>> = None;
+        // NATS says nothing of whether control is heard
+        let mut heard_at = Instant::now();
         loop {
             tokio::select! {
-                next = timeout(SILENCE, events.next(&mut batch)) => {
+                next = timeout_at(heard_at + SILENCE, events.next(&mut batch)) => {
+                    heard_at = Instant::now();
                     // what came before the stream broke is not sent again, so it is served from now on
                     let is_current = self.apply_events(std::mem::take(&mut batch))?;
                     next.map_err(|_| LinkError::Silent)??;
@@ -254,7 +257,11 @@ impl<'f> Follower<'f> {
                 metrics.newest.set(number(hello.newest));
                 self.newest_at_first = hello.newest;
                 let reading = ulid::Ulid::from_datetime(clock::wall()).into();
-                if self.adopted.greet(&hello, reading) {
+                let is_new_key = self.adopted.greet(&hello, reading);
+                if self.adopted.is_resetting() {
+                    self.feed.work.ledger.clear();
+                }
+                if is_new_key {
                     step.has_changed = true;
                     self.adopted.key().into_iter().for_each(|key| step.records.key(key));
                 }

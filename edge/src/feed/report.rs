@@ -18,22 +18,28 @@ const PAUSE: Duration = Duration::from_millis(20);
 const PROGRESS_PAUSE: Duration = Duration::from_millis(250);
 /// After a report that did not reach control.
 const RETRY: Duration = Duration::from_millis(500);
+/// Of the problems of one site, those that are told: a report has to stay one that control takes.
+const PROBLEMS_TOLD_MAX: usize = 3;
 const SIGN_OF_LIFE: Duration = Duration::from_secs(REPORT_SECONDS);
 
 /// Reports for ever.
 pub(super) async fn run(feed: &Feed, mut kept: watch::Receiver<Adopted>) {
     let ledger = &feed.work.ledger;
+    let mut is_told = false;
     loop {
         let began = Instant::now();
         let report = report_of(feed, &kept.borrow_and_update(), ledger.news());
         match feed.link.report(feed.directory.edge_id(), &report).await {
             Ok(()) => {
+                is_told = false;
                 feed.telemetry.metrics.feed.reported.set(super::number(report.adopted));
                 ledger.told(&report.progress);
                 wait(began, ledger, &mut kept).await;
             }
             Err(error) => {
-                tracing::debug!("the report did not reach control: {error}");
+                if !std::mem::replace(&mut is_told, true) {
+                    tracing::warn!("reports do not reach control: {error}");
+                }
                 sleep(RETRY).await;
             }
         }
@@ -60,7 +66,11 @@ async fn wait(began: Instant, ledger: &Ledger, kept: &mut watch::Receiver<Adopte
 }
 
 fn report_of(feed: &Feed, adopted: &Adopted, progress: Vec<EdgeProgress>) -> EdgeReport {
-    let rejected = adopted.rejected().map(|rejected| rejected.told.clone());
+    let rejected = adopted.rejected().map(|rejected| {
+        let mut told = rejected.told.clone();
+        told.problems.truncate(PROBLEMS_TOLD_MAX);
+        told
+    });
     EdgeReport {
         http_address: feed.http_address.clone(),
         admin_address: feed.admin_address.clone(),

@@ -2,32 +2,13 @@
 
 use super::Edge;
 use crate::cache;
-use crate::clock::{self, Steady};
+use crate::clock;
 use crate::context::Context;
+use crate::rarely::Rarely;
 use http::Uri;
 use pingora_http::ResponseHeader;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
 
-/// Between two lines in the log.
-const PAUSE: Duration = Duration::from_mins(1);
-
-/// When a line may be written.
-struct Rarely(AtomicI64);
-
-static TOLD: Rarely = Rarely(AtomicI64::new(i64::MIN));
-
-impl Rarely {
-    /// Whether none was written for [`PAUSE`]. True for one of those who ask at once.
-    fn is_time(&self, now: Steady) -> bool {
-        let told = self.0.load(Ordering::Relaxed);
-        now.since(Steady::from_nanoseconds(told)) >= PAUSE
-            && self
-                .0
-                .compare_exchange(told, now.nanoseconds(), Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
-    }
-}
+static TOLD: Rarely = Rarely::new();
 
 impl Edge {
     /// Notes that a response to a request for `uri` is stored with this head, if not all of its tags are kept.
@@ -44,18 +25,5 @@ impl Edge {
                 "a response has more tags, or longer ones, than are kept: any purge of a tag reaches it"
             );
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_is_written_once_in_a_while() {
-        let rarely = Rarely(AtomicI64::new(i64::MIN));
-        let at = |seconds: i64| Steady::from_nanoseconds(seconds * 1_000_000_000);
-        assert!(rarely.is_time(at(0)) && !rarely.is_time(at(0)) && !rarely.is_time(at(59)));
-        assert!(rarely.is_time(at(60)) && !rarely.is_time(at(61)));
     }
 }

@@ -14,7 +14,7 @@ use crate::proxy::{Edge, Get, Own};
 use crate::snapshot::{Current, Served};
 use crate::stage::lookup::Named;
 use api::id::SiteId;
-use api::purge::{Purge, Warm};
+use api::purge::{Purge, WARM_RATE_MAX, Warm};
 use bytes::Bytes;
 use pingora_proxy::HttpProxy;
 use route::Host;
@@ -82,8 +82,9 @@ pub(crate) async fn run(fetcher: Arc<Fetcher>, mut tasks: mpsc::Receiver<(u64, T
             (Arc::clone(kind), Arc::clone(&requests), Arc::clone(&fetcher));
         under_way.spawn(async move {
             let _place = kind.acquire().await;
-            fetcher.in_force(seq).await;
             match task {
+                // its number is not of the log that is followed by now
+                _ if !fetcher.in_force(seq).await => {}
                 Task::Purge(purge) => fetcher.refetch(seq, purge, &requests).await,
                 Task::Warm(warm) => fetcher.warm(seq, warm, &requests).await,
                 Task::Count(_) => {} // nothing to fetch
@@ -94,9 +95,19 @@ pub(crate) async fn run(fetcher: Arc<Fetcher>, mut tasks: mpsc::Receiver<(u64, T
 }
 
 impl Fetcher {
-    /// Waits until requests are served by the entry with this number: what they store then isn't older than it.
-    async fn in_force(&self, seq: u64) {
-        while self.current.load().applied < seq {
+    /// Waits until requests are served by the entry with this number: what they store then isn't older than it. False
+    /// where another log is followed before.
+    async fn in_force(&self, seq: u64) -> bool {
+        let epoch = self.current.load().epoch;
+        loop {
+            let snapshot = self.current.load();
+            if snapshot.epoch != epoch {
+                return false;
+            }
+            if snapshot.applied >= seq {
+                return true;
+            }
+            drop(snapshot);
             sleep(FORCE_PAUSE).await;
         }
     }
@@ -119,8 +130,12 @@ impl Fetcher {
 
     /// Fetches what is to be stored, unless it is already.
     async fn warm(self: &Arc<Self>, seq: u64, warm: Warm, requests: &Arc<Semaphore>) {
-        let job =
-            Job { seq, site_id: warm.site_id.clone(), own: Own::Stored, rate: warm.rate.max(1) };
+        let job = Job {
+            seq,
+            site_id: warm.site_id.clone(),
+            own: Own::Stored,
+            rate: warm.rate.clamp(1, WARM_RATE_MAX),
+        };
         let targets = self.to_warm(&job, &warm, requests).await;
         self.fetch_all(&job, targets, requests).await;
     }
@@ -140,8 +155,9 @@ impl Fetcher {
             turns.tick().await;
             while under_way.try_join_next().is_some() {}
             let Ok(place) = Arc::clone(requests).acquire_owned().await else { return };
-            if self.site(&job.site_id).is_none() {
-                break;
+            if !self.serves(&target, &job.site_id) {
+                self.note(job.seq, None);
+                continue;
             }
             let (fetcher, seq, own) = (Arc::clone(self), job.seq, job.own);
             under_way.spawn(async move {
@@ -191,6 +207,13 @@ impl Fetcher {
     fn site(&self, site_id: &SiteId) -> Option<Arc<Served>> {
         let snapshot = self.current.load();
         snapshot.served().find(|served| served.site.id == *site_id).map(Arc::clone)
+    }
+
+    /// Whether requests for a target still come to the site.
+    fn serves(&self, target: &Target, site_id: &SiteId) -> bool {
+        let Ok(host) = Host::parse(&target.authority, PORT) else { return false };
+        let snapshot = self.current.load();
+        snapshot.site(host.name()).is_some_and(|served| served.site.id == *site_id)
     }
 
     /// What a URL names, where its host is the site's.

@@ -25,7 +25,7 @@ pub struct Key {
 }
 
 /// Which parameters of the query count.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 enum Parameters {
     /// All.
     #[default]
@@ -37,6 +37,11 @@ enum Parameters {
 }
 
 impl Key {
+    /// Whether the same of a query counts as by `other`.
+    pub(crate) fn counts_alike(&self, other: &Self) -> bool {
+        self.parameters == other.parameters && self.sorted == other.sorted
+    }
+
     pub(super) fn resolve(written: &WrittenKey) -> Option<Self> {
         let (country, device) = (written.country == Some(true), written.device == Some(true));
         let mut headers = names(written.headers.as_ref())?.into_vec();

@@ -219,3 +219,24 @@ fn the_key_of_the_log_is_kept_and_may_come_later() {
     assert!(!adopted.greet(&hello, 3), "known");
     assert!(again(&adopted).snapshot().installation.is_some());
 }
+
+#[test]
+fn a_change_of_what_counts_of_queries_purges_the_site() {
+    let document = |key: serde_json::Value| {
+        let site = json!({
+            "name": "a", "hosts": ["a.example"], "origins": [{"name": "main", "url": "http://127.0.0.1:9"}],
+            "cache": {"key": key},
+        });
+        move |seq| text(seq, Change::SitePut { site_id: id('A'), site: site.clone() })
+    };
+    let (all, sorted) = (document(json!({})), document(json!({"sort_query": true})));
+    let mut adopted = following();
+    apply(&mut adopted, &all(2));
+    assert_eq!(newest_purge(&adopted, "a.example"), 1, "nothing counts that didn't");
+    apply(&mut adopted, &sorted(3));
+    assert_eq!(newest_purge(&adopted, "a.example"), 3);
+    apply(&mut adopted, &sorted(4));
+    assert_eq!(newest_purge(&adopted, "a.example"), 3);
+    apply(&mut adopted, &all(5));
+    assert_eq!(newest_purge(&adopted, "a.example"), 5);
+}

@@ -110,7 +110,8 @@ impl Publisher {
         let mut open = control.open.subscribe();
         loop {
             self.heartbeat(newest).await;
-            let closed = timeout(Duration::from_millis(100), open.wait_for(|open| *open == 0));
+            let closed =
+                tokio::time::timeout(Duration::from_millis(100), open.wait_for(|open| *open == 0));
             if closed.await.is_ok() {
                 return;
             }

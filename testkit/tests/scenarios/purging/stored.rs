@@ -122,3 +122,25 @@ async fn a_dry_run_counts_and_purges_nothing() {
     .await;
     assert!(own.get("/a").await.is_hit());
 }
+
+/// The largest request that control takes is an entry that edges take.
+#[tokio::test]
+async fn the_largest_purge_is_adopted_like_any_other() {
+    let scene = Installation::start().await;
+    scene.script("/a", "old");
+    scene.get("/a").await;
+    scene.script("/a", "new");
+    let (tags, bytes) = (api::purge::PURGE_SELECTORS_MAX, api::purge::PURGE_BODY_MAX_BYTES);
+    let around = json!({"tags": [], "wait": "all", "timeout_ms": 9_000}).to_string().len();
+    let each = (bytes - around) / tags - 3;
+    let mut names: Vec<String> = (0..tags).map(|tag| format!("{tag:0each$}")).collect();
+    names[0] = "TWO".to_owned();
+    let spare = bytes - around - (names.iter().map(|name| name.len() + 3).sum::<usize>() - 1);
+    names.iter_mut().skip(1).take(spare).for_each(|name| name.push('x'));
+    let body = json!({"tags": names, "wait": "all", "timeout_ms": 9_000}).to_string();
+    assert_eq!(body.len(), bytes);
+    let call = scene.control.call("POST", "/v1/sites/a/purge");
+    let answer = call.header("Content-Type", "application/json").body(body).send().await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert_eq!(scene.get("/a").await.text(), "new");
+}
