@@ -4,8 +4,10 @@
 //! control only.
 
 use crate::answer;
+use crate::clock;
 use crate::context::Context;
 use crate::feed::Link;
+use crate::rarely::Rarely;
 use crate::stage::fail::Failure;
 use crate::stage::identify::Identity;
 use api::id::SiteId;
@@ -17,6 +19,8 @@ use pingora_proxy::Session;
 use semantics::fields::TAG_FIELDS;
 use serde_json::json;
 use tokio::sync::Semaphore;
+
+static NOT_HANDED_ON: Rarely = Rarely::new();
 
 /// Purges that control is being asked for at a time.
 const AT_ONCE: usize = 64;
@@ -86,7 +90,9 @@ impl Purging {
             }
             Ok((status, body)) => (status, MEDIA_TYPE, body),
             Err(error) => {
-                tracing::warn!("a purge was not handed on: {error}");
+                if NOT_HANDED_ON.is_time(clock::steady()) {
+                    tracing::warn!("a purge was not handed on: {error}");
+                }
                 problem(503, "control can't be reached")
             }
         }
