@@ -34,7 +34,7 @@ pub(crate) fn standing(
     if !regions.is_empty() && !edge.region.as_ref().is_some_and(|region| regions.contains(region)) {
         return EdgeStanding::Elsewhere;
     }
-    let has_adopted = edge.acked >= work.seq;
+    let has_adopted = edge.acked >= work.effective_seq;
     let is_finished = !work.asked.has_work || progress.is_some_and(|progress| progress.finished);
     match (has_adopted, is_finished) {
         (true, true) => EdgeStanding::Done,
@@ -114,7 +114,7 @@ mod tests {
             has_work,
         };
         let site_id = "site_01J9Z3K8Q4W5E6R7T8Y9V0B1N2".parse().unwrap();
-        Work { seq: 9, site_id, created_at: Moment(NOW.0 - 5_000), asked }
+        Work { seq: 9, effective_seq: 9, site_id, created_at: Moment(NOW.0 - 5_000), asked }
     }
 
     #[test]

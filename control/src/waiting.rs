@@ -115,8 +115,16 @@ async fn settle(app: &App, work: &Work) {
     while edges.changed().await.is_ok() {
         let (connected, now) = (Arc::clone(&edges.borrow_and_update()), now());
         let limit = app.limits.ack_limit;
-        let awaited = |edge| is_awaited(standing(edge, &plain, None, limit, now));
-        if connected.iter().any(awaited) {
+        let is_settled = |work: &Work| {
+            !connected.iter().any(|edge| is_awaited(standing(edge, work, None, limit, now)))
+        };
+        if !is_settled(&plain) {
+            continue;
+        }
+        // in its place in the log there may be a later one by now
+        let Ok(effective_seq) = effective_seq(app, work).await else { continue };
+        plain.effective_seq = effective_seq;
+        if !is_settled(&plain) {
             continue;
         }
         if !work.asked.has_work || is_finished(app, work).await {
@@ -126,13 +134,21 @@ async fn settle(app: &App, work: &Work) {
     }
 }
 
+/// The number that has to be adopted, as the database has it now.
+async fn effective_seq(app: &App, work: &Work) -> sqlx::Result<u64> {
+    let found = app.db.work(work.seq).await?;
+    Ok(found.map_or(work.effective_seq, |found| found.effective_seq))
+}
+
 async fn is_finished(app: &App, work: &Work) -> bool {
     let status = read_status(app, work.clone()).await;
     status.is_ok_and(|status| !status.edges.iter().any(|edge| is_awaited(edge.standing)))
 }
 
 /// What became of `work` so far.
-pub(crate) async fn read_status(app: &App, work: Work) -> sqlx::Result<PurgeStatus> {
+pub(crate) async fn read_status(app: &App, mut work: Work) -> sqlx::Result<PurgeStatus> {
     let done = app.db.done(&work).await?;
+    // read after what the edges adopted: never less than what they had to adopt at that moment
+    work.effective_seq = effective_seq(app, &work).await?;
     Ok(status(work, &done, app.limits.ack_limit, now()))
 }

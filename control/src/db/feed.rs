@@ -1,6 +1,6 @@
 //! The log of changes: entries by number, at most one for each subject.
 
-mod retention;
+pub(crate) mod retention;
 
 use super::{Change, Db, number, stored};
 use api::feed::{self, Entry, Key};

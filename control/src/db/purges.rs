@@ -45,6 +45,8 @@ pub(crate) struct Asked {
 pub(crate) struct Work {
     /// Its number.
     pub(crate) seq: u64,
+    /// The number whose adoption puts it in force: a later one where another entry took its place in the log.
+    pub(crate) effective_seq: u64,
     /// Whose stored responses it concerns.
     pub(crate) site_id: SiteId,
     /// When it was accepted.
@@ -75,8 +77,9 @@ impl Change<'_> {
     ) -> sqlx::Result<()> {
         let asked =
             serde_json::to_string(asked).map_err(|error| sqlx::Error::Encode(error.into()))?;
-        let insert = "INSERT INTO purges (seq, site_id, token_id, created_at, asked) \
-            VALUES ($1, $2, $3, $4, $5)";
+        let insert = "INSERT INTO purges \
+            (seq, site_id, token_id, created_at, asked, effective_seq) \
+            VALUES ($1, $2, $3, $4, $5, $1)";
         sqlx::query(insert)
             .bind(stored(self.seq))
             .bind(site.to_string())
@@ -92,7 +95,8 @@ impl Change<'_> {
 impl Db {
     /// What was asked with a number.
     pub(crate) async fn work(&self, seq: u64) -> sqlx::Result<Option<Work>> {
-        let query = "SELECT seq, site_id, created_at, asked FROM purges WHERE seq = $1";
+        let query =
+            "SELECT seq, site_id, created_at, asked, effective_seq FROM purges WHERE seq = $1";
         let row = sqlx::query(query).bind(stored(seq)).fetch_optional(&self.pool).await?;
         row.as_ref().map(work).transpose()
     }
@@ -106,11 +110,11 @@ impl Db {
     ) -> sqlx::Result<Vec<Work>> {
         let query = match site {
             Some(_) => {
-                "SELECT seq, site_id, created_at, asked FROM purges \
+                "SELECT seq, site_id, created_at, asked, effective_seq FROM purges \
                 WHERE seq < $1 AND site_id = $3 ORDER BY seq DESC LIMIT $2"
             }
             None => {
-                "SELECT seq, site_id, created_at, asked FROM purges \
+                "SELECT seq, site_id, created_at, asked, effective_seq FROM purges \
                 WHERE seq < $1 ORDER BY seq DESC LIMIT $2"
             }
         };
@@ -127,7 +131,7 @@ impl Db {
             "SELECT {COLUMNS}, progress.matched, progress.to_fetch, progress.fetched, \
                 progress.failed, progress.bytes, progress.finished, \
                 (SELECT acks.at FROM acks WHERE acks.edge_id = edges.id AND acks.log = $1 \
-                    AND acks.adopted >= $2 ORDER BY acks.adopted LIMIT 1) AS acked_at, \
+                    AND acks.adopted >= $3 ORDER BY acks.adopted LIMIT 1) AS acked_at, \
                 (SELECT at FROM acks_removed) AS removed_at \
             FROM edges LEFT JOIN progress ON progress.edge_id = edges.id AND progress.seq = $2 \
             ORDER BY edges.id"
@@ -135,6 +139,7 @@ impl Db {
         let rows = sqlx::query(sqlx::AssertSqlSafe(query))
             .bind(self.log().to_string())
             .bind(stored(work.seq))
+            .bind(stored(work.effective_seq))
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(|row| self.done_by(row, work)).collect()
@@ -233,6 +238,7 @@ fn work(row: &AnyRow) -> sqlx::Result<Work> {
     let asked = serde_json::from_str(row.try_get(3)?);
     Ok(Work {
         seq: number(row, 0)?,
+        effective_seq: number(row, 4)?,
         site_id: super::parsed(row.try_get(1)?)?,
         created_at: Moment(row.try_get(2)?),
         asked: asked.map_err(|error| sqlx::Error::Decode(error.into()))?,

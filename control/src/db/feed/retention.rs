@@ -103,7 +103,7 @@ impl Db {
         }
     }
 
-    /// Makes the purge `seq` of a group one of everything.
+    /// Makes the purge `seq` of a group one of everything, by whose adoption those before it are in force.
     async fn widen(&self, group: &Group, seq: u64) -> sqlx::Result<()> {
         let purge = Purge {
             site_id: group.site_id.clone(),
@@ -119,6 +119,16 @@ impl Db {
         sqlx::query(everything)
             .bind(entry.clone())
             .bind(stored(entry.len() as u64))
+            .bind(stored(seq))
+            .bind(group.site_id.to_string())
+            .bind(word(group.mode))
+            .execute(&mut *turn.transaction)
+            .await?;
+        // an edge that reads on from now on may be told of them by this number alone
+        let effective = "UPDATE purges SET effective_seq = $1 \
+            WHERE site_id = $2 AND seq < $1 AND effective_seq IN \
+                (SELECT seq FROM feed WHERE site_id = $2 AND mode = $3 AND seq < $1)";
+        sqlx::query(effective)
             .bind(stored(seq))
             .bind(group.site_id.to_string())
             .bind(word(group.mode))

@@ -1,8 +1,11 @@
 use super::*;
+use crate::db::feed::Subject;
+use crate::db::feed::retention::Group;
 use crate::db::reports::Report;
 use api::edge::EdgeReport;
+use api::feed;
 use api::id::LogId;
-use api::purge::EdgeProgress;
+use api::purge::{EdgeProgress, EdgeStanding, Purge, Selector};
 use std::time::Duration;
 
 const DAY: i64 = 24 * 3_600_000;
@@ -152,6 +155,63 @@ async fn an_edge_is_behind_from_its_first_report_that_says_so() {
     assert_eq!((edge.adopted, edge.acked, edge.behind_since), (1, 3, Some(Moment(6))));
     let work = db.work(2).await.unwrap().unwrap();
     assert_eq!(db.done(&work).await.unwrap()[0].edge.acked, 3);
+}
+
+/// A purge in the log, asked at a moment.
+async fn purge(db: &Db, site_id: &SiteId, mode: Mode) -> u64 {
+    let selector = Selector::Everything;
+    let asked = Asked {
+        kind: Kind::Purge,
+        mode,
+        selectors: SelectorCounts::default(),
+        regions: Vec::new(),
+        has_work: false,
+    };
+    let purge = Purge { site_id: site_id.clone(), selector, mode, regions: Vec::new(), refetch: 0 };
+    let mut change = db.change().await.unwrap();
+    let seq = change.seq();
+    let token = "tok_01J9Z3K8Q4W5E6R7T8Y9V0B1N2".parse().unwrap();
+    change.tell(Subject::Purge(site_id, seq), feed::Change::Purge(purge)).await.unwrap();
+    change.ask(site_id, &token, &asked, NOW).await.unwrap();
+    change.commit().await.unwrap();
+    seq
+}
+
+#[tokio::test]
+async fn what_became_a_later_purge_is_in_force_with_that() {
+    let directory = tempfile::TempDir::new().unwrap();
+    let db = database(&directory).await;
+    let other = "site_01J9Z3K8Q4W5E6R7T8Y9V0B1N3".parse().unwrap();
+    report(&db, 0, 0, NOW).await;
+    for (site_id, mode) in [
+        (&site(), Mode::Hard),
+        (&other, Mode::Hard),
+        (&site(), Mode::Soft),
+        (&site(), Mode::Hard),
+        (&site(), Mode::Hard),
+    ] {
+        purge(&db, site_id, mode).await;
+    }
+    let group = Group { site_id: site(), mode: Mode::Hard };
+    let check = async |expected: [EdgeStanding; 3]| {
+        for (seq, expected) in [1, 2, 3].into_iter().zip(expected) {
+            let work = db.work(seq).await.unwrap().unwrap();
+            let done = db.done(&work).await.unwrap();
+            assert_eq!(done[0].acked_at.is_some(), expected == EdgeStanding::Done, "{seq}");
+            let status = crate::standing::status(work, &done, Duration::from_secs(30), NOW);
+            assert_eq!(status.edges[0].standing, expected, "{seq}");
+        }
+    };
+    // 1 goes into 4; whoever reads up to 3 is not told of it
+    db.coarsen(&group, 4).await.unwrap();
+    report(&db, 0, 3, NOW).await;
+    check([EdgeStanding::Waiting, EdgeStanding::Done, EdgeStanding::Done]).await;
+    // and 4 into 5
+    db.coarsen(&group, 5).await.unwrap();
+    report(&db, 0, 4, NOW).await;
+    check([EdgeStanding::Waiting, EdgeStanding::Done, EdgeStanding::Done]).await;
+    report(&db, 0, 5, NOW).await;
+    check([EdgeStanding::Done; 3]).await;
 }
 
 #[tokio::test]
