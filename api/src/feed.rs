@@ -6,7 +6,8 @@
 //! database behind control, or a number it never gave), `Hello::reset` is true: the entries up to the first `Current`
 //! are then everything there is, and what they do not name is gone.
 
-use crate::id::{LogId, SiteId};
+use crate::certificate::{Certificate, Challenge};
+use crate::id::{CertificateId, LogId, SiteId};
 use crate::purge::{Count, Purge, Warm};
 use serde::{Deserialize, Serialize};
 
@@ -141,6 +142,15 @@ pub enum Change {
     Count(Count),
     /// Responses are to be fetched.
     Warm(Warm),
+    /// A certificate is new or different.
+    CertificatePut(Certificate),
+    /// A certificate is not to be used any more.
+    CertificateRemoved {
+        /// Which certificate.
+        certificate_id: CertificateId,
+    },
+    /// A certificate authority will look whether a host is served here. There is no entry that takes it back: it expires.
+    ChallengePut(Challenge),
     /// A kind of change this version does not know. It is passed over.
     #[serde(other)]
     Unknown,

@@ -90,6 +90,8 @@ id!(
 );
 id!(EdgeId, "edge_", "An edge, from its first start on; kept in its state directory.");
 id!(LogId, "log_", "One feed log. A control service with a new, empty database has a new one.");
+id!(CertificateId, "crt_", "A certificate, through its renewals.");
+id!(ChallengeId, "chl_", "A challenge of a certificate authority.");
 id!(TokenId, "tok_", "An API token. Names it in lists and logs; it is not the secret.");
 
 #[cfg(test)]

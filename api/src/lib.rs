@@ -5,6 +5,7 @@
 //! carries a version number and ignores fields it does not know. Nothing here does I/O.
 
 pub mod cache;
+pub mod certificate;
 pub mod check;
 pub mod edge;
 pub mod explain;

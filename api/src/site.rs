@@ -9,6 +9,7 @@ pub mod host;
 pub mod origin;
 pub mod path;
 pub mod rule;
+pub mod tls;
 
 use crate::check::{Check, Problems};
 use cache::Cache;
@@ -17,6 +18,7 @@ use origin::Origin;
 use rule::Rule;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
+use tls::Tls;
 
 /// Bytes of a site document, as JSON or TOML.
 pub const DOCUMENT_MAX_BYTES: usize = 262_144;
@@ -44,6 +46,9 @@ pub struct Site {
     pub rules: Vec<Rule>,
     /// Caching where a rule says nothing else.
     pub cache: Cache,
+    /// How clients reach the hosts.
+    #[serde(skip_serializing_if = "is_default")]
+    pub tls: Tls,
 }
 
 impl Check for Site {
@@ -60,6 +65,7 @@ impl Check for Site {
             self.check_origin_of(rule, problems);
         });
         problems.at("cache", |problems| self.cache.check(problems));
+        problems.at("tls", |problems| self.tls.check(problems));
     }
 }
 
@@ -100,6 +106,10 @@ impl Site {
                 .at("origin", |problems| problems.add("names no origin of this site", Some(name)));
         }
     }
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn count<T>(items: &[T]) -> u64 {

@@ -4,6 +4,8 @@ mod admin;
 #[cfg(test)]
 mod allocations;
 mod answer;
+#[expect(dead_code, reason = "listeners for HTTP/2 and HTTP/3 come next")]
+mod bridge;
 mod cache;
 mod clock;
 mod collapse;

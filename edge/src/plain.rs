@@ -6,7 +6,7 @@
 
 use crate::cache::{self, Cache, Head};
 use crate::clock::{self, Steady};
-use crate::listen::{self, Plain};
+use crate::listen::{self, Connection, Plain};
 use crate::record::shorten;
 use crate::request_id::RequestId;
 use crate::snapshot::{Current, Served};
@@ -25,7 +25,6 @@ use semantics::directives::RequestDirectives;
 use semantics::reuse::Reuse;
 use std::borrow::Cow;
 use std::io::{self, IoSlice};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
@@ -59,22 +58,22 @@ impl PlainHits {
     pub(crate) async fn answer(
         &self,
         stream: &mut Stream,
-        client: IpAddr,
+        connection: &Connection,
         plain: Plain,
         request: &[u8],
     ) -> Option<io::Result<()>> {
         let received = clock::now();
-        let answer = self.find(plain, request, received.steady)?;
+        let answer = self.find(connection.scheme(), plain, request, received.steady)?;
         let length = answer.body.len() as u64;
         let sent = self.send(stream, &answer.head, answer.body).await;
         let cache_status = answer.head.get(answer.cache_status).unwrap_or_default();
         self.telemetry.over(Over {
             received: received.wall,
             request_id: Some(RequestId::next()),
-            client: Some(client),
+            client: Some(connection.client.ip()),
             client_country: None,
             method: "GET",
-            scheme: Scheme::Http.as_str(),
+            scheme: connection.scheme().as_str(),
             host: answer.host.authority(),
             target: plain.target(request),
             protocol: "HTTP/1.1",
@@ -95,9 +94,9 @@ impl PlainHits {
     }
 
     /// Passes the request through the stages, as far as a hit goes.
-    fn find(&self, plain: Plain, request: &[u8], now: Steady) -> Option<Answer> {
+    fn find(&self, scheme: Scheme, plain: Plain, request: &[u8], now: Steady) -> Option<Answer> {
         let snapshot = self.current.load();
-        let host = Host::parse(plain.host(request), Scheme::Http.default_port()).ok()?;
+        let host = Host::parse(plain.host(request), scheme.default_port()).ok()?;
         let served = snapshot.site(host.name())?;
         let target = plain.target(request);
         let (path, query) = match target.split_once('?') {
@@ -116,7 +115,7 @@ impl PlainHits {
         let (query, site) = (caching.key.query(query), &served.site.id);
         let query = query.as_deref();
         let mut buffer = Vec::with_capacity(BUFFER_BYTES);
-        lookup::append_name(&mut buffer, path, query, Scheme::Http, &host, site, snapshot.epoch);
+        lookup::append_name(&mut buffer, path, query, scheme, &host, site, snapshot.epoch);
         let key = cache::first_variant(&buffer);
         let found = self.cache.store.find_now(&key, &buffer)?;
         let body = found.reader.whole()?;

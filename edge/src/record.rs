@@ -2,10 +2,12 @@
 
 use crate::clock;
 use crate::context::Context;
+use crate::listen::Protocol;
 use crate::stage::deliver::CACHE_STATUS;
+use crate::stage::identify::Scheme;
 use crate::stage::record::{Over, origin_part, reason};
 use crate::telemetry::Telemetry;
-use http::{HeaderMap, HeaderName, Version, header};
+use http::{HeaderMap, HeaderName, header};
 use pingora_proxy::Session;
 use std::borrow::Cow;
 
@@ -28,10 +30,10 @@ pub(crate) fn request(telemetry: &Telemetry, session: &Session, context: &Contex
         client: context.client,
         client_country: None,
         method: request.method.as_str(),
-        scheme: "http",
+        scheme: Scheme::of(&request.uri).as_str(),
         host: context.identity.as_ref().map_or("", |identity| identity.host.authority()),
         target: request.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str),
-        protocol: if request.version == Version::HTTP_10 { "HTTP/1.0" } else { "HTTP/1.1" },
+        protocol: Protocol::of(request).as_str(),
         status: written.map_or(0, |head| head.status.as_u16()),
         body_bytes: session.body_bytes_sent() as u64,
         duration: clock::steady().since(context.received.steady),

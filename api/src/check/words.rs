@@ -69,7 +69,7 @@ mod tests {
         for document in [json!(null), json!(4), json!("x")] {
             check(document, "", "must be an object");
         }
-        for document in [json!([]), json!([1, 2, 3, 4, 5, 6])] {
+        for document in [json!([]), json!([1, 2, 3, 4, 5, 6, 7])] {
             check(document, "", "must be an object, not a list");
         }
         check(json!({"name": 7}), "name", "must be text");

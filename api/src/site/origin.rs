@@ -3,10 +3,14 @@
 use super::check_name;
 use super::headers::check_header_value;
 use super::host::HostPattern;
+use super::is_default;
+use super::tls::check_pem;
 use crate::check::{Check, Problems};
+use crate::id::CertificateId;
 use serde::{Deserialize, Serialize};
 
 const TIMEOUT_MAX_SECONDS: u64 = 3_600;
+const PINS_MAX: u64 = 10;
 
 /// A server that answers for a site's content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +28,9 @@ pub struct Origin {
     pub shield: bool,
     /// How an `https` origin is trusted.
     pub tls: OriginTls,
+    /// The version of HTTP it is spoken to in.
+    #[serde(skip_serializing_if = "is_default")]
+    pub protocol: OriginProtocol,
     /// Seconds until a connection must stand, TLS included. 1 to 3600.
     pub connect_timeout_seconds: u32,
     /// Seconds between two reads of a response, and until its first byte. 1 to 3600.
@@ -42,12 +49,27 @@ impl Default for Origin {
             host_header: None,
             shield: false,
             tls: OriginTls::default(),
+            protocol: OriginProtocol::default(),
             connect_timeout_seconds: 5,
             read_timeout_seconds: 60,
             write_timeout_seconds: 60,
             idle_timeout_seconds: 60,
         }
     }
+}
+
+/// The version of HTTP that an origin is spoken to in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub enum OriginProtocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2, many requests on a connection: gRPC needs it. Without TLS, the origin must know it (RFC 9113 §3.3).
+    Http2,
+    /// HTTP/2 where the origin's TLS offers it, HTTP/1.1 where not. Needs an `https` URL.
+    Auto,
 }
 
 /// How an origin's certificate is checked.
@@ -59,11 +81,28 @@ pub struct OriginTls {
     pub verify: bool,
     /// The name asked for (SNI) and verified. Without, it is the host of the origin's URL.
     pub server_name: Option<String>,
+    /// Certificates in PEM of the authorities the origin's must be from, at most 65,536 bytes. Without, those the system
+    /// trusts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+    /// SHA-256 digests of certificates in hexadecimal, at most 10: the origin's must be one of these. Without, any that is
+    /// trusted will do.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pins: Vec<String>,
+    /// The uploaded certificate that the origin is shown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<CertificateId>,
 }
 
 impl Default for OriginTls {
     fn default() -> Self {
-        Self { verify: true, server_name: None }
+        Self {
+            verify: true,
+            server_name: None,
+            ca: None,
+            pins: Vec::new(),
+            client_certificate: None,
+        }
     }
 }
 
@@ -112,6 +151,13 @@ impl Check for Origin {
         if let Some(host) = &self.host_header {
             problems.at("host_header", |problems| check_host_header(host, problems));
         }
+        problems.at("tls", |problems| self.tls.check_trust(problems));
+        problems.at("protocol", |problems| {
+            let is_plain = OriginAddress::parse(&self.url).is_some_and(|address| !address.tls);
+            if self.protocol == OriginProtocol::Auto && is_plain {
+                problems.add("`auto` needs an `https` URL: it is TLS that tells", Some(&"auto"));
+            }
+        });
         if let Some(name) = &self.tls.server_name {
             problems.at("tls.server_name", |problems| match HostPattern::parse(name) {
                 Ok(HostPattern::Exact(_)) => {}
@@ -131,6 +177,22 @@ impl Check for Origin {
                 problems.within(seconds.into(), 1..=TIMEOUT_MAX_SECONDS, "seconds");
             });
         }
+    }
+}
+
+impl OriginTls {
+    fn check_trust(&self, problems: &mut Problems) {
+        if let Some(ca) = &self.ca {
+            problems.at("ca", |problems| check_pem(ca, problems));
+        }
+        problems.at("pins", |problems| {
+            problems.within(self.pins.len() as u64, 0..=PINS_MAX, "pins");
+        });
+        problems.each("pins", &self.pins, |problems, pin| {
+            if pin.len() != 64 || !pin.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+                problems.add("must be 64 hexadecimal digits", Some(pin));
+            }
+        });
     }
 }
 

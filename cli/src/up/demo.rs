@@ -165,6 +165,7 @@ async fn listen(last: Option<&Last>) -> std::io::Result<TcpListener> {
 fn site(origin: &str) -> Site {
     let assets = Cache { lifetime_seconds: Some(86_400), ..Cache::default() };
     Site {
+        tls: api::site::tls::Tls::default(),
         name: NAME.to_owned(),
         hosts: vec![HOST.to_owned()],
         origins: vec![Origin {

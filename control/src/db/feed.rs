@@ -213,6 +213,9 @@ impl Label {
             }
             feed::Change::Count(count) => ("count", Some(&count.site_id), "", 0),
             feed::Change::Warm(warm) => ("warm", Some(&warm.site_id), "", 0),
+            feed::Change::CertificatePut(_) => ("certificate_put", None, "", 0),
+            feed::Change::CertificateRemoved { .. } => ("certificate_removed", None, "", 0),
+            feed::Change::ChallengePut(_) => ("challenge_put", None, "", 0),
             feed::Change::Unknown => ("unknown", None, "", 0),
         };
         let site_id = site_id.map(ToString::to_string).unwrap_or_default();

@@ -28,9 +28,9 @@ impl Asked {
         let target = target(request, &mut problems);
         let fields = fields(request, &mut problems);
         match (method, target) {
-            (Some(method), Some((uri, host))) if problems.is_empty() => {
+            (Some(method), Some((uri, host, scheme))) if problems.is_empty() => {
                 let client = request.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-                let identity = Identity { host, client, scheme: Scheme::Http };
+                let identity = Identity { host, client, scheme };
                 let fields = end_to_end(&method, &fields).unwrap_or(fields);
                 Ok(Self { method, uri, fields, identity })
             }
@@ -79,18 +79,21 @@ fn method(request: &ExplainRequest, problems: &mut Vec<FieldProblem>) -> Option<
     None
 }
 
-/// Path and query, and the host.
-fn target(request: &ExplainRequest, problems: &mut Vec<FieldProblem>) -> Option<(Uri, Host)> {
+/// Path and query, the host, and how it is reached.
+fn target(
+    request: &ExplainRequest,
+    problems: &mut Vec<FieldProblem>,
+) -> Option<(Uri, Host, Scheme)> {
     let read = || {
         let url: Uri = request.url.parse().ok()?;
-        let is_http = url.scheme_str() == Some("http");
-        let host = Host::parse(url.authority()?.as_str(), Scheme::Http.default_port()).ok()?;
+        let scheme = Scheme::named(url.scheme_str()?)?;
+        let host = Host::parse(url.authority()?.as_str(), scheme.default_port()).ok()?;
         let path = url.path_and_query()?.clone();
-        is_http.then(|| (Uri::from(path), host))
+        Some((Uri::from(path), host, scheme))
     };
     let target = read();
     if target.is_none() {
-        let detail = "must be an http URL with a host: http://host/path?query";
+        let detail = "must be an http or https URL with a host: http://host/path?query";
         problem(problems, "url", detail, &request.url);
     }
     target

@@ -88,9 +88,7 @@ impl Says<'_> {
             Ok(Change::Count(count)) => Self::Count(count),
             Ok(Change::Warm(warm)) => Self::Warm(warm),
             Err(_) if kind == "purge" => Self::UnreadablePurge { site_id },
-            Ok(Change::SitePut { .. } | Change::SiteRemoved { .. } | Change::Unknown) | Err(_) => {
-                Self::Unreadable
-            }
+            Ok(_) | Err(_) => Self::Unreadable,
         }
     }
 }
@@ -114,6 +112,7 @@ mod tests {
             let known: api::feed::Entry = serde_json::from_str(line).unwrap();
             let entry = Entry::read(line, None).unwrap();
             assert_eq!(entry.seq, known.seq);
+            let seq_of_certificates = [4, 5, 6, 7];
             let same = match (entry.says, known.change) {
                 (Says::Put { site_id, document }, Change::SitePut { site_id: known, site }) => {
                     site_id == known && serde_json::from_str::<Value>(document).unwrap() == site
@@ -124,6 +123,8 @@ mod tests {
                 (Says::Purge(purge), Change::Purge(known)) => purge == known,
                 (Says::Count(count), Change::Count(known)) => count == known,
                 (Says::Warm(warm), Change::Warm(known)) => warm == known,
+                // not adopted yet
+                (Says::Unreadable, _) => seq_of_certificates.contains(&entry.seq),
                 _ => false,
             };
             assert!(same, "{line}");

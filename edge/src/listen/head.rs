@@ -3,6 +3,7 @@
 //! What two parsers could read in two ways is refused: bare line feeds, folded lines, a space before a colon, two
 //! lengths, a length beside a transfer coding, a missing or second Host, bytes that no request line has.
 
+use crate::stage::identify::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use memchr::memchr;
 use std::ops::Range;
@@ -19,6 +20,10 @@ pub(crate) struct Head {
     pub(crate) skipped: usize,
     /// Whether nothing follows that belongs to this request: no body, no upgrade.
     pub(crate) alone: bool,
+    /// The target, counted from the first byte of the request line.
+    target: Place,
+    /// The value of Host, counted likewise; none in HTTP/1.0.
+    host: Option<Place>,
     /// For a GET that any stored response may answer as it is.
     pub(crate) plain: Option<Plain>,
 }
@@ -50,6 +55,27 @@ impl Place {
     fn text(self, head: &[u8]) -> &str {
         let bytes = head.get(Range { start: self.start, end: self.end }).unwrap_or_default();
         std::str::from_utf8(bytes).unwrap_or_default()
+    }
+}
+
+impl Head {
+    /// Whether a client may say the scheme it says, if it says one, on a connection of `scheme` (RFC 9110 §7.4). `head` is
+    /// the bytes of this head.
+    pub(crate) fn is_of(&self, scheme: Scheme, head: &[u8]) -> bool {
+        let said = self.target.text(head).split_once("://").map(|(said, _)| said);
+        // a target in origin form may hold `://` as well
+        let said = said.filter(|said| !said.starts_with('/'));
+        said.is_none_or(|said| said.eq_ignore_ascii_case(scheme.as_str()))
+    }
+
+    /// What goes before a target in origin form to make it one in absolute form, and where in the head. None for other
+    /// targets, and for a Host that is none.
+    pub(crate) fn absolute(&self, scheme: Scheme, head: &[u8]) -> Option<(usize, String)> {
+        let host = self.host?.text(head);
+        let is_origin_form = self.target.text(head).starts_with('/');
+        let is_host = host.parse::<http::uri::Authority>().is_ok() && !host.contains('@');
+        (is_origin_form && is_host)
+            .then(|| (self.target.start, format!("{}://{host}", scheme.as_str())))
     }
 }
 
@@ -91,6 +117,8 @@ pub(crate) enum Refusal {
     Length,
     #[error("the Host field is missing, given twice, or not the target's")]
     Host,
+    #[error("the target's scheme is not the connection's")]
+    Scheme,
 }
 
 impl Refusal {
@@ -105,11 +133,12 @@ impl Refusal {
             Self::FieldLine => (400, "field_line"),
             Self::Length => (400, "length"),
             Self::Host => (400, "host"),
+            Self::Scheme => (421, "scheme"),
         }
     }
 
     /// Every reason, for metrics.
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::TooLarge,
         Self::TooSlow,
         Self::LineEnd,
@@ -118,6 +147,7 @@ impl Refusal {
         Self::FieldLine,
         Self::Length,
         Self::Host,
+        Self::Scheme,
     ];
 }
 
@@ -160,11 +190,15 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
     }
     let whole = bytes.get(skipped..).unwrap_or_default();
     let plain = facts.plain(whole);
+    let target = Place::of(facts.target, whole);
+    let host = facts.host.map(|host| Place::of(host, whole));
     let alone = facts.finish()?;
     Ok(Some(Head {
         length: whole.len() - rest.len(),
         skipped,
         alone,
+        target,
+        host,
         plain: plain.filter(|_| alone),
     }))
 }

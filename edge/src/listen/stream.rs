@@ -3,6 +3,7 @@
 //! Writes are gathered: a head and its body leave in one system call, the body uncopied when it is large. Nothing is
 //! held back past a flush, and an idle connection holds no buffer.
 
+use super::Connection;
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
 use http::HeaderValue;
@@ -13,26 +14,34 @@ use pingora_core::protocols::{
     TimingDigest, UniqueID,
 };
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 /// Writes up to this size are gathered by copying; larger ones go out beside what was gathered.
 const GATHER_MAX_BYTES: usize = 16_384;
 
 #[derive(Debug)]
 pub(crate) struct ClientStream {
-    tcp: TcpStream,
+    transport: Transport,
+    connection: Arc<Connection>,
     gathered: BytesMut,
     /// Reading has come to an end, or reading or writing has failed: nobody is there any more.
     has_gone: bool,
     /// What is told to the stream while Pingora holds it.
     told: Mutex<Told>,
     digest: Arc<SocketDigest>,
+}
+
+/// What carries the bytes.
+#[derive(Debug)]
+enum Transport {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 #[derive(Debug, Default)]
@@ -44,14 +53,30 @@ struct Told {
 }
 
 impl ClientStream {
-    pub(crate) fn new(tcp: TcpStream, client: SocketAddr, local: SocketAddr) -> Self {
-        let digest = SocketDigest::from_raw_fd(tcp.as_raw_fd());
+    /// A connection without TLS.
+    pub(crate) fn plain(tcp: TcpStream, connection: Arc<Connection>) -> Self {
+        Self::new(Transport::Tcp(tcp), connection)
+    }
+
+    /// A connection whose handshake is done.
+    #[expect(dead_code, reason = "the listener for TLS comes next")]
+    pub(crate) fn secure(tls: TlsStream<TcpStream>, connection: Arc<Connection>) -> Self {
+        Self::new(Transport::Tls(Box::new(tls)), connection)
+    }
+
+    fn new(transport: Transport, connection: Arc<Connection>) -> Self {
+        let digest = SocketDigest::from_raw_fd(transport.tcp().as_raw_fd());
         // both are set once, here, so that nobody asks the system again
-        let known = digest.peer_addr.set(Some(PingoraAddress::Inet(client))).is_ok()
-            && digest.local_addr.set(Some(PingoraAddress::Inet(local))).is_ok();
+        let known = digest.peer_addr.set(Some(PingoraAddress::Inet(connection.client))).is_ok()
+            && digest.local_addr.set(Some(PingoraAddress::Inet(connection.local))).is_ok();
         debug_assert!(known, "a new digest knows no address");
         let (gathered, told) = (BytesMut::new(), Mutex::default());
-        Self { tcp, gathered, has_gone: false, told, digest: Arc::new(digest) }
+        Self { transport, connection, gathered, has_gone: false, told, digest: Arc::new(digest) }
+    }
+
+    /// What is known of the connection.
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
     }
 
     /// The stream of a session, unless a request of our own has none.
@@ -90,7 +115,7 @@ impl ClientStream {
         loop {
             let held = self.gathered.len();
             let slices = [IoSlice::new(&self.gathered), IoSlice::new(more)];
-            let written = ready!(Pin::new(&mut self.tcp).poll_write_vectored(cx, &slices));
+            let written = ready!(self.transport.poll_write_vectored(cx, &slices));
             self.has_gone |= written.is_err();
             let written = written?;
             if written == 0 && held + more.len() > 0 {
@@ -107,13 +132,56 @@ impl ClientStream {
     }
 }
 
+impl Transport {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Tcp(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref().0,
+        }
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, into),
+            Self::Tls(tls) => Pin::new(tls).poll_read(cx, into),
+        }
+    }
+
+    fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, parts),
+            Self::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, parts),
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+}
+
 impl Drop for ClientStream {
     /// Sends what Pingora wrote and did not flush before it gave up, as far as there is room: a client sees that an
     /// answer broke off, and not that there was none.
     fn drop(&mut self) {
         if !self.gathered.is_empty() {
+            let mut cx = Context::from_waker(Waker::noop());
             // the client may be gone
-            drop(self.tcp.try_write(&self.gathered));
+            drop(self.transport.poll_write_vectored(&mut cx, &[IoSlice::new(&self.gathered)]));
+            drop(self.transport.poll_flush(&mut cx));
         }
     }
 }
@@ -146,7 +214,7 @@ impl AsyncWrite for ClientStream {
     ) -> Poll<io::Result<usize>> {
         let has_date = self.gather_ahead().date.is_some();
         if self.gathered.is_empty() && !has_date {
-            return Pin::new(&mut self.tcp).poll_write_vectored(cx, parts);
+            return self.transport.poll_write_vectored(cx, parts);
         }
         let first = parts.iter().find(|part| !part.is_empty());
         self.poll_write(cx, first.map_or(&[], |part| &**part))
@@ -157,12 +225,12 @@ impl AsyncWrite for ClientStream {
         if !self.gathered.is_empty() {
             ready!(self.poll_write_out(cx, &[]))?;
         }
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        self.transport.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.as_mut().poll_flush(cx))?;
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        self.transport.poll_shutdown(cx)
     }
 }
 
@@ -188,7 +256,7 @@ impl AsyncRead for ClientStream {
             return Poll::Ready(Err(error));
         }
         let before = buffer.remaining();
-        let read = ready!(Pin::new(&mut self.tcp).poll_read(cx, buffer));
+        let read = ready!(self.transport.poll_read(cx, buffer));
         self.has_gone |= read.is_err() || (before > 0 && buffer.remaining() == before);
         Poll::Ready(read)
     }
@@ -204,7 +272,7 @@ impl Shutdown for ClientStream {
 
 impl UniqueID for ClientStream {
     fn id(&self) -> i32 {
-        self.tcp.as_raw_fd()
+        self.transport.tcp().as_raw_fd()
     }
 }
 
@@ -243,7 +311,8 @@ mod tests {
         let local = listener.local_addr().unwrap();
         let client = TcpStream::connect(local).await.unwrap();
         let (tcp, address) = listener.accept().await.unwrap();
-        (ClientStream::new(tcp, address, local), client)
+        let connection = Connection { client: address, local, secure: None };
+        (ClientStream::plain(tcp, Arc::new(connection)), client)
     }
 
     #[tokio::test]

@@ -87,11 +87,12 @@ async fn a_hit_makes_few_allocations() {
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (tcp, address) = listener.accept().await.unwrap();
     let local = tcp.local_addr().unwrap();
-    let mut stream: Stream = Box::new(ClientStream::new(tcp, address, local));
+    let connection = Arc::new(Connection { client: address, local, secure: None });
+    let mut stream: Stream = Box::new(ClientStream::plain(tcp, Arc::clone(&connection)));
     let mut received = Vec::new();
     for round in 0..3 {
         let before = allocations::made();
-        hits.answer(&mut stream, address.ip(), plain, REQUEST).await.unwrap().unwrap();
+        hits.answer(&mut stream, &connection, plain, REQUEST).await.unwrap().unwrap();
         let made = allocations::made() - before;
         received.clear();
         while !received.ends_with(&[b'x'; 1_024]) {

@@ -20,19 +20,33 @@ pub(crate) struct Identity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scheme {
     Http,
+    Https,
 }
 
 impl Scheme {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
+            Self::Https => "https",
         }
     }
 
     pub(crate) const fn default_port(self) -> u16 {
         match self {
             Self::Http => 80,
+            Self::Https => 443,
         }
+    }
+
+    /// That of a target. Listeners put the scheme into the target of every request that came over TLS, and let no client
+    /// say another than its connection's; so do requests of our own.
+    pub(crate) fn of(target: &Uri) -> Self {
+        if target.scheme() == Some(&http::uri::Scheme::HTTPS) { Self::Https } else { Self::Http }
+    }
+
+    /// The scheme that is called so.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        [Self::Http, Self::Https].into_iter().find(|scheme| scheme.as_str() == name)
     }
 }
 
@@ -51,7 +65,7 @@ pub(crate) fn decide(
             fields.get(header::HOST).and_then(|host| host.to_str().ok()).ok_or(Failure::Host)?
         }
     };
-    let scheme = Scheme::Http;
+    let scheme = Scheme::of(uri);
     let host = Host::parse(authority, scheme.default_port()).map_err(|_| Failure::Host)?;
     if loops(fields, pseudonym) {
         return Err(Failure::Loop);

@@ -1,0 +1,61 @@
+//! What is known of a client's connection, whatever it speaks.
+
+use crate::stage::identify::Scheme;
+use pingora_http::RequestHeader;
+use std::net::SocketAddr;
+
+/// A client's connection, for all requests on it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// Who asks: the peer, or whom a trusted one speaks for.
+    pub(crate) client: SocketAddr,
+    /// Where it came in.
+    pub(crate) local: SocketAddr,
+    /// What was agreed in the handshake; none without TLS.
+    pub(crate) secure: Option<Secure>,
+}
+
+/// What a TLS handshake came to.
+#[derive(Debug)]
+#[expect(dead_code, reason = "the listener for TLS comes next")]
+pub(crate) struct Secure {
+    /// The name the client asked for (RFC 6066 §3), in lower case.
+    pub(crate) server_name: Option<Box<str>>,
+}
+
+impl Connection {
+    pub(crate) const fn scheme(&self) -> Scheme {
+        if self.secure.is_some() { Scheme::Https } else { Scheme::Http }
+    }
+}
+
+/// The version of HTTP that a client speaks. Pingora knows no HTTP/3, so it is kept in the extensions of a request's head;
+/// where there is none, the head's own version is right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    Http10,
+    Http11,
+    Http2,
+    Http3,
+}
+
+impl Protocol {
+    pub(crate) fn of(request: &RequestHeader) -> Self {
+        request.extensions.get().copied().unwrap_or(match request.version {
+            http::Version::HTTP_10 => Self::Http10,
+            http::Version::HTTP_2 => Self::Http2,
+            http::Version::HTTP_3 => Self::Http3,
+            _ => Self::Http11,
+        })
+    }
+
+    /// As the access log has it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2",
+            Self::Http3 => "HTTP/3",
+        }
+    }
+}
