@@ -4,13 +4,13 @@
 //! costs the server, from `/proc` and wrk's own count; requests a second and latencies depend on what else runs.
 
 mod case;
+mod client;
 mod cpu;
 mod machine;
 mod measure;
 mod servers;
 mod table;
 mod template;
-mod wrk;
 
 use anyhow::{Context, Result, bail};
 use machine::{machine, number};

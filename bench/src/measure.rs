@@ -1,9 +1,9 @@
 //! Rounds of measurements, and what is left of them.
 
-use crate::case::{CASES, Case};
+use crate::case::{Case, chosen};
+use crate::client;
 use crate::cpu::CpuTime;
-use crate::servers::{HOST, Server};
-use crate::wrk;
+use crate::servers::Server;
 use anyhow::Result;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -51,7 +51,7 @@ pub(crate) async fn rounds(
     effort: Effort,
 ) -> Result<Vec<Run>> {
     let mut runs = Vec::new();
-    for case in &CASES {
+    for case in chosen() {
         for round in 0..=effort.rounds {
             for server in servers.iter().filter(|server| case.is_for(server)) {
                 let body = bodies.get(&case.length()).map(Vec::as_slice).unwrap_or_default();
@@ -71,7 +71,7 @@ pub(crate) async fn rounds(
 async fn one(case: &Case, server: &Server, script: &Path, seconds: u64) -> Result<Run> {
     let ids = server.ids();
     let before = CpuTime::of(&ids)?;
-    let counts = wrk::run(script, &case.url(server), HOST, seconds).await?;
+    let counts = client::run(case, server, script, seconds).await?;
     let spent = CpuTime::of(&ids)?.since(before);
     Ok(Run {
         case: case.name,

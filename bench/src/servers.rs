@@ -16,6 +16,8 @@ pub(crate) const HOST: &str = "bench.example";
 pub(crate) struct Server {
     pub(crate) name: &'static str,
     pub(crate) address: SocketAddr,
+    /// Where it serves over TLS.
+    pub(crate) secure: Option<SocketAddr>,
     /// The processes whose time counts, with their children.
     pub(crate) processes: Vec<Program>,
     pub(crate) edge: Option<(Control, Edge)>,
@@ -92,11 +94,11 @@ async fn floor(setting: &Setting) -> Result<Server> {
     let command = Command::new(program_path("floor"));
     let program = Program::start("floor", command, &setting.directory).await?;
     let address = program.ready.get("http").and_then(Value::as_str).unwrap_or_default().parse()?;
-    Ok(Server { name: "floor", address, processes: vec![program], edge: None })
+    Ok(Server { name: "floor", address, secure: None, processes: vec![program], edge: None })
 }
 
 async fn nginx(setting: &Setting) -> Result<Server> {
-    let address = free_address()?;
+    let (address, secure) = (free_address()?, free_address()?);
     let log = setting.directory.join("nginx.access.log");
     let log = match setting.access_log {
         true => format!("{} line buffer=64k flush=1s", log.display()),
@@ -104,6 +106,7 @@ async fn nginx(setting: &Setting) -> Result<Server> {
     };
     let values = [
         ("listen", address.to_string()),
+        ("listen_tls", secure.to_string()),
         ("origin", setting.origin.to_string()),
         ("access_log", log),
     ];
@@ -111,7 +114,7 @@ async fn nginx(setting: &Setting) -> Result<Server> {
     let command = nginx_command(&config, &setting.directory);
     let program = Program::spawn("nginx", command, &setting.directory);
     listens(address).await;
-    Ok(Server { name: "nginx", address, processes: vec![program], edge: None })
+    Ok(Server { name: "nginx", address, secure: Some(secure), processes: vec![program], edge: None })
 }
 
 fn nginx_command(config: &Path, directory: &Path) -> Command {
@@ -141,7 +144,7 @@ async fn varnish(setting: &Setting) -> Result<Server> {
         command.args(["-F", VARNISH_LINE]);
         processes.push(Program::spawn("varnishncsa", command, &setting.directory));
     }
-    Ok(Server { name: "varnish", address, processes, edge: None })
+    Ok(Server { name: "varnish", address, secure: None, processes, edge: None })
 }
 
 const VARNISH_LINE: &str = "{\"time\":\"%{%FT%T%z}t\",\"method\":\"%m\",\"host\":\"%{Host}i\",\"path\":\"%U%q\",\"status\":%s,\"bytes\":%b,\"seconds\":%{Varnish:time_firstbyte}x,\"cache\":\"%{Varnish:handling}x\",\"client\":\"%h\",\"request_id\":\"%{Varnish:vxid}x\"}";

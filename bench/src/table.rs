@@ -1,6 +1,6 @@
 //! The table on stdout.
 
-use crate::case::CASES;
+use crate::case::chosen;
 use crate::measure::{Run, median};
 use std::fmt::Write;
 
@@ -18,7 +18,7 @@ pub(crate) fn table(runs: &[Run]) -> String {
         "p99 ms",
         "longshore/server"
     );
-    for case in &CASES {
+    for case in chosen() {
         let ours = median(runs, case.name, "longshore");
         for server in ["floor", "longshore", "nginx", "varnish"] {
             if let Some(run) = median(runs, case.name, server) {

@@ -10,7 +10,7 @@ mod fleet;
 mod hits;
 mod offered;
 mod one_by_one;
-#[path = "../../wrk.rs"]
+#[path = "../../client/wrk.rs"]
 #[expect(dead_code, reason = "only how many requests there were is asked")]
 mod wrk;
 
