@@ -21,6 +21,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
+use testkit::Authority;
 use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main(flavor = "current_thread")]
@@ -72,12 +73,13 @@ async fn with_log(
 ) -> Result<Vec<Run>> {
     let directory = directory.join(if access_log { "logged" } else { "silent" });
     std::fs::create_dir(&directory)?;
+    let values = certificate(&directory)?;
     let setting = Setting {
         peers: peers.to_owned(),
         directory,
         origin,
         access_log,
-        values: Vec::new(),
+        values,
         varnish_storage: "malloc,256m".to_owned(),
     };
     let names = std::env::var("BENCH_SERVERS");
@@ -92,6 +94,18 @@ async fn with_log(
         server.stop().await;
     }
     runs
+}
+
+/// A certificate for every server, and where it and its key are.
+fn certificate(directory: &Path) -> Result<Vec<(&'static str, String)>> {
+    let issued = Authority::new().issue(&[servers::HOST, "127.0.0.1"]);
+    let mut values = Vec::new();
+    for (name, pem) in [("certificate", &issued.chain), ("key", &issued.key)] {
+        let path = directory.join(name);
+        std::fs::write(&path, pem)?;
+        values.push((name, path.display().to_string()));
+    }
+    Ok(values)
 }
 
 /// Files named by their length, of bytes that don't compress.

@@ -158,11 +158,12 @@ async fn longshore(setting: &Setting) -> Result<Server> {
     let token = control.token(&["edge"]).await;
     let options = EdgeOptions::new().control(&control.url(), &token).config(&config);
     let options = if setting.access_log { options } else { options.without_access_log() };
-    let edge = Edge::start(options).await;
+    let edge = Edge::start(options.https()).await;
     let record = control.put_site(&site).await;
     control.wait_adopted(&edge, record.seq).await;
     let address = edge.http();
-    Ok(Server { name: "longshore", address, processes: Vec::new(), edge: Some((control, edge)) })
+    let secure = Some(edge.https());
+    Ok(Server { name: "longshore", address, secure, processes: Vec::new(), edge: Some((control, edge)) })
 }
 
 /// A port that was free just now, for programs that can't tell which one the kernel chose.
