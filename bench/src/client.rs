@@ -12,7 +12,12 @@ use std::path::Path;
 use wrk::Counts;
 
 /// Asks for `seconds`. Errors when any answer was not right, or a connection broke.
-pub(crate) async fn run(case: &Case, server: &Server, script: &Path, seconds: u64) -> Result<Counts> {
+pub(crate) async fn run(
+    case: &Case,
+    server: &Server,
+    script: &Path,
+    seconds: u64,
+) -> Result<Counts> {
     let secure = || -> Result<SocketAddr> { server.secure.context("a server without TLS") };
     let url = case.url(server);
     match case.over {

@@ -114,7 +114,13 @@ async fn nginx(setting: &Setting) -> Result<Server> {
     let command = nginx_command(&config, &setting.directory);
     let program = Program::spawn("nginx", command, &setting.directory);
     listens(address).await;
-    Ok(Server { name: "nginx", address, secure: Some(secure), processes: vec![program], edge: None })
+    Ok(Server {
+        name: "nginx",
+        address,
+        secure: Some(secure),
+        processes: vec![program],
+        edge: None,
+    })
 }
 
 fn nginx_command(config: &Path, directory: &Path) -> Command {
@@ -163,7 +169,13 @@ async fn longshore(setting: &Setting) -> Result<Server> {
     control.wait_adopted(&edge, record.seq).await;
     let address = edge.http();
     let secure = Some(edge.https());
-    Ok(Server { name: "longshore", address, secure, processes: Vec::new(), edge: Some((control, edge)) })
+    Ok(Server {
+        name: "longshore",
+        address,
+        secure,
+        processes: Vec::new(),
+        edge: Some((control, edge)),
+    })
 }
 
 /// A port that was free just now, for programs that can't tell which one the kernel chose.

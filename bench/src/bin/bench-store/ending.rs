@@ -38,5 +38,11 @@ pub(crate) async fn start_again(server: Server, setting: &Setting) -> Result<Ser
     };
     edge.start_again().await;
     let address = edge.http();
-    Ok(Server { name: server.name, address, processes: Vec::new(), edge: Some((control, edge)) })
+    Ok(Server {
+        name: server.name,
+        address,
+        secure: None,
+        processes: Vec::new(),
+        edge: Some((control, edge)),
+    })
 }

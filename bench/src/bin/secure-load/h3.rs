@@ -21,10 +21,8 @@ pub(crate) async fn run(load: &Load) -> Result<Counts> {
     let mut workers = Vec::new();
     for _ in 0..load.connections {
         let endpoint = Endpoint::client("127.0.0.1:0".parse()?)?;
-        let connection =
-            endpoint.connect_with(config.clone(), load.address, &load.host)?.await?;
-        let (mut driver, sender) =
-            h3::client::new(h3_quinn::Connection::new(connection)).await?;
+        let connection = endpoint.connect_with(config.clone(), load.address, &load.host)?.await?;
+        let (mut driver, sender) = h3::client::new(h3_quinn::Connection::new(connection)).await?;
         tokio::spawn(async move { std::future::poll_fn(|cx| driver.poll_close(cx)).await });
         for _ in 0..load.streams {
             let (load, counts, sender) = (load.clone(), Arc::clone(&counts), sender.clone());
