@@ -321,7 +321,7 @@ impl Servers {
         let front = Arc::new(Front {
             app: Arc::clone(&proxy),
             plain_hits,
-            limits: Limits::new(&config.http),
+            limits: Limits::new(&config.http, &config.http2),
             telemetry: Arc::clone(telemetry),
             stopping: stop.watch(),
             places: Arc::new(Semaphore::new(config.http.connections_max)),

@@ -9,7 +9,7 @@ use crate::stage::deliver::Handling;
 use crate::stage::record;
 use disk::DiskMetrics;
 pub(crate) use groups::Source;
-use groups::{ClientMetrics, FeedMetrics, Maker, OriginMetrics, PurgeMetrics};
+use groups::{ClientMetrics, FeedMetrics, Http2Metrics, Maker, OriginMetrics, PurgeMetrics};
 use prometheus::{Encoder, IntCounter, IntGauge, Registry, TextEncoder};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -20,6 +20,7 @@ use stored::StoreMetrics;
 pub(crate) struct Metrics {
     registry: Registry,
     clients: ClientMetrics,
+    pub(crate) http2: Http2Metrics,
     origins: OriginMetrics,
     pub(crate) feed: FeedMetrics,
     pub(crate) purges: PurgeMetrics,
@@ -35,6 +36,7 @@ impl Metrics {
         let make = Maker(&registry);
         Ok(Self {
             clients: ClientMetrics::new(&make)?,
+            http2: Http2Metrics::new(&make)?,
             origins: OriginMetrics::new(&make)?,
             feed: FeedMetrics::new(&make)?,
             purges: PurgeMetrics::new(&make)?,
