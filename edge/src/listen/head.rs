@@ -119,6 +119,8 @@ pub(crate) enum Refusal {
     Host,
     #[error("the target's scheme is not the connection's")]
     Scheme,
+    #[error("this address is for HTTPS, and what came is HTTP without TLS")]
+    Cleartext,
 }
 
 impl Refusal {
@@ -134,11 +136,12 @@ impl Refusal {
             Self::Length => (400, "length"),
             Self::Host => (400, "host"),
             Self::Scheme => (421, "scheme"),
+            Self::Cleartext => (400, "cleartext"),
         }
     }
 
     /// Every reason, for metrics.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::TooLarge,
         Self::TooSlow,
         Self::LineEnd,
@@ -148,6 +151,7 @@ impl Refusal {
         Self::Length,
         Self::Host,
         Self::Scheme,
+        Self::Cleartext,
     ];
 }
 
