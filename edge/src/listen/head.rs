@@ -121,6 +121,10 @@ pub(crate) enum Refusal {
     Scheme,
     #[error("this address is for HTTPS, and what came is HTTP without TLS")]
     Cleartext,
+    #[error("a pseudo-header field is missing, or not what it can be")]
+    PseudoField,
+    #[error("a field is about a connection of HTTP/1.1")]
+    ConnectionField,
 }
 
 impl Refusal {
@@ -137,11 +141,13 @@ impl Refusal {
             Self::Host => (400, "host"),
             Self::Scheme => (421, "scheme"),
             Self::Cleartext => (400, "cleartext"),
+            Self::PseudoField => (400, "pseudo_field"),
+            Self::ConnectionField => (400, "connection_field"),
         }
     }
 
     /// Every reason, for metrics.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::TooLarge,
         Self::TooSlow,
         Self::LineEnd,
@@ -152,6 +158,8 @@ impl Refusal {
         Self::Host,
         Self::Scheme,
         Self::Cleartext,
+        Self::PseudoField,
+        Self::ConnectionField,
     ];
 }
 
