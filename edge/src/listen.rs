@@ -5,6 +5,8 @@
 //! thread that accepted it.
 
 mod connection;
+#[expect(dead_code, reason = "listeners for HTTP/2 and HTTP/3 come next")]
+mod exchange;
 mod h1;
 mod head;
 mod stream;
@@ -12,7 +14,7 @@ mod stream;
 pub(crate) use connection::{Connection, Protocol};
 #[cfg(test)]
 pub(crate) use head::read as read_head;
-pub(crate) use head::{Plain, Refusal, fields};
+pub(crate) use head::{FIELDS_MAX, Plain, Refusal, fields};
 pub(crate) use stream::ClientStream;
 
 use crate::config;

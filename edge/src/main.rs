@@ -4,7 +4,6 @@ mod admin;
 #[cfg(test)]
 mod allocations;
 mod answer;
-#[expect(dead_code, reason = "listeners for HTTP/2 and HTTP/3 come next")]
 mod bridge;
 mod cache;
 mod clock;
