@@ -18,6 +18,7 @@ pub(crate) const DEFAULTS: &str = include_str!("../../config/edge.toml");
 pub(crate) struct Config {
     pub(crate) node: Node,
     pub(crate) http: Http,
+    pub(crate) http3: Http3,
     pub(crate) admin: Admin,
     pub(crate) control: Control,
     pub(crate) feed: Feed,
@@ -50,6 +51,18 @@ pub(crate) struct Http {
     pub(crate) idle_timeout_seconds: u64,
     pub(crate) stall_timeout_seconds: u64,
     pub(crate) drain_timeout_seconds: u64,
+}
+
+/// HTTP/3.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Http3 {
+    pub(crate) enabled: bool,
+    pub(crate) advertise_seconds: u32,
+    pub(crate) advertise_port: Option<u16>,
+    pub(crate) streams_max: u32,
+    pub(crate) early_data: bool,
+    pub(crate) retry_above_handshakes: usize,
 }
 
 /// Where operators look.
@@ -179,6 +192,19 @@ impl Default for Http {
     }
 }
 
+impl Default for Http3 {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            advertise_seconds: 86_400,
+            advertise_port: None,
+            streams_max: 100,
+            early_data: false,
+            retry_above_handshakes: 200,
+        }
+    }
+}
+
 impl Default for Admin {
     fn default() -> Self {
         Self { listen: "127.0.0.1:9180".to_owned() }
@@ -255,6 +281,7 @@ mod tests {
     #[test]
     fn the_shipped_file_names_every_key() {
         let threads = Http { threads: Some(1), ..Http::default() };
+        let http3 = Http3 { advertise_port: Some(443), ..Http3::default() };
         let control = Control { token_file: Some("t".into()), ..Control::default() };
         let access_log = AccessLog { path: Some("p".into()), ..AccessLog::default() };
         let geo = Geo { database: Some("d".into()) };
@@ -277,6 +304,7 @@ mod tests {
         let config = Config {
             node,
             http: threads,
+            http3,
             control,
             feed,
             access_log,

@@ -11,7 +11,7 @@ mod h1;
 mod head;
 mod stream;
 
-pub(crate) use connection::{Connection, Protocol};
+pub(crate) use connection::{Connection, Protocol, Secure};
 #[cfg(test)]
 pub(crate) use head::read as read_head;
 pub(crate) use head::{FIELDS_MAX, Plain, Refusal, fields};
@@ -45,9 +45,9 @@ pub(crate) struct Front<A> {
 /// How much a client may send, and how long it may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    head_max_bytes: usize,
-    head_timeout: Duration,
-    idle_timeout: Duration,
+    pub(crate) head_max_bytes: usize,
+    pub(crate) head_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
 }
 
 impl Limits {

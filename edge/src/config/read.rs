@@ -46,7 +46,7 @@ impl Config {
     }
 
     fn numbers(&self) -> Vec<Number> {
-        let Self { http, memory, disk, collapse, origins, access_log, .. } = self;
+        let Self { http, http3, memory, disk, collapse, origins, access_log, .. } = self;
         let seconds = |key, value, range| (key, value, range, "seconds");
         let bytes = |key, value, range| (key, value, range, "bytes");
         let count = |key, value: usize, range, of| (key, value as u64, range, of);
@@ -58,6 +58,20 @@ impl Config {
             seconds("http.idle_timeout_seconds", http.idle_timeout_seconds, 1..=86_400),
             seconds("http.stall_timeout_seconds", http.stall_timeout_seconds, 1..=86_400),
             seconds("http.drain_timeout_seconds", http.drain_timeout_seconds, 0..=3_600),
+            seconds("http3.advertise_seconds", http3.advertise_seconds.into(), 0..=31_536_000),
+            (
+                "http3.advertise_port",
+                http3.advertise_port.unwrap_or(1).into(),
+                1..=65_535,
+                "as a port",
+            ),
+            ("http3.streams_max", http3.streams_max.into(), 1..=10_000, "requests"),
+            count(
+                "http3.retry_above_handshakes",
+                http3.retry_above_handshakes,
+                0..=1_000_000,
+                "handshakes",
+            ),
             bytes("memory.capacity_bytes", memory.capacity_bytes, 1 << 20..=1 << 50),
             bytes("memory.response_max_bytes", memory.response_max_bytes, 1_024..=4_000_000_000),
             bytes(

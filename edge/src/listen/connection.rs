@@ -5,7 +5,7 @@ use pingora_http::RequestHeader;
 use std::net::SocketAddr;
 
 /// A client's connection, for all requests on it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Connection {
     /// Who asks: the peer, or whom a trusted one speaks for.
     pub(crate) client: SocketAddr,
@@ -16,7 +16,7 @@ pub(crate) struct Connection {
 }
 
 /// What a TLS handshake came to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[expect(dead_code, reason = "the listener for TLS comes next")]
 pub(crate) struct Secure {
     /// The name the client asked for (RFC 6066 §3), in lower case.

@@ -123,6 +123,8 @@ pub(crate) enum Refusal {
     PseudoField,
     #[error("a field is about a connection of HTTP/1.1")]
     ConnectionField,
+    #[error("this may be a request that was sent before; it can be sent again after the handshake")]
+    TooEarly,
 }
 
 impl Refusal {
@@ -140,11 +142,12 @@ impl Refusal {
             Self::Scheme => (421, "scheme"),
             Self::PseudoField => (400, "pseudo_field"),
             Self::ConnectionField => (400, "connection_field"),
+            Self::TooEarly => (425, "too_early"),
         }
     }
 
     /// Every reason, for metrics.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::TooLarge,
         Self::TooSlow,
         Self::LineEnd,
@@ -156,6 +159,7 @@ impl Refusal {
         Self::Scheme,
         Self::PseudoField,
         Self::ConnectionField,
+        Self::TooEarly,
     ];
 }
 

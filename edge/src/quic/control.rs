@@ -301,7 +301,9 @@ mod tests {
         assert_eq!(decoder(b"\x44\x44"), Ok(Some(1)));
         assert_eq!(decoder(b"\x7f\x81\x01\x44"), Ok(Some(3)));
         assert_eq!(decoder(b"\x7f\x81"), Ok(None));
-        for more in [&b"\x80"[..], b"\x00", b"\x01", &[0xff; 20], &[&b"\x7f"[..], &[0x80; 20]].concat()] {
+        for more in
+            [&b"\x80"[..], b"\x00", b"\x01", &[0xff; 20], &[&b"\x7f"[..], &[0x80; 20]].concat()]
+        {
             assert_eq!(decoder(more), Err(()), "{more:x?}");
         }
     }

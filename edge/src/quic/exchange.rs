@@ -3,6 +3,7 @@
 use super::connection::Peer;
 use super::fault::{Code, Fault};
 use super::frame::{Frame, Frames, kind, put_head, put_number};
+use super::request::urgency;
 use super::{head, qpack};
 use crate::bridge::Exchange;
 use async_trait::async_trait;
@@ -39,6 +40,12 @@ pub(super) struct Stream {
     was_cancelled: bool,
 }
 
+/// What a request begins with.
+pub(super) enum Opening {
+    Section(Bytes),
+    TooLarge,
+}
+
 /// Where in a request's body the next frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reading {
@@ -49,11 +56,30 @@ enum Reading {
 }
 
 impl Stream {
-    /// `next` is the frame after the head, where it has come.
     pub(super) fn new(send: SendStream, frames: Frames, peer: Arc<Peer>) -> Self {
-        let reading = if frames.has_ended() { Reading::End } else { Reading::Frames };
+        let reading = Reading::Frames;
         let (ahead, owed) = (Vec::new(), 0);
         Self { send, frames, peer, ahead, owed, reading, is_over: false, was_cancelled: false }
+    }
+
+    /// Reads the frame that a request begins with (§4.1).
+    pub(super) async fn opening(&mut self) -> Result<Opening, Fault> {
+        match self.frames.next(self.peer.section_max_bytes).await? {
+            Some(Frame::Whole(kind::HEADERS, section)) => Ok(Opening::Section(section)),
+            Some(Frame::TooLong(kind::HEADERS)) => Ok(Opening::TooLarge),
+            Some(_) => Err(UNEXPECTED),
+            None => Err(Fault::Stream(Code::RequestIncomplete, "a request without a head")),
+        }
+    }
+
+    /// Has what is sent go before what is wanted less.
+    pub(super) fn heed_priority(&self, fields: &HeaderMap) {
+        /// What is meant where nothing is said (RFC 9218 §4.1).
+        const USUAL: u8 = 3;
+        if let Some(urgency) = urgency(fields).filter(|urgency| *urgency != USUAL) {
+            // the client may have stopped the stream
+            self.send.set_priority(i32::from(USUAL) - i32::from(urgency)).ok();
+        }
     }
 
     /// Looks whether a body follows: true once the request is known to have none.
@@ -77,10 +103,12 @@ impl Stream {
             }
             Frame::Whole(..) | Frame::TooLong(_) | Frame::Data => return Err(UNEXPECTED),
         };
-        head::check_trailers(&section, self.peer.section_max_bytes).map_err(|error| match error {
-            head::NoRequest::Undecodable(_) => UNDECODABLE,
-            head::NoRequest::Refused(_) => Fault::Stream(Code::MessageError, "no trailers"),
-        })?;
+        head::check_trailers(&section, self.peer.section_max_bytes).map_err(
+            |error| match error {
+                head::NoRequest::Undecodable(_) => UNDECODABLE,
+                head::NoRequest::Refused(_) => Fault::Stream(Code::MessageError, "no trailers"),
+            },
+        )?;
         match self.frames.next(0).await? {
             None => Ok(Reading::End),
             Some(_) => Err(UNEXPECTED),
@@ -190,17 +218,6 @@ impl Stream {
             bytes::BufMut::put_u32(&mut place, length | 0x8000_0000);
         }
         Ok(out.freeze())
-    }
-
-    /// Sends a head and the beginning of its body at once; the rest of the body stays in `data`.
-    pub(super) async fn send_whole(
-        &mut self,
-        head: Response<()>,
-        data: &mut Bytes,
-    ) -> io::Result<()> {
-        let frame = self.headers(Some(head.status().as_str()), head.headers())?;
-        self.ahead.push(frame);
-        self.send_data(data, true).await
     }
 }
 

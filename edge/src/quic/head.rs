@@ -119,9 +119,9 @@ impl<'b> Pseudo<'b> {
     fn request(self, headers: HeaderMap) -> Result<Section, Refusal> {
         let method = self.method.and_then(|method| Method::from_bytes(&method).ok());
         let method = method.ok_or(Refusal::RequestLine)?;
-        let authority = self.authority.map(|authority| {
-            Authority::try_from(&*authority).map_err(|_| Refusal::Host)
-        });
+        let authority = self
+            .authority
+            .map(|authority| Authority::try_from(&*authority).map_err(|_| Refusal::Host));
         let mut uri = http::uri::Parts::default();
         uri.authority = authority.transpose()?;
         let is_plain_connect = method == Method::CONNECT && self.protocol.is_none();

@@ -73,7 +73,7 @@ impl<'b> Iterator for Fields<'b> {
 
 /// An integer with a prefix of `bits` (RFC 7541 §5.1), and the bits before it.
 fn integer(rest: &mut &[u8], bits: u32) -> Result<(u8, u64), Undecodable> {
-    let mut next = || {
+    let mut next = || -> Result<u8, Undecodable> {
         let (byte, after) = rest.split_first().ok_or(Undecodable)?;
         *rest = after;
         Ok(*byte)

@@ -157,10 +157,7 @@ mod tests {
             assert_eq!(decoded.as_deref(), expected.map(str::as_bytes), "{coded:x?}");
         };
         // RFC 7541 §C.4, §C.6
-        check(
-            b"\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff",
-            Some("www.example.com"),
-        );
+        check(b"\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff", Some("www.example.com"));
         check(b"\xa8\xeb\x10\x64\x9c\xbf", Some("no-cache"));
         check(b"\x25\xa8\x49\xe9\x5b\xa9\x7d\x7f", Some("custom-key"));
         check(b"\x25\xa8\x49\xe9\x5b\xb8\xe8\xb4\xbf", Some("custom-value"));
