@@ -16,5 +16,5 @@ mod request;
 mod secret;
 
 pub(crate) use alt_svc::AltSvc;
-pub(crate) use endpoint::{Arrivals, Quic, Thread, bind, serve, thread};
+pub(crate) use endpoint::{Quic, Share};
 pub(crate) use secret::Secret;

@@ -8,17 +8,19 @@ use crate::cache::{Cache, Head};
 use crate::collapse::Collapse;
 use crate::config::{self, Config, Directory, Shares};
 use crate::feed::{Changes, Feed, Link, Nats, Secret, StateDirectory, Token};
-use crate::listen::{Front, Limits};
+use crate::listen::{Entrance, Front, Handshakes, Limits};
 use crate::origin::Addresses;
 use crate::plain::PlainHits;
 use crate::proxy::{Edge, Purging, Shields};
 use crate::purges;
+use crate::quic::{self, AltSvc, Quic, Share};
 use crate::slices::Slices;
 use crate::snapshot::Current;
 use crate::sweep::{Held, Sweeper};
 use crate::telemetry::Telemetry;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
+use crate::tls::Configs;
 use crate::uncacheable::Uncacheable;
 use crate::work::fetch::{self, Fetcher};
 use crate::work::{self, Desks, Task, Work};
@@ -28,7 +30,7 @@ use bind::listen;
 use pingora_core::apps::HttpServerApp as _;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -54,6 +56,7 @@ type Tasks = mpsc::Receiver<(u64, Task)>;
 /// Where an edge can be reached.
 pub(crate) struct Bound {
     pub(crate) http: SocketAddr,
+    pub(crate) https: Option<SocketAddr>,
     pub(crate) admin: SocketAddr,
 }
 
@@ -67,9 +70,9 @@ pub(crate) fn run(
     started: impl FnOnce(&Bound),
 ) -> anyhow::Result<()> {
     let directory = StateDirectory::open(&config.state.directory, new_edge_id)?;
-    let http = listen("http.listen", &config.http.listen)?;
+    let doors = Doors::open(config)?;
     let admin = listen("admin.listen", &config.admin.listen)?;
-    let bound = Bound { http: http.local_addr()?, admin: admin.local_addr()? };
+    let bound = doors.bound(&admin)?;
 
     let (shared, tasks) = Shared::new(config)?;
     let purging = config.purge.method.then(|| Link::new(&config.control.url, Token::Absent));
@@ -96,7 +99,7 @@ pub(crate) fn run(
             // what was purged while this edge was away may be on disk; where control says nothing, what is known has to do
             timeout(FIRST_FEED, heard.wait_for(|heard| *heard)).await.ok();
         }
-        let mut servers = Servers::start(config, edge, &shared.telemetry, &http, &stop)?;
+        let mut servers = Servers::start(config, edge, &shared.telemetry, &doors, &stop)?;
         servers.fetch(to_fetch, &shared, &stop)?;
         started(&bound);
         wait_for_stop(&shared.telemetry).await?;
@@ -160,6 +163,7 @@ impl Shared {
             current: Arc::clone(&self.current),
             telemetry: Arc::clone(&self.telemetry),
             http_address: bound.http.to_string(),
+            https_address: bound.https.map(|address| address.to_string()),
             admin_address: bound.admin.to_string(),
         }
     }
@@ -304,13 +308,15 @@ impl Servers {
         config: &Config,
         edge: Edge,
         telemetry: &Arc<Telemetry>,
-        listener: &TcpListener,
+        doors: &Doors,
         stop: &Stop,
     ) -> anyhow::Result<Self> {
         let conf = ServerConf {
             upstream_keepalive_pool_size: config.origins.idle_connections_max,
             ..ServerConf::default()
         };
+        let handshakes = doors.https.as_ref().map(|_| handshakes(&config.https, &edge.current));
+        let handshakes = handshakes.transpose()?;
         let plain_hits = PlainHits {
             current: Arc::clone(&edge.current),
             cache: edge.cache,
@@ -318,22 +324,29 @@ impl Servers {
             stall_timeout: edge.stall_timeout,
         };
         let proxy = Arc::new(http_proxy(&Arc::new(conf), edge));
+        let quic = doors.quic(config, handshakes.as_ref())?;
         let front = Arc::new(Front {
             app: Arc::clone(&proxy),
             plain_hits,
             limits: Limits::new(&config.http),
+            handshakes,
             telemetry: Arc::clone(telemetry),
             stopping: stop.watch(),
             places: Arc::new(Semaphore::new(config.http.connections_max)),
         });
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let count = config.http.threads.unwrap_or(cores);
+        let mut shares = quic.map(|quic| Share::of(quic, count)).unwrap_or_default();
         let mut threads = Vec::new();
-        for number in 0..config.http.threads.unwrap_or(cores) {
-            let (front, listener, ended) =
-                (Arc::clone(&front), listener.try_clone()?, stop.ended.subscribe());
+        // the first thread's share is the last
+        shares.reverse();
+        for number in 0..count {
+            let share = shares.pop();
+            let (front, doors, ended) =
+                (Arc::clone(&front), doors.try_clone()?, stop.ended.subscribe());
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let thread = std::thread::Builder::new().name(format!("serve-{number}"));
-            threads.push(thread.spawn(move || serve(&runtime, front, listener, ended))?);
+            threads.push(thread.spawn(move || serve(&runtime, front, doors, share, ended))?);
         }
         Ok(Self { proxy, threads })
     }
@@ -379,17 +392,108 @@ impl Servers {
     }
 }
 
+/// Where clients come in.
+struct Doors {
+    http: TcpListener,
+    https: Option<TcpListener>,
+    quic: Option<UdpSocket>,
+}
+
+impl Doors {
+    fn open(config: &Config) -> anyhow::Result<Self> {
+        let (https, quic) = match &config.https.listen {
+            Some(https) => secure_doors(config, https)?,
+            None => (None, None),
+        };
+        Ok(Self { http: listen("http.listen", &config.http.listen)?, https, quic })
+    }
+
+    fn bound(&self, admin: &TcpListener) -> std::io::Result<Bound> {
+        Ok(Bound {
+            http: self.http.local_addr()?,
+            https: self.https.as_ref().map(TcpListener::local_addr).transpose()?,
+            admin: admin.local_addr()?,
+        })
+    }
+
+    fn try_clone(&self) -> std::io::Result<Self> {
+        let https = self.https.as_ref().map(TcpListener::try_clone);
+        Ok(Self { http: self.http.try_clone()?, https: https.transpose()?, quic: None })
+    }
+
+    /// HTTP/3, where it is served.
+    fn quic(&self, config: &Config, handshakes: Option<&Handshakes>) -> anyhow::Result<Option<Quic>> {
+        let (Some(socket), Some(handshakes)) = (&self.quic, handshakes) else { return Ok(None) };
+        Ok(Some(Quic {
+            socket: socket.try_clone()?,
+            tls: handshakes.configs.quic()?,
+            secret: quic::Secret::open(&config.state.directory)?,
+            options: config.http3.clone(),
+            idle_timeout: Duration::from_secs(config.http.idle_timeout_seconds),
+        }))
+    }
+
+    /// What clients are told of HTTP/3.
+    fn alt_svc(&self, config: &Config) -> Option<AltSvc> {
+        let address = self.quic.as_ref()?.local_addr().ok()?;
+        AltSvc::new(&config.http3, address.port())
+    }
+}
+
+/// The sockets for HTTPS and for HTTP/3, whose ports have the same number.
+fn secure_doors(
+    config: &Config,
+    address: &str,
+) -> anyhow::Result<(Option<TcpListener>, Option<UdpSocket>)> {
+    /// Ports the system chooses may be taken where it isn't asked.
+    const TRIES: usize = 16;
+    let mut tries = 0;
+    loop {
+        let https = listen("https.listen", address)?;
+        tries += 1;
+        match Quic::bind(config, &https) {
+            Ok(quic) => return Ok((Some(https), quic)),
+            Err(_) if address.ends_with(":0") && tries < TRIES => {}
+            Err(error) => {
+                let context = format!("http3: can't have the UDP port of https.listen, {address}");
+                return Err(error).context(context);
+            }
+        }
+    }
+}
+
+fn handshakes(config: &config::Https, current: &Current) -> anyhow::Result<Handshakes> {
+    Ok(Handshakes {
+        configs: Configs::new(Arc::clone(current), config.default_certificate.as_deref())?,
+        timeout: Duration::from_secs(config.handshake_timeout_seconds),
+        under_way: Semaphore::new(config.handshakes_max),
+    })
+}
+
 fn serve(
     runtime: &Runtime,
     front: Arc<Front<HttpProxy<Edge>>>,
-    listener: TcpListener,
+    doors: Doors,
+    share: Option<Share>,
     mut ended: watch::Receiver<bool>,
 ) {
     runtime.block_on(async move {
-        match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => front.run(listener).await,
-            Err(error) => tracing::error!(%error, "a serving thread can't listen"),
+        if let Some(share) = share {
+            tokio::spawn(share.run(Arc::clone(&front)));
         }
+        let entrances =
+            [(Some(doors.http), Entrance::Http), (doors.https, Entrance::Https)].into_iter();
+        let entrances = entrances.filter_map(|(listener, entrance)| Some((listener?, entrance)));
+        let running = entrances.map(|(listener, entrance)| {
+            let front = Arc::clone(&front);
+            async move {
+                match tokio::net::TcpListener::from_std(listener) {
+                    Ok(listener) => front.run(listener, entrance).await,
+                    Err(error) => tracing::error!(%error, "a serving thread can't listen"),
+                }
+            }
+        });
+        futures_util::future::join_all(running).await;
         // what is under way runs on this thread until it is over, or it is time to end
         ended.wait_for(|ended| *ended).await.ok();
     });

@@ -119,6 +119,8 @@ pub(crate) enum Refusal {
     Host,
     #[error("the target's scheme is not the connection's")]
     Scheme,
+    #[error("this address is for HTTPS, and what came is HTTP without TLS")]
+    Cleartext,
     #[error("a pseudo-header field is missing, or not what it can be")]
     PseudoField,
     #[error("a field is about a connection of HTTP/1.1")]
@@ -140,6 +142,7 @@ impl Refusal {
             Self::Length => (400, "length"),
             Self::Host => (400, "host"),
             Self::Scheme => (421, "scheme"),
+            Self::Cleartext => (400, "cleartext"),
             Self::PseudoField => (400, "pseudo_field"),
             Self::ConnectionField => (400, "connection_field"),
             Self::TooEarly => (425, "too_early"),
@@ -147,7 +150,7 @@ impl Refusal {
     }
 
     /// Every reason, for metrics.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::TooLarge,
         Self::TooSlow,
         Self::LineEnd,
@@ -157,6 +160,7 @@ impl Refusal {
         Self::Length,
         Self::Host,
         Self::Scheme,
+        Self::Cleartext,
         Self::PseudoField,
         Self::ConnectionField,
         Self::TooEarly,

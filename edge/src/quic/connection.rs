@@ -5,7 +5,8 @@ use super::endpoint::Arrived;
 use super::exchange::Stream;
 use super::fault::{Code, Fault};
 use super::frame::{Frames, kind, put_head, put_number};
-use crate::listen::{Connection, Front, Secure};
+use crate::listen::{Connection, Front};
+use crate::tls::Secure;
 use bytes::{BufMut, Bytes, BytesMut};
 use pingora_core::apps::HttpServerApp;
 use quinn::crypto::rustls::HandshakeData;
@@ -223,7 +224,7 @@ fn reject(mut send: SendStream, mut receive: RecvStream) {
 fn follow(peer: &Peer, connection: &mut Arc<Connection>) {
     let client = peer.quic.remote_address();
     if client != connection.client {
-        *connection = Arc::new(Connection { client, ..(**connection).clone() });
+        *connection = Arc::new(self::connection(&peer.quic, client, connection.local));
     }
 }
 
@@ -233,7 +234,7 @@ fn connection(quic: &quinn::Connection, client: SocketAddr, local: SocketAddr) -
     let server_name = said.and_then(|said| said.server_name);
     let server_name = server_name.map(|name| name.to_ascii_lowercase().into_boxed_str());
     let address = quic.local_ip().map_or(local, |ip| SocketAddr::new(ip, local.port()));
-    Connection { client, local: address, secure: Some(Secure { server_name }) }
+    Connection { client, local: address, secure: Some(Secure::quic(server_name)) }
 }
 
 /// Opens the control stream, with SETTINGS (RFC 9114 §6.2.1). There are none for QPACK: nothing is said there without a

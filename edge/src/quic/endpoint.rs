@@ -3,7 +3,7 @@
 //! One task reads the socket, on the first serving thread. A connection lives on the thread that it is handed to, in turn.
 
 use super::secret::Secret;
-use crate::config;
+use crate::config::{self, Config};
 use crate::listen::Front;
 use pingora_core::apps::HttpServerApp;
 use quinn::{
@@ -12,7 +12,7 @@ use quinn::{
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -84,8 +84,15 @@ pub(crate) enum QuicError {
     Socket(#[from] io::Error),
 }
 
+impl Quic {
+    /// What a configuration wants, at the port of `beside`; none where it wants no HTTP/3.
+    pub(crate) fn bind(config: &Config, beside: &TcpListener) -> io::Result<Option<UdpSocket>> {
+        config.http3.enabled.then(|| bind(beside.local_addr()?)).transpose()
+    }
+}
+
 /// Takes a UDP socket at `address`.
-pub(crate) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
+fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
@@ -100,8 +107,8 @@ pub(crate) fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
 
 impl Quic {
     /// Serves connections until the edge is stopped, and then those that are open to their end. Runs on the thread that
-    /// reads the socket; `threads` take connections, and have each a task of [`serve`].
-    pub(crate) async fn run<A>(self, front: Arc<Front<A>>, threads: Vec<Thread>)
+    /// reads the socket.
+    async fn run<A>(self, front: Arc<Front<A>>, threads: Vec<Thread>)
     where
         A: HttpServerApp + Send + Sync + 'static,
     {
@@ -138,7 +145,7 @@ impl Quic {
             let shaking = Shaking::new(&handshakes);
             let arrived = Arrived { incoming, local, place, shaking, takes_early_data };
             // a thread that is behind with so many would come to them too late
-            thread.0.try_send(arrived).ok();
+            thread.try_send(arrived).ok();
         }
         // nothing new, while open connections come to their end
         endpoint.set_server_config(None);
@@ -207,25 +214,35 @@ impl ConnectionIdGenerator for Ids {
     }
 }
 
-/// A thread that serves connections.
-#[derive(Clone)]
-pub(crate) struct Thread(mpsc::Sender<Arrived>);
+/// The way to a thread that serves connections.
+type Thread = mpsc::Sender<Arrived>;
 
-/// What comes to a thread.
-pub(crate) struct Arrivals(mpsc::Receiver<Arrived>);
-
-/// The two ends of the way to a thread.
-pub(crate) fn thread() -> (Thread, Arrivals) {
-    let (sender, receiver) = mpsc::channel(WAITING_MAX);
-    (Thread(sender), Arrivals(receiver))
+/// What one serving thread does for QUIC.
+pub(crate) struct Share {
+    arrivals: mpsc::Receiver<Arrived>,
+    /// The first thread also reads the socket.
+    socket: Option<(Quic, Vec<Thread>)>,
 }
 
-/// Serves the connections that come to this thread.
-pub(crate) async fn serve<A>(front: Arc<Front<A>>, mut arrivals: Arrivals)
-where
-    A: HttpServerApp + Send + Sync + 'static,
-{
-    while let Some(arrived) = arrivals.0.recv().await {
-        tokio::spawn(Arc::clone(&front).serve_quic(arrived));
+impl Share {
+    /// Those of `count` threads.
+    pub(crate) fn of(quic: Quic, count: usize) -> Vec<Self> {
+        let (threads, arrivals): (Vec<_>, Vec<_>) =
+            (0..count).map(|_| mpsc::channel(WAITING_MAX)).unzip();
+        let mut socket = Some((quic, threads));
+        arrivals.into_iter().map(|arrivals| Self { arrivals, socket: socket.take() }).collect()
+    }
+
+    /// Serves the connections that come to this thread.
+    pub(crate) async fn run<A>(mut self, front: Arc<Front<A>>)
+    where
+        A: HttpServerApp + Send + Sync + 'static,
+    {
+        if let Some((quic, threads)) = self.socket {
+            tokio::spawn(quic.run(Arc::clone(&front), threads));
+        }
+        while let Some(arrived) = self.arrivals.recv().await {
+            tokio::spawn(Arc::clone(&front).serve_quic(arrived));
+        }
     }
 }

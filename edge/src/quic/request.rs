@@ -10,6 +10,7 @@ use futures_util::FutureExt as _;
 use http::header::{self as field, HeaderName, HeaderValue};
 use http::request::Parts;
 use pingora_core::apps::HttpServerApp;
+use std::sync::Arc;
 use tokio::time::timeout;
 
 /// Field of RFC 8470 §5.1.
@@ -20,10 +21,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
     pub(super) async fn answer_h3(
         &self,
         mut stream: Stream,
-        connection: &Connection,
+        connection: &Arc<Connection>,
         is_early: bool,
     ) {
-        let Section { parts, tunnel } = match self.read_section(&mut stream).await {
+        let Section { mut parts, tunnel } = match self.read_section(&mut stream).await {
             Ok(section) => section,
             Err(NoSection::Fault(fault)) => return stream.note(fault),
             Err(NoSection::Refused(refusal)) => {
@@ -34,13 +35,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
             Ok(ends) => ends,
             Err(fault) => return stream.note(fault),
         };
-        let parts = match early(parts, is_early, ends) {
-            Ok(parts) => parts,
-            Err(refusal) => {
-                return self.refuse_exchange(stream, false, connection, refusal).await;
-            }
-        };
+        if let Err(refusal) = early(&mut parts, is_early, ends) {
+            return self.refuse_exchange(stream, false, connection, refusal).await;
+        }
         stream.heed_priority(&parts.headers);
+        parts.extensions.insert(Arc::clone(connection));
         let arrival = Arrival {
             scheme: Scheme::Https,
             protocol: Protocol::Http3,
@@ -96,15 +95,15 @@ impl From<Refusal> for NoSection {
 
 /// Decides whether a request may be answered that came before the handshake was over (RFC 8470 §3): one that does no harm
 /// however often it comes. Origins are told.
-fn early(mut parts: Parts, is_early: bool, ends: bool) -> Result<Parts, Refusal> {
+fn early(parts: &mut Parts, is_early: bool, ends: bool) -> Result<(), Refusal> {
     if !is_early {
-        return Ok(parts);
+        return Ok(());
     }
     if !parts.method.is_safe() || !ends {
         return Err(Refusal::TooEarly);
     }
     parts.headers.insert(EARLY_DATA, HeaderValue::from_static("1"));
-    Ok(parts)
+    Ok(())
 }
 
 /// How much a client wants a response, of 0 to 7, the least first (RFC 9218 §4.1); none where it doesn't say.
@@ -129,8 +128,9 @@ mod tests {
     fn early_requests_are_safe_ones_without_a_body() {
         let check = |method: Method, is_early, ends, expected: Result<bool, Refusal>| {
             let request = http::Request::builder().method(&method).body(()).unwrap();
-            let parts = early(request.into_parts().0, is_early, ends);
-            let told = parts.map(|parts| parts.headers.contains_key(EARLY_DATA));
+            let mut parts = request.into_parts().0;
+            let decided = early(&mut parts, is_early, ends);
+            let told = decided.map(|()| parts.headers.contains_key(EARLY_DATA));
             assert_eq!(told, expected, "{method} {is_early} {ends}");
         };
         check(Method::GET, true, true, Ok(true));
