@@ -19,6 +19,7 @@ pub(crate) struct Config {
     pub(crate) node: Node,
     pub(crate) http: Http,
     pub(crate) http2: Http2,
+    pub(crate) http3: Http3,
     pub(crate) https: Https,
     pub(crate) admin: Admin,
     pub(crate) control: Control,
@@ -63,6 +64,18 @@ pub(crate) struct Http2 {
     pub(crate) requests_max: u64,
     pub(crate) stream_window_bytes: u64,
     pub(crate) connection_window_bytes: u64,
+}
+
+/// HTTP/3.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Http3 {
+    pub(crate) enabled: bool,
+    pub(crate) advertise_seconds: u32,
+    pub(crate) advertise_port: Option<u16>,
+    pub(crate) streams_max: u32,
+    pub(crate) early_data: bool,
+    pub(crate) retry_above_handshakes: usize,
 }
 
 /// Where and how clients are served over TLS.
@@ -215,6 +228,19 @@ impl Default for Http2 {
     }
 }
 
+impl Default for Http3 {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            advertise_seconds: 86_400,
+            advertise_port: None,
+            streams_max: 100,
+            early_data: false,
+            retry_above_handshakes: 200,
+        }
+    }
+}
+
 impl Default for Https {
     fn default() -> Self {
         Self {
@@ -303,6 +329,7 @@ mod tests {
     #[test]
     fn the_shipped_file_names_every_key() {
         let threads = Http { threads: Some(1), ..Http::default() };
+        let http3 = Http3 { advertise_port: Some(443), ..Http3::default() };
         let https = Https {
             listen: Some("h:1".to_owned()),
             default_certificate: Some("d".to_owned()),
@@ -330,6 +357,7 @@ mod tests {
         let config = Config {
             node,
             http: threads,
+            http3,
             https,
             control,
             feed,

@@ -57,9 +57,9 @@ pub(crate) enum Entrance {
 /// How much a client may send, and how long it may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    head_max_bytes: usize,
-    head_timeout: Duration,
-    idle_timeout: Duration,
+    pub(crate) head_max_bytes: usize,
+    pub(crate) head_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
     h2: h2::Limits,
 }
 

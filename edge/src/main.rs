@@ -18,6 +18,7 @@ mod origin;
 mod plain;
 mod proxy;
 mod purges;
+mod quic;
 mod rarely;
 mod record;
 mod request_id;

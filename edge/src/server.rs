@@ -13,6 +13,7 @@ use crate::origin::Addresses;
 use crate::plain::PlainHits;
 use crate::proxy::{Edge, Purging, Shields};
 use crate::purges;
+use crate::quic::{self, AltSvc, Quic, Share};
 use crate::slices::Slices;
 use crate::snapshot::Current;
 use crate::sweep::{Held, Sweeper};
@@ -29,7 +30,7 @@ use bind::listen;
 use pingora_core::apps::HttpServerApp as _;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -323,6 +324,7 @@ impl Servers {
             stall_timeout: edge.stall_timeout,
         };
         let proxy = Arc::new(http_proxy(&Arc::new(conf), edge));
+        let quic = doors.quic(config, handshakes.as_ref())?;
         let front = Arc::new(Front {
             app: Arc::clone(&proxy),
             plain_hits,
@@ -333,13 +335,18 @@ impl Servers {
             places: Arc::new(Semaphore::new(config.http.connections_max)),
         });
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let count = config.http.threads.unwrap_or(cores);
+        let mut shares = quic.map(|quic| Share::of(quic, count)).unwrap_or_default();
         let mut threads = Vec::new();
-        for number in 0..config.http.threads.unwrap_or(cores) {
+        // the first thread's share is the last
+        shares.reverse();
+        for number in 0..count {
+            let share = shares.pop();
             let (front, doors, ended) =
                 (Arc::clone(&front), doors.try_clone()?, stop.ended.subscribe());
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let thread = std::thread::Builder::new().name(format!("serve-{number}"));
-            threads.push(thread.spawn(move || serve(&runtime, front, doors, ended))?);
+            threads.push(thread.spawn(move || serve(&runtime, front, doors, share, ended))?);
         }
         Ok(Self { proxy, threads })
     }
@@ -389,15 +396,16 @@ impl Servers {
 struct Doors {
     http: TcpListener,
     https: Option<TcpListener>,
+    quic: Option<UdpSocket>,
 }
 
 impl Doors {
     fn open(config: &Config) -> anyhow::Result<Self> {
-        let https = config.https.listen.as_ref();
-        Ok(Self {
-            http: listen("http.listen", &config.http.listen)?,
-            https: https.map(|https| listen("https.listen", https)).transpose()?,
-        })
+        let (https, quic) = match &config.https.listen {
+            Some(https) => secure_doors(config, https)?,
+            None => (None, None),
+        };
+        Ok(Self { http: listen("http.listen", &config.http.listen)?, https, quic })
     }
 
     fn bound(&self, admin: &TcpListener) -> std::io::Result<Bound> {
@@ -410,7 +418,51 @@ impl Doors {
 
     fn try_clone(&self) -> std::io::Result<Self> {
         let https = self.https.as_ref().map(TcpListener::try_clone);
-        Ok(Self { http: self.http.try_clone()?, https: https.transpose()? })
+        Ok(Self { http: self.http.try_clone()?, https: https.transpose()?, quic: None })
+    }
+
+    /// HTTP/3, where it is served.
+    fn quic(
+        &self,
+        config: &Config,
+        handshakes: Option<&Handshakes>,
+    ) -> anyhow::Result<Option<Quic>> {
+        let (Some(socket), Some(handshakes)) = (&self.quic, handshakes) else { return Ok(None) };
+        Ok(Some(Quic {
+            socket: socket.try_clone()?,
+            tls: handshakes.configs.quic()?,
+            secret: quic::Secret::open(&config.state.directory)?,
+            options: config.http3.clone(),
+            idle_timeout: Duration::from_secs(config.http.idle_timeout_seconds),
+        }))
+    }
+
+    /// What clients are told of HTTP/3.
+    fn alt_svc(&self, config: &Config) -> Option<AltSvc> {
+        let address = self.quic.as_ref()?.local_addr().ok()?;
+        AltSvc::new(&config.http3, address.port())
+    }
+}
+
+/// The sockets for HTTPS and for HTTP/3, whose ports have the same number.
+fn secure_doors(
+    config: &Config,
+    address: &str,
+) -> anyhow::Result<(Option<TcpListener>, Option<UdpSocket>)> {
+    /// Ports the system chooses may be taken where it isn't asked.
+    const TRIES: usize = 16;
+    let mut tries = 0;
+    loop {
+        let https = listen("https.listen", address)?;
+        tries += 1;
+        match Quic::bind(config, &https) {
+            Ok(quic) => return Ok((Some(https), quic)),
+            Err(_) if address.ends_with(":0") && tries < TRIES => {}
+            Err(error) => {
+                let context = format!("http3: can't have the UDP port of https.listen, {address}");
+                return Err(error).context(context);
+            }
+        }
     }
 }
 
@@ -426,9 +478,13 @@ fn serve(
     runtime: &Runtime,
     front: Arc<Front<HttpProxy<Edge>>>,
     doors: Doors,
+    share: Option<Share>,
     mut ended: watch::Receiver<bool>,
 ) {
     runtime.block_on(async move {
+        if let Some(share) = share {
+            tokio::spawn(share.run(Arc::clone(&front)));
+        }
         let entrances =
             [(Some(doors.http), Entrance::Http), (doors.https, Entrance::Https)].into_iter();
         let entrances = entrances.filter_map(|(listener, entrance)| Some((listener?, entrance)));

@@ -49,7 +49,8 @@ impl Config {
     }
 
     fn numbers(&self) -> Vec<Number> {
-        let Self { http, http2, https, memory, disk, collapse, origins, access_log, .. } = self;
+        let Self { http, http2, https, http3, memory, disk, collapse, origins, access_log, .. } =
+            self;
         let seconds = |key, value, range| (key, value, range, "seconds");
         let bytes = |key, value, range| (key, value, range, "bytes");
         let count = |key, value: usize, range, of| (key, value as u64, range, of);
@@ -65,6 +66,20 @@ impl Config {
             ("http2.requests_max", http2.requests_max, 1..=1_000_000_000, "requests"),
             bytes("http2.stream_window_bytes", http2.stream_window_bytes, WINDOW_BYTES),
             bytes("http2.connection_window_bytes", http2.connection_window_bytes, WINDOW_BYTES),
+            seconds("http3.advertise_seconds", http3.advertise_seconds.into(), 0..=31_536_000),
+            (
+                "http3.advertise_port",
+                http3.advertise_port.unwrap_or(1).into(),
+                1..=65_535,
+                "as a port",
+            ),
+            ("http3.streams_max", http3.streams_max.into(), 1..=10_000, "requests"),
+            count(
+                "http3.retry_above_handshakes",
+                http3.retry_above_handshakes,
+                0..=1_000_000,
+                "handshakes",
+            ),
             count("https.public_port", https.public_port.into(), 1..=65_535, "(a port)"),
             seconds("https.handshake_timeout_seconds", https.handshake_timeout_seconds, 1..=3_600),
             count("https.handshakes_max", https.handshakes_max, 1..=1_000_000, "handshakes"),

@@ -41,7 +41,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
         }
     }
 
-    async fn refuse_exchange<E: Exchange>(
+    /// Answers what can't be processed.
+    pub(crate) async fn refuse_exchange<E: Exchange>(
         &self,
         mut exchange: E,
         is_head: bool,

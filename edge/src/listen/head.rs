@@ -125,6 +125,8 @@ pub(crate) enum Refusal {
     PseudoField,
     #[error("a field is about a connection of HTTP/1.1")]
     ConnectionField,
+    #[error("this may be a request that was sent before; it can be sent again after the handshake")]
+    TooEarly,
 }
 
 impl Refusal {
@@ -143,11 +145,12 @@ impl Refusal {
             Self::Cleartext => (400, "cleartext"),
             Self::PseudoField => (400, "pseudo_field"),
             Self::ConnectionField => (400, "connection_field"),
+            Self::TooEarly => (425, "too_early"),
         }
     }
 
     /// Every reason, for metrics.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::TooLarge,
         Self::TooSlow,
         Self::LineEnd,
@@ -160,6 +163,7 @@ impl Refusal {
         Self::Cleartext,
         Self::PseudoField,
         Self::ConnectionField,
+        Self::TooEarly,
     ];
 }
 

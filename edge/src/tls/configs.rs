@@ -111,7 +111,6 @@ impl Configs {
 
     /// The rules of QUIC's handshakes, with the same certificates and tickets. Hosts that ask clients for certificates are
     /// not served there, and have their handshakes refused.
-    #[expect(dead_code, reason = "the listener for HTTP/3 comes next")]
     pub(crate) fn quic(&self) -> Result<ServerConfig, RuleError> {
         let resolver = Arc::new(Resolver {
             current: Arc::clone(&self.current),

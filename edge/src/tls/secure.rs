@@ -49,12 +49,12 @@ impl Secure {
         }
     }
 
-    /// What is known of a connection of QUIC, which is always TLS 1.3 and asks for no certificates.
-    #[expect(dead_code, reason = "the listener for HTTP/3 comes next")]
-    pub(crate) fn quic(server_name: Option<Box<str>>, cipher: &'static str, resumed: bool) -> Self {
+    /// What is known of a connection of QUIC, which is always TLS 1.3 and asks for no certificates. Which cipher it has, and
+    /// whether it goes on with an earlier session, quinn doesn't tell.
+    pub(crate) const fn quic(server_name: Option<Box<str>>) -> Self {
         let version = version(Some(ProtocolVersion::TLSv1_3));
         let (client_auth, client_certificate) = (None, None);
-        Self { server_name, version, cipher, resumed, client_auth, client_certificate }
+        Self { server_name, version, cipher: "", resumed: false, client_auth, client_certificate }
     }
 
     /// Whether this connection will do for requests to a site: whether a handshake for its hosts would have gone by the same
