@@ -25,6 +25,9 @@ pub enum Command {
     /// Make, list and revoke API tokens; works while control serves
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Replace the key that the database's secrets are sealed under
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
     /// Print the OpenAPI document
     Openapi,
 }
@@ -126,6 +129,26 @@ pub struct Nats {
         value_parser = number
     )]
     pub max_bytes: u64,
+}
+
+/// What to do with secrets.
+#[derive(Debug, Subcommand)]
+pub enum SecretsCommand {
+    /// Seal every secret anew under another key, in one transaction; control then has to be started with it
+    Rotate {
+        /// Where state is.
+        #[command(flatten)]
+        place: Place,
+        /// Where the key is now.
+        #[command(flatten)]
+        secrets: SecretsPlace,
+        /// A file with the new key, which is made where it is not there
+        #[arg(long, value_name = "FILE")]
+        new_key_file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// What to do with tokens.

@@ -5,6 +5,7 @@
 
 mod asker;
 mod auth;
+mod authority;
 mod certificate;
 mod clock;
 pub mod config;
@@ -12,6 +13,8 @@ mod db;
 mod feed;
 mod idempotent;
 mod input;
+pub mod keys;
+mod local;
 mod metrics;
 mod order;
 mod precondition;

@@ -3,7 +3,7 @@
 use clap::Parser as _;
 use control::config::{Arguments, Command, Serve};
 use control::server::{Server, StartError};
-use control::{telemetry, token};
+use control::{keys, telemetry, token};
 use std::io::Write as _;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -25,6 +25,11 @@ async fn main() -> ExitCode {
         Command::Token(command) => match token::run(command).await {
             Ok(text) => print(&text),
             Err(error @ token::TokenError::Start(_)) => fail(&error.into(), MISCONFIGURED),
+            Err(error) => fail(&error.into(), FAILED),
+        },
+        Command::Secrets(command) => match keys::run(command).await {
+            Ok(text) => print(&text),
+            Err(error @ keys::RotateError::Start(_)) => fail(&error.into(), MISCONFIGURED),
             Err(error) => fail(&error.into(), FAILED),
         },
         Command::Openapi => print(control::openapi()),

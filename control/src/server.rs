@@ -7,9 +7,10 @@ use crate::db::{Db, OpenError, SharedDb};
 use crate::feed::nats::{ConnectFailed, Options, Publisher};
 use crate::feed::retention::{self, Retention};
 use crate::feed::tail;
+use crate::local;
 use crate::reports;
 use crate::router::{App, Limits, router};
-use crate::secrets::SecretsKey;
+use crate::secrets::{SecretsError, SecretsKey};
 use crate::stall::Stall;
 use crate::waiting;
 use axum::Router;
@@ -69,6 +70,9 @@ pub enum StartError {
     /// The database cannot be used.
     #[error(transparent)]
     Database(#[from] OpenError),
+    /// A key of secrets can't be read.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
     /// A metric cannot be registered.
     #[error("cannot register the metrics")]
     Metrics(#[source] prometheus::Error),
@@ -97,8 +101,17 @@ async fn make(place: &Place, secrets: &SecretsPlace) -> Result<Db, StartError> {
     Ok(Db::make(&url, key).await?)
 }
 
-/// Opens the database that `serve` made.
+/// Opens the database that `serve` made, without its key.
 pub(crate) async fn open(place: &Place) -> Result<Db, StartError> {
+    open_with(place, None).await
+}
+
+/// Opens the database that `serve` made, with its key.
+pub(crate) async fn open_sealed(place: &Place, secrets: &SecretsPlace) -> Result<Db, StartError> {
+    open_with(place, Some(secrets)).await
+}
+
+async fn open_with(place: &Place, secrets: Option<&SecretsPlace>) -> Result<Db, StartError> {
     let data_dir = |source| StartError::DataDir { path: place.data_dir.clone(), source };
     let file = place.file();
     if file.as_ref().is_some_and(|file| !file.exists()) {
@@ -109,7 +122,15 @@ pub(crate) async fn open(place: &Place) -> Result<Db, StartError> {
         true => Some(lock(place).map_err(data_dir)?),
         false => None,
     };
-    match Db::open(&place.url().map_err(data_dir)?).await {
+    let url = place.url().map_err(data_dir)?;
+    let opened = match secrets {
+        None => Db::open(&url).await,
+        Some(secrets) => {
+            let key = |_| SecretsKey::load(&secrets.file(place), false);
+            Db::open_sealed(&url, key).await
+        }
+    };
+    match opened {
         Err(OpenError::Empty) if file.is_some() => {
             Err(StartError::NoDatabase(place.data_dir.clone()))
         }
@@ -192,6 +213,8 @@ impl Server {
         tasks.spawn(async move { db.listen().await });
         tasks.spawn(reports::write(Arc::clone(&self.app)));
         tasks.spawn(waiting::read_edges(Arc::clone(&self.app)));
+        let db = Arc::clone(&self.app.db);
+        tasks.spawn(async move { local::keep(&db).await });
         tasks.spawn(keep_house(Arc::clone(&self.app.db)));
         let (db, retention) = (Arc::clone(&self.app.db), self.retention);
         tasks.spawn(async move { retention::keep(&db, retention, HOUSEKEEPING).await });
