@@ -7,6 +7,7 @@ mod asker;
 mod auth;
 mod authority;
 mod certificate;
+mod channel;
 mod clock;
 pub mod config;
 mod db;
@@ -32,6 +33,7 @@ pub mod telemetry;
 pub mod token;
 mod waiting;
 
+pub use channel::ChannelError;
 pub use db::OpenError;
 pub use feed::nats::ConnectFailed;
 pub use secrets::SecretsError;

@@ -32,6 +32,11 @@ async fn main() -> ExitCode {
             Err(error @ keys::RotateError::Start(_)) => fail(&error.into(), MISCONFIGURED),
             Err(error) => fail(&error.into(), FAILED),
         },
+        Command::Authority { place } => match keys::root(&place).await {
+            Ok(text) => print(&text),
+            Err(error @ keys::RootError::Start(_)) => fail(&error.into(), MISCONFIGURED),
+            Err(error) => fail(&error.into(), FAILED),
+        },
         Command::Openapi => print(control::openapi()),
     }
 }
@@ -48,7 +53,7 @@ async fn serve(config: &Serve) -> ExitCode {
         Err(error) => return fail(&error.into(), MISCONFIGURED),
     };
     if config.json {
-        let ready = serde_json::json!({ "control": format!("http://{}", server.address()) });
+        let ready = serde_json::json!({ "control": server.url() });
         print(&format!("{ready}\n"));
     }
     let (mut terminate, mut interrupt) = (terminate, interrupt);

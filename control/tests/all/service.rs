@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::postgres;
-use control::config::{Nats, Place, SecretsPlace, Serve, TokenCommand};
+use control::config::{Channel, Nats, Place, SecretsPlace, Serve, TokenCommand};
 use control::server::Server;
 use control::token;
 use serde_json::{Value, json};
@@ -72,6 +72,7 @@ impl Database {
             place: self.place(),
             secrets: SecretsPlace { key_file: None },
             listen: "127.0.0.1:0".to_owned(),
+            channel: Channel::default(),
             json: false,
             followers_max: 100,
             connections_max: 1_000,
