@@ -4,7 +4,6 @@ mod admin;
 #[cfg(test)]
 mod allocations;
 mod answer;
-#[expect(dead_code, reason = "listeners for HTTP/2 and HTTP/3 come next")]
 mod bridge;
 mod cache;
 mod clock;
@@ -28,6 +27,7 @@ mod snapshot;
 mod stage;
 mod sweep;
 mod telemetry;
+mod tls;
 mod uncacheable;
 mod work;
 
@@ -65,6 +65,9 @@ struct Arguments {
     /// Where clients are served, instead of `http.listen`.
     #[arg(long, env = "LONGSHORE_EDGE_HTTP_ADDR")]
     http_listen: Option<String>,
+    /// Where clients are served over TLS, instead of `https.listen`.
+    #[arg(long, env = "LONGSHORE_EDGE_HTTPS_ADDR")]
+    https_listen: Option<String>,
     /// Where metrics and health are, instead of `admin.listen`.
     #[arg(long, env = "LONGSHORE_EDGE_ADMIN_ADDR")]
     admin_listen: Option<String>,
@@ -74,6 +77,9 @@ struct Arguments {
     /// The control service, instead of `control.url`.
     #[arg(long, env = "LONGSHORE_CONTROL")]
     control_url: Option<String>,
+    /// File with the authorities that control's certificate may be from, instead of `control.ca_file`.
+    #[arg(long, env = "LONGSHORE_CA_FILE")]
+    control_ca_file: Option<PathBuf>,
     /// File with the API token, instead of `control.token_file`.
     #[arg(long, env = "LONGSHORE_TOKEN_FILE")]
     token_file: Option<PathBuf>,
@@ -92,6 +98,7 @@ impl Arguments {
     fn configuration(&self) -> Result<Config, config::ConfigError> {
         let given = [
             ("http", "listen", self.http_listen.as_deref()),
+            ("https", "listen", self.https_listen.as_deref()),
             ("admin", "listen", self.admin_listen.as_deref()),
             ("control", "url", self.control_url.as_deref()),
         ];
@@ -99,6 +106,7 @@ impl Arguments {
         if let Some(directory) = &self.state_dir {
             config.state.directory.clone_from(directory);
         }
+        config.control.ca_file = self.control_ca_file.clone().or(config.control.ca_file);
         config.control.token_file = self.token_file.clone().or(config.control.token_file);
         let access_log = self.access_log.as_ref().map(PathBuf::from).or(config.access_log.path);
         config.access_log.path = access_log.filter(|path| !path.as_os_str().is_empty());
@@ -132,9 +140,12 @@ fn main() -> ExitCode {
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
     raise_open_files();
     let result = server::run(&config, arguments.token(&config), |bound| {
-        tracing::info!(http = %bound.http, admin = %bound.admin, "serving");
+        let https = bound.https.map(|address| address.to_string());
+        tracing::info!(http = %bound.http, https, admin = %bound.admin, "serving");
         if arguments.json {
-            print(&format!("{{\"http\":\"{}\",\"admin\":\"{}\"}}\n", bound.http, bound.admin));
+            let https = https.map_or_else(String::new, |https| format!("\"https\":\"{https}\","));
+            let (http, admin) = (bound.http, bound.admin);
+            print(&format!("{{\"http\":\"{http}\",{https}\"admin\":\"{admin}\"}}\n"));
         }
     });
     match result {

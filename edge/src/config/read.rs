@@ -1,6 +1,7 @@
 //! Reads a configuration, and finds all that is wrong with it at once.
 
 use super::{Config, Nats};
+use crate::feed::is_loopback;
 use api::check::{Check, Problems};
 use api::problem::FieldProblem;
 use api::purge::{REGION_FORM, is_region};
@@ -46,7 +47,7 @@ impl Config {
     }
 
     fn numbers(&self) -> Vec<Number> {
-        let Self { http, memory, disk, collapse, origins, access_log, .. } = self;
+        let Self { http, https, memory, disk, collapse, origins, access_log, .. } = self;
         let seconds = |key, value, range| (key, value, range, "seconds");
         let bytes = |key, value, range| (key, value, range, "bytes");
         let count = |key, value: usize, range, of| (key, value as u64, range, of);
@@ -58,6 +59,9 @@ impl Config {
             seconds("http.idle_timeout_seconds", http.idle_timeout_seconds, 1..=86_400),
             seconds("http.stall_timeout_seconds", http.stall_timeout_seconds, 1..=86_400),
             seconds("http.drain_timeout_seconds", http.drain_timeout_seconds, 0..=3_600),
+            count("https.public_port", https.public_port.into(), 1..=65_535, "(a port)"),
+            seconds("https.handshake_timeout_seconds", https.handshake_timeout_seconds, 1..=3_600),
+            count("https.handshakes_max", https.handshakes_max, 1..=1_000_000, "handshakes"),
             bytes("memory.capacity_bytes", memory.capacity_bytes, 1 << 20..=1 << 50),
             bytes("memory.response_max_bytes", memory.response_max_bytes, 1_024..=4_000_000_000),
             bytes(
@@ -120,20 +124,19 @@ impl Check for Config {
         }
         self.check_shares(problems);
         self.check_directories(problems);
-        for (key, address) in
-            [("http.listen", &self.http.listen), ("admin.listen", &self.admin.listen)]
-        {
+        let listens = [
+            ("http.listen", Some(&self.http.listen)),
+            ("https.listen", self.https.listen.as_ref()),
+            ("admin.listen", Some(&self.admin.listen)),
+        ];
+        for (key, address) in listens {
+            let Some(address) = address else { continue };
             if !has_host_and_port(address) {
                 let detail = "must be a host or an IP address, and a port";
                 problems.at(key, |problems| problems.add(detail, Some(address)));
             }
         }
-        let url = &self.control.url;
-        let parsed = url.parse::<reqwest::Url>();
-        if !parsed.is_ok_and(|url| ["http", "https"].contains(&url.scheme())) {
-            let detail = "must be an http or https URL";
-            problems.at("control.url", |problems| problems.add(detail, Some(url)));
-        }
+        check_control(&self.control.url, problems);
         if let Some(region) = self.node.region.as_ref().filter(|region| !is_region(region)) {
             problems.at("node.region", |problems| problems.add(REGION_FORM, Some(region)));
         }
@@ -141,6 +144,18 @@ impl Check for Config {
             check_nats(nats, problems);
         }
     }
+}
+
+fn check_control(url: &String, problems: &mut Problems) {
+    let detail = match url.parse::<reqwest::Url>() {
+        Ok(url) if url.scheme() == "https" => return,
+        Ok(url) if url.scheme() == "http" && is_loopback(&url) => return,
+        Ok(url) if url.scheme() == "http" => {
+            "must be an https URL, as the host is not this machine: tokens and private keys come this way"
+        }
+        Ok(_) | Err(_) => "must be an https URL, or an http URL of this machine",
+    };
+    problems.at("control.url", |problems| problems.add(detail, Some(url)));
 }
 
 fn check_nats(nats: &Nats, problems: &mut Problems) {
@@ -223,14 +238,14 @@ mod tests {
         ] {
             assert!(found.iter().any(|line| line == expected), "{expected} in {found:?}");
         }
-        for unknown in ["colour: ", "memory.size: ", "control.url: must be an http"] {
+        for unknown in ["colour: ", "memory.size: ", "control.url: must be an https"] {
             assert!(found.iter().any(|line| line.starts_with(unknown)), "{unknown} in {found:?}");
         }
         assert_eq!(found.len(), 7, "{found:?}");
     }
 
     #[test]
-    fn a_region_and_nats_have_their_forms() {
+    fn a_region_and_urls_have_their_forms() {
         let check = |text: &str, expected: &[&str]| {
             let fields: Vec<String> = problems(text)
                 .iter()
@@ -242,6 +257,10 @@ mod tests {
         check("[node]\nregion = \"EU\"", &["node.region"]);
         check("[feed.nats]\nurl = \"nats://user:word@127.0.0.1:4222\"", &[]);
         check("[feed.nats]\nurl = \"tls://nats.example\"\ncredentials_file = \"c\"", &[]);
+        check("[control]\nurl = \"https://control.example\"", &[]);
+        check("[control]\nurl = \"http://[::1]:7070\"", &[]);
+        check("[control]\nurl = \"http://control.example\"", &["control.url"]);
+        check("[control]\nurl = \"http://10.0.0.1:7070\"", &["control.url"]);
         check("[feed.nats]\nurl = \"http://nats.example\"", &["feed.nats.url"]);
         check(
             "[feed.nats]\nurl = \"nats://n\"\ntoken_file = \"t\"\ncredentials_file = \"c\"",
