@@ -5,12 +5,17 @@
 
 mod asker;
 mod auth;
+mod authority;
+mod certificate;
+mod channel;
 mod clock;
 pub mod config;
 mod db;
 mod feed;
 mod idempotent;
 mod input;
+pub mod keys;
+mod local;
 mod metrics;
 mod order;
 mod precondition;
@@ -19,6 +24,7 @@ mod reports;
 mod rest;
 mod router;
 mod routes;
+mod secrets;
 mod selectors;
 pub mod server;
 mod stall;
@@ -27,8 +33,10 @@ pub mod telemetry;
 pub mod token;
 mod waiting;
 
+pub use channel::ChannelError;
 pub use db::OpenError;
 pub use feed::nats::ConnectFailed;
+pub use secrets::SecretsError;
 
 /// The OpenAPI document, as it is served.
 #[must_use]

@@ -1,10 +1,13 @@
 //! What does control count? Prometheus metrics, with labels of few values.
 
+mod certificates;
 mod edges;
 
 use crate::clock::Moment;
+use crate::db::certificates::Ends;
 use crate::db::edges::Edge;
 use api::purge::{Kind, Mode};
+use certificates::Certificates;
 use edges::Edges;
 use prometheus::{
     Encoder as _, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
@@ -35,6 +38,7 @@ pub(crate) struct Metrics {
     waiters: IntGauge,
     report_transactions: IntCounter,
     edges: Edges,
+    certificates: Certificates,
     database: IntGauge,
     connections: IntGaugeVec,
 }
@@ -49,6 +53,8 @@ pub(crate) struct State<'e> {
     pub(crate) waiters: u64,
     /// Every edge, by id; none where the database doesn't answer.
     pub(crate) edges: Option<&'e [Edge]>,
+    /// When certificates end; none where the database doesn't answer.
+    pub(crate) certificates: Option<&'e [Ends]>,
     /// See `Limits`.
     pub(crate) ack_limit: Duration,
     /// When.
@@ -120,6 +126,7 @@ impl Metrics {
                 "Transactions that reports of edges were written in.",
             ))?,
             edges: Edges::new()?,
+            certificates: Certificates::new()?,
             database: IntGauge::with_opts(opts(
                 "database_up",
                 "1 where the database answered when the metrics were read.",
@@ -149,6 +156,7 @@ impl Metrics {
         self.registry.register(Box::new(self.report_transactions.clone()))?;
         self.registry.register(Box::new(self.database.clone()))?;
         self.edges.register(&self.registry)?;
+        self.certificates.register(&self.registry)?;
         for (kind, mode) in [
             (Kind::Purge, Mode::Hard),
             (Kind::Purge, Mode::Soft),
@@ -228,6 +236,9 @@ impl Metrics {
         if let Some(edges) = state.edges {
             self.edges.set(edges, state);
         }
+        if let Some(certificates) = state.certificates {
+            self.certificates.set(certificates, state);
+        }
         self.connections.with_label_values(&["idle"]).set(gauge(idle));
         self.connections.with_label_values(&["used"]).set(gauge(all.saturating_sub(idle)));
         let mut text = Vec::new();
@@ -303,6 +314,7 @@ mod tests {
             connections: (3, 1),
             waiters: 2,
             edges: None,
+            certificates: None,
             ack_limit: Duration::from_secs(30),
             now: Moment(0),
         };
