@@ -44,6 +44,14 @@ impl Setting {
     }
 }
 
+impl Setting {
+    /// What is in the file that is named by a value.
+    fn file(&self, name: &str) -> Option<Result<String>> {
+        let (_, path) = self.values.iter().find(|(known, _)| *known == name)?;
+        Some(std::fs::read_to_string(path).context("a file of a value"))
+    }
+}
+
 impl Server {
     pub(crate) async fn start(name: &str, setting: &Setting) -> Result<Self> {
         match name {
@@ -165,8 +173,12 @@ async fn longshore(setting: &Setting) -> Result<Server> {
     let options = EdgeOptions::new().control(&control.url(), &token).config(&config);
     let options = if setting.access_log { options } else { options.without_access_log() };
     let edge = Edge::start(options.https()).await;
-    let record = control.put_site(&site).await;
-    control.wait_adopted(&edge, record.seq).await;
+    let mut seq = control.put_site(&site).await.seq;
+    let [chain, key] = ["certificate", "key"].map(|name| setting.file(name));
+    if let (Some(chain), Some(key)) = (chain, key) {
+        seq = control.upload_certificate(&chain?, &key?).await.seq;
+    }
+    control.wait_adopted(&edge, seq).await;
     let address = edge.http();
     let secure = Some(edge.https());
     Ok(Server {

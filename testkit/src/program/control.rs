@@ -4,6 +4,7 @@ use super::edge::{Edge, EdgeOptions};
 use super::process::{Failed, Program, address, command, run};
 use crate::client::{Call, Response};
 use crate::wait::eventually;
+use api::certificates::CertificateRecord;
 use api::edge::{EdgeList, EdgeStatus};
 use api::purge::PurgeAccepted;
 use api::sites::SiteRecord;
@@ -109,6 +110,12 @@ impl Control {
             false => self.call("POST", "/v1/sites"),
         };
         read(&with_json(call, site).send().await, &[200, 201])
+    }
+
+    /// Uploads a certificate.
+    pub async fn upload_certificate(&self, chain: &str, key: &str) -> CertificateRecord {
+        let call = self.call("POST", "/v1/certificates");
+        read(&with_json(call, &json!({ "chain": chain, "key": key })).send().await, &[201])
     }
 
     /// Removes a site by its name.
