@@ -126,12 +126,16 @@ async def shared_store(scene):
 
 @case("HEAD has a length and no body, from the origin and from the store")
 async def head(scene):
-    async with Connected(scene, Http3) as client:
-        for _ in range(2):
-            reply = await client.ask(scene, "HEAD", "/cached/head")
-            assert (reply.status, reply.length, reply.reset) == (200, 0, None)
-            assert reply.field("content-length") == "6", reply.heads
-            await client.ask(scene, "GET", "/cached/head")
+    # aioquic's HTTP/3 takes the length of an answer to HEAD for that of a body, and closes
+    base = [(":scheme", "https"), (":authority", scene["host"]), (":path", "/cached/head")]
+    async with Connected(scene) as wire:
+        wire.settle()
+        for hit in (False, True):
+            answer = await wire.over(wire.open(headers([(":method", "HEAD")] + base)))
+            assert (answer.status, answer.body, answer.ended) == (200, b"", True), answer.heads
+            assert answer.field("content-length") == "6", answer.heads
+            assert ("; hit" in answer.field("cache-status")) == hit, answer.heads
+            await wire.over(wire.open(headers([(":method", "GET")] + base)))
 
 
 @case("a range is 206 with that part; one that can't be is 416")
@@ -248,7 +252,10 @@ async def resets(scene):
         for _ in range(40):
             if wire.ended.done():
                 break
-            for _ in range(50):
+            while True:
+                number = wire._quic._local_next_stream_id_bidi // 4
+                if number >= wire._quic._remote_max_streams_bidi:
+                    break
                 stream = wire._quic.get_next_available_stream_id()
                 wire._quic.send_stream_data(stream, headers(base)[:-3], False)
                 wire._quic.reset_stream(stream, 0x10C)
@@ -366,7 +373,7 @@ async def early_data(scene):
         async with asyncio.timeout(PATIENCE):
             await client.replies[stream].over.wait()
         reply = client.replies[stream]
-        assert quic._tls.early_data_accepted, "early data was not taken"
+        assert quic.tls.early_data_accepted, "early data was not taken"
         assert reply.status == status, (method, reply.status)
         if method == "GET":
             assert reply.body == b"early", reply.body

@@ -422,7 +422,11 @@ impl Doors {
     }
 
     /// HTTP/3, where it is served.
-    fn quic(&self, config: &Config, handshakes: Option<&Handshakes>) -> anyhow::Result<Option<Quic>> {
+    fn quic(
+        &self,
+        config: &Config,
+        handshakes: Option<&Handshakes>,
+    ) -> anyhow::Result<Option<Quic>> {
         let (Some(socket), Some(handshakes)) = (&self.quic, handshakes) else { return Ok(None) };
         Ok(Some(Quic {
             socket: socket.try_clone()?,
