@@ -10,6 +10,7 @@ use quinn::{
     ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, IdleTimeout, Incoming,
     ServerConfig, TokioRuntime, TransportConfig, VarInt,
 };
+use rustls::server::{ProducesTickets, ServerSessionMemoryCache};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
@@ -31,6 +32,8 @@ const BESIDE_MAX: u32 = 8;
 const WAITING_MAX: usize = 1_024;
 const WAITING_BYTES_EACH: u64 = 64 << 10;
 const WAITING_BYTES: u64 = 16 << 20;
+/// Sessions that are kept for early data.
+const SESSIONS_MAX: usize = 16_384;
 const ID_BYTES: usize = 8;
 /// Between two resets of connections that aren't known.
 const RESET_INTERVAL: Duration = Duration::from_millis(1);
@@ -155,7 +158,13 @@ impl Quic {
     fn endpoint(self) -> Result<(Endpoint, SocketAddr), QuicError> {
         let Self { socket, mut tls, secret, options, idle_timeout } = self;
         let local = socket.local_addr()?;
-        tls.max_early_data_size = if options.early_data { u32::MAX } else { 0 };
+        if options.early_data {
+            // a session is taken out of this store when it is gone on with, so early data comes once here; tickets that
+            // hold the session themselves can be shown again, and rustls takes no early data with them
+            tls.max_early_data_size = u32::MAX;
+            tls.ticketer = Arc::new(NoTickets);
+            tls.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
+        }
         let crypto = quinn::crypto::rustls::QuicServerConfig::try_from(Arc::new(tls))?;
         let mut server = ServerConfig::new(Arc::new(crypto), secret.token_key());
         server
@@ -191,6 +200,28 @@ fn transport(
         .send_window(SEND_WINDOW_BYTES)
         .datagram_receive_buffer_size(None);
     Ok(transport)
+}
+
+/// Has sessions kept here, and not by clients.
+#[derive(Debug)]
+struct NoTickets;
+
+impl ProducesTickets for NoTickets {
+    fn enabled(&self) -> bool {
+        false
+    }
+
+    fn lifetime(&self) -> u32 {
+        0
+    }
+
+    fn encrypt(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn decrypt(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
 }
 
 /// Makes connection ids at random. Those of the last run can't be told from others that way, and so every packet of an
