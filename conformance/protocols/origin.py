@@ -59,6 +59,7 @@ async def answer(method, path, fields, reader, writer):
     if path.startswith("/truncated/"):
         writer.write(head("200 OK", 65536, "Cache-Control: max-age=60") + BODY[:1000])
         await writer.drain()
+        await asyncio.sleep(0.3)
         raise EOFError
     return head("200 OK", 1024, "Cache-Control: no-store") + BODY[:1024]
 
