@@ -6,6 +6,10 @@
 mod bodies;
 #[path = "scenarios/cache_tool.rs"]
 mod cache_tool;
+#[path = "scenarios/certificates.rs"]
+mod certificates;
+#[path = "scenarios/channel.rs"]
+mod channel;
 #[path = "scenarios/collapse.rs"]
 mod collapse;
 #[path = "scenarios/conditional.rs"]
