@@ -7,6 +7,7 @@
 pub mod cache;
 pub mod certificate;
 pub mod check;
+pub mod domains;
 pub mod edge;
 pub mod explain;
 pub mod feed;
