@@ -45,12 +45,25 @@ pub struct Place {
     pub database_url: Option<String>,
 }
 
+/// Where the key of the database's secrets is.
+#[derive(Debug, Clone, Args)]
+pub struct SecretsPlace {
+    /// A file with the key that the database's secrets are sealed under: 64 hexadecimal digits. `secrets.key` in the
+    /// data directory where absent, which the first start makes. The environment may have the key itself:
+    /// `LONGSHORE_SECRETS_KEY`
+    #[arg(long = "secrets-key-file", env = "LONGSHORE_SECRETS_KEY_FILE", value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+}
+
 /// How to serve.
 #[derive(Debug, Clone, Args)]
 pub struct Serve {
     /// Where state is.
     #[command(flatten)]
     pub place: Place,
+    /// Where the key of the database's secrets is.
+    #[command(flatten)]
+    pub secrets: SecretsPlace,
     /// Host and port; port 0 is one of the kernel's choice
     #[arg(
         long,
@@ -159,6 +172,13 @@ pub enum TokenCommand {
 fn data_dir(up: Option<OsString>) -> PathBuf {
     let up = up.filter(|up| !up.is_empty());
     Path::new(&up.unwrap_or_else(|| "data".into())).join("control")
+}
+
+impl SecretsPlace {
+    /// The file of the key.
+    pub(crate) fn file(&self, place: &Place) -> PathBuf {
+        self.key_file.clone().unwrap_or_else(|| place.data_dir.join("secrets.key"))
+    }
 }
 
 impl Place {

@@ -2,18 +2,22 @@
 //!
 //! What writes to the feed goes through [`Change`]: one transaction, numbered by its first statement.
 
+pub(crate) mod certificates;
 pub(crate) mod edges;
 pub(crate) mod feed;
 pub(crate) mod idempotency;
 mod notices;
 pub(crate) mod purges;
 pub(crate) mod reports;
+mod secrets;
 pub(crate) mod sites;
 pub(crate) mod tokens;
 
+use crate::secrets::{Secrets, SecretsError, SecretsKey};
 use api::feed::Key;
 use api::id::LogId;
 use notices::Notices;
+use secrets::{Closed, Vault};
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::{Any, AnyConnection, AnyPool, Connection as _, Executor as _, Row as _, Transaction};
 use std::sync::Arc;
@@ -42,13 +46,26 @@ pub enum OpenError {
     /// Its tables cannot be brought to this version.
     #[error("cannot bring the tables of the database up to date")]
     Migrate(#[source] sqlx::migrate::MigrateError),
+    /// Its secrets stay sealed.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+}
+
+impl From<Closed> for OpenError {
+    fn from(closed: Closed) -> Self {
+        match closed {
+            Closed::Key(error) => Self::Secrets(error),
+            Closed::Database(error) => Self::Open(error),
+        }
+    }
 }
 
 /// The database.
 pub(crate) struct Db {
     pool: AnyPool,
     log: LogId,
-    key: Key,
+    /// None where it was opened without its key.
+    vault: Option<Vault>,
     /// Held by the one writer. `SQLite` has room for one; those of `PostgreSQL` are ordered by the row of `log` in any case.
     writer: Mutex<()>,
     notices: Notices,
@@ -58,12 +75,19 @@ pub(crate) struct Db {
 }
 
 impl Db {
-    /// Opens the database at `url`, makes its tables where it has none, and brings them up to date.
-    pub(crate) async fn make(url: &str) -> Result<Self, OpenError> {
-        Self::begin(connect(url).await?, url).await
+    /// Opens the database at `url`, makes its tables where it has none, and brings them up to date. `key` is told whether
+    /// there may be a new key, because nothing is sealed yet.
+    pub(crate) async fn make(
+        url: &str,
+        key: impl FnOnce(bool) -> Result<SecretsKey, SecretsError>,
+    ) -> Result<Self, OpenError> {
+        let mut db = Self::begin(connect(url).await?, url).await?;
+        let is_new = !secrets::has_any(&db.pool).await.map_err(OpenError::Open)?;
+        db.vault = Some(Vault::open(&db.pool, Secrets::new(&key(is_new)?)).await?);
+        Ok(db)
     }
 
-    /// Opens the database at `url`, which has tables, and brings them up to date.
+    /// Opens the database at `url`, which has tables, without its key, and brings them up to date.
     pub(crate) async fn open(url: &str) -> Result<Self, OpenError> {
         // a file that is not there stays so
         let file = url.starts_with("sqlite:").then(|| url.replace("mode=rwc", "mode=rw"));
@@ -78,10 +102,9 @@ impl Db {
     async fn begin(pool: AnyPool, url: &str) -> Result<Self, OpenError> {
         sqlx::migrate!().run(&pool).await.map_err(OpenError::Migrate)?;
         let (log, newest) = feed::begin(&pool).await.map_err(OpenError::Open)?;
-        let key = feed::key(&pool).await.map_err(OpenError::Open)?;
         let notices = Notices::new(url, &log);
         let (writer, newest) = (Mutex::new(()), watch::Sender::new(newest));
-        Ok(Self { pool, log, key, writer, notices, newest })
+        Ok(Self { pool, log, vault: None, writer, notices, newest })
     }
 
     /// Which log this database holds.
@@ -90,8 +113,8 @@ impl Db {
     }
 
     /// What all followers of this log have in common.
-    pub(crate) const fn key(&self) -> &Key {
-        &self.key
+    pub(crate) fn key(&self) -> Option<&Key> {
+        self.vault.as_ref().map(|vault| &vault.key)
     }
 
     /// The newest sequence number known here, and word of every higher one.

@@ -5,6 +5,7 @@
 
 mod asker;
 mod auth;
+mod certificate;
 mod clock;
 pub mod config;
 mod db;
@@ -19,6 +20,7 @@ mod reports;
 mod rest;
 mod router;
 mod routes;
+mod secrets;
 mod selectors;
 pub mod server;
 mod stall;
@@ -29,6 +31,7 @@ mod waiting;
 
 pub use db::OpenError;
 pub use feed::nats::ConnectFailed;
+pub use secrets::SecretsError;
 
 /// The OpenAPI document, as it is served.
 #[must_use]

@@ -1,7 +1,7 @@
 //! What is control made of? The database, the router, the tasks beside them, and the connections, from start to stop.
 
 use crate::clock;
-use crate::config::{Nats, Place, Serve};
+use crate::config::{Nats, Place, SecretsPlace, Serve};
 use crate::db::purges::Keep;
 use crate::db::{Db, OpenError, SharedDb};
 use crate::feed::nats::{ConnectFailed, Options, Publisher};
@@ -9,6 +9,7 @@ use crate::feed::retention::{self, Retention};
 use crate::feed::tail;
 use crate::reports;
 use crate::router::{App, Limits, router};
+use crate::secrets::SecretsKey;
 use crate::stall::Stall;
 use crate::waiting;
 use axum::Router;
@@ -87,11 +88,13 @@ pub struct Server {
 }
 
 /// Makes the data directory and the database where they are not there, and opens it.
-async fn make(place: &Place) -> Result<Db, StartError> {
+async fn make(place: &Place, secrets: &SecretsPlace) -> Result<Db, StartError> {
     let data_dir = |source| StartError::DataDir { path: place.data_dir.clone(), source };
     make_private(place).map_err(data_dir)?;
     let _lock = lock(place).map_err(data_dir)?;
-    Ok(Db::make(&place.url().map_err(data_dir)?).await?)
+    let url = place.url().map_err(data_dir)?;
+    let key = |is_new| SecretsKey::load(&secrets.file(place), is_new);
+    Ok(Db::make(&url, key).await?)
 }
 
 /// Opens the database that `serve` made.
@@ -140,7 +143,7 @@ impl Server {
         let listen = |source| StartError::Listen { address: config.listen.clone(), source };
         let listener = TcpListener::bind(&config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        let db = SharedDb::new(make(&config.place).await?);
+        let db = SharedDb::new(make(&config.place, &config.secrets).await?);
         let limits = Limits {
             followers_max: config.followers_max,
             waiters_max: config.waiters_max,

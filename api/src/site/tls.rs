@@ -40,6 +40,35 @@ pub enum CertificateSource {
     Local,
 }
 
+impl CertificateSource {
+    /// Every source.
+    pub const ALL: [Self; 3] = [Self::Uploaded, Self::Acme, Self::Local];
+
+    /// The source as it is written.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Uploaded => "uploaded",
+            Self::Acme => "acme",
+            Self::Local => "local",
+        }
+    }
+}
+
+/// A source that does not exist.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("`{0}` is no source of certificates: uploaded, acme, local")]
+pub struct SourceError(String);
+
+impl std::str::FromStr for CertificateSource {
+    type Err = SourceError;
+
+    fn from_str(text: &str) -> Result<Self, SourceError> {
+        let found = Self::ALL.into_iter().find(|source| source.as_str() == text);
+        found.ok_or_else(|| SourceError(text.chars().take(40).collect()))
+    }
+}
+
 /// A version of TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

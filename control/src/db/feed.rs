@@ -3,8 +3,8 @@
 pub(crate) mod retention;
 
 use super::{Change, Db, number, stored};
-use api::feed::{self, Entry, Key};
-use api::id::{LogId, SiteId};
+use api::feed::{self, Entry};
+use api::id::{CertificateId, ChallengeId, LogId, SiteId};
 use api::purge::{Mode, Selector};
 use sqlx::{AnyPool, Row as _};
 use ulid::Ulid;
@@ -23,8 +23,15 @@ const PAGE: &str = "SELECT log.newest, log.forgotten, feed.seq, feed.entry, page
     ) AS page ON page.total - page.bytes < $3 \
     LEFT JOIN feed ON feed.seq = page.seq ORDER BY feed.seq";
 const NEXT: &str = "SELECT seq, bytes FROM feed WHERE seq > $1 ORDER BY seq LIMIT $2";
-const NEXT_SITES: &str = "SELECT seq, bytes FROM feed \
-    WHERE kind = 'site_put' AND seq > $1 AND seq <= $4 ORDER BY seq LIMIT $2";
+/// Of each kind its next ones, so that no page looks at more than it may have.
+const NEXT_STATE: &str = "SELECT seq, bytes FROM ( \
+        SELECT * FROM (SELECT seq, bytes FROM feed \
+            WHERE kind = 'site_put' AND seq > $1 AND seq <= $4 ORDER BY seq LIMIT $2) AS sites \
+        UNION ALL SELECT * FROM (SELECT seq, bytes FROM feed \
+            WHERE kind = 'certificate_put' AND seq > $1 AND seq <= $4 ORDER BY seq LIMIT $2) AS certificates \
+        UNION ALL SELECT * FROM (SELECT seq, bytes FROM feed \
+            WHERE kind = 'challenge_put' AND seq > $1 AND seq <= $4 ORDER BY seq LIMIT $2) AS challenges \
+    ) AS state ORDER BY seq LIMIT $2";
 
 /// What an entry is about. A newer entry about the same subject takes the place of the older.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +40,10 @@ pub(crate) enum Subject<'i> {
     Site(&'i SiteId),
     /// A purge of something of a site, with the number it has.
     Purge(&'i SiteId, u64),
+    /// What a certificate is.
+    Certificate(&'i CertificateId),
+    /// A challenge of a certificate authority.
+    Challenge(&'i ChallengeId),
 }
 
 impl std::fmt::Display for Subject<'_> {
@@ -40,6 +51,8 @@ impl std::fmt::Display for Subject<'_> {
         match self {
             Self::Site(id) => write!(f, "site/{id}"),
             Self::Purge(id, seq) => write!(f, "purge/{id}/{seq}"),
+            Self::Certificate(id) => write!(f, "certificate/{id}"),
+            Self::Challenge(id) => write!(f, "challenge/{id}"),
         }
     }
 }
@@ -53,7 +66,7 @@ pub(crate) struct Page {
     pub(crate) until: u64,
     /// The newest number at that moment.
     pub(crate) newest: u64,
-    /// The number of the newest removal of a site that was dropped from the log.
+    /// The number of the newest removal of a site or a certificate that was dropped from the log.
     pub(crate) forgotten: u64,
 }
 
@@ -62,19 +75,8 @@ pub(crate) struct Page {
 pub(crate) struct Extent {
     /// The newest number.
     pub(crate) newest: u64,
-    /// The number of the newest removal of a site that was dropped: who has read less far doesn't know what is gone.
+    /// The number of the newest removal of a site or a certificate that was dropped: who has read less far doesn't know what is gone.
     pub(crate) forgotten: u64,
-}
-
-/// Gives the log the key that its followers know each other by, unless it has one.
-pub(super) async fn key(pool: &AnyPool) -> sqlx::Result<Key> {
-    let made = Key::new(&rand::random());
-    sqlx::query("UPDATE log SET key = $1 WHERE key IS NULL")
-        .bind(made.reveal().to_owned())
-        .execute(pool)
-        .await?;
-    let row = sqlx::query("SELECT key FROM log").fetch_one(pool).await?;
-    Ok(Key::kept(row.try_get(0)?))
 }
 
 /// Gives a new database its log.
@@ -109,9 +111,10 @@ impl Db {
         self.page(NEXT, after, None).await
     }
 
-    /// The documents of sites that have a number after `after` and up to `until`, as many as fit a page.
-    pub(crate) async fn sites_page(&self, after: u64, until: u64) -> sqlx::Result<Page> {
-        self.page(NEXT_SITES, after, Some(until)).await
+    /// What there is, sites, certificates and challenges, with a number after `after` and up to `until`, as much as fits a
+    /// page.
+    pub(crate) async fn state_page(&self, after: u64, until: u64) -> sqlx::Result<Page> {
+        self.page(NEXT_STATE, after, Some(until)).await
     }
 
     async fn page(&self, next: &str, after: u64, limit: Option<u64>) -> sqlx::Result<Page> {

@@ -123,7 +123,7 @@ mod tests {
     async fn answers_are_forgotten_when_they_are_old_and_not_before() {
         let directory = tempfile::TempDir::new().unwrap();
         let url = format!("sqlite://{}/a.db?mode=rwc", directory.path().display());
-        let db = Db::make(&url).await.unwrap();
+        let db = Db::make(&url, |_| Ok(crate::secrets::SecretsKey::new([7; 32]))).await.unwrap();
         let token: TokenId = "tok_01J9Z3K8Q4W5E6R7T8Y9V0B1N2".parse().unwrap();
         let asked =
             |key: &str| Asked { token: token.clone(), key: key.to_owned(), hash: "h".to_owned() };

@@ -32,8 +32,7 @@ pub(crate) struct Follower {
     hello: Option<Hello>,
     /// It was given everything up to this number.
     after: u64,
-    /// Up to this number it is given documents of sites alone: it begins anew, and has nothing that was purged or whose
-    /// site was removed.
+    /// Up to this number it is given what there is alone: it begins anew, and has nothing that was purged or removed.
     sites_until: u64,
     /// The newest number that anything it was given knew of.
     seen: u64,
@@ -69,7 +68,7 @@ impl Follower {
             log: app.db.log().clone(),
             newest,
             reset,
-            key: Some(app.db.key().clone()),
+            key: app.db.key().cloned(),
         };
         let now = Instant::now();
         Ok(Self {

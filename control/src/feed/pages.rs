@@ -22,7 +22,7 @@ const READERS_MAX: usize = 4;
 pub(crate) struct Place {
     /// The number before it.
     pub(crate) after: u64,
-    /// Up to this number, documents of sites alone.
+    /// Up to this number, sites, certificates and challenges alone.
     pub(crate) sites_until: u64,
 }
 
@@ -71,7 +71,7 @@ impl Pages {
                 self.reads.inc();
                 let _turn = self.readers.acquire().await;
                 let page = match place.after < place.sites_until {
-                    true => db.sites_page(place.after, place.sites_until).await?,
+                    true => db.state_page(place.after, place.sites_until).await?,
                     false => db.feed_page(place.after).await?,
                 };
                 Ok::<_, sqlx::Error>(Arc::new(Chunk::new(place.after, &page)))

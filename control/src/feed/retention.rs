@@ -2,8 +2,8 @@
 //!
 //! A follower may come from any number, so a purge is never dropped without another in its place: those of one site
 //! and mode up to a number become one purge of everything with that number. A follower that had read less far hears of
-//! it, and purges more than it was asked to, never less; one that had read further hears nothing. Removals of sites are
-//! dropped for good; who has not heard of one by then begins anew.
+//! it, and purges more than it was asked to, never less; one that had read further hears nothing. Removals of sites and
+//! certificates are dropped for good; who has not heard of one by then begins anew. Challenges expire by themselves.
 
 use crate::clock::{self, Moment};
 use crate::db::Db;
@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// Dry runs and warmings are of use to nobody later.
 const WORK_KEPT: Duration = Duration::from_secs(3_600);
+/// Longer than any authority lets a challenge stand.
+const CHALLENGES_KEPT: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// As long as an edge that doesn't report is remembered.
 const REMOVALS_KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
 
@@ -71,6 +73,7 @@ pub(crate) async fn thin_out(db: &Db, retention: Retention, now: Moment) -> sqlx
         weight = db.purges_weight().await?;
     }
     db.drop_work(now.before(WORK_KEPT)).await?;
+    db.drop_challenges(now.before(CHALLENGES_KEPT)).await?;
     db.drop_removals(now.before(REMOVALS_KEPT)).await
 }
 
@@ -89,6 +92,7 @@ pub(crate) async fn keep(db: &Db, retention: Retention, every: Duration) {
 mod tests {
     use super::*;
     use crate::db::feed::{Extent, Subject};
+    use crate::secrets::SecretsKey;
     use api::feed;
     use api::id::SiteId;
     use api::purge::{Count, Mode, Purge, Selector};
@@ -127,7 +131,7 @@ mod tests {
     async fn work_goes_after_an_hour_and_removals_after_a_month() {
         let directory = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}/control.db?mode=rwc", directory.path().display());
-        let db = Db::make(&url).await.unwrap();
+        let db = Db::make(&url, |_| Ok(SecretsKey::new([7; 32]))).await.unwrap();
         let (a, b) = (site(1), site(2));
         let put = |id: &SiteId| feed::Change::SitePut {
             site_id: id.clone(),
@@ -156,7 +160,7 @@ mod tests {
         assert_eq!((newest, forgotten), (6, 6));
         // the numbers before it can be read, but whoever reads them has to begin anew
         assert_eq!(db.feed_page(2).await.unwrap().forgotten, 6);
-        assert_eq!(db.sites_page(0, 6).await.unwrap().until, 6);
+        assert_eq!(db.state_page(0, 6).await.unwrap().until, 6);
         db.close().await;
     }
 

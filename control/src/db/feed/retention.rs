@@ -141,6 +141,17 @@ impl Db {
     pub(crate) async fn drop_work(&self, then: Moment) -> sqlx::Result<()> {
         let query = "DELETE FROM feed WHERE seq IN (SELECT seq FROM feed \
             WHERE kind IN ('count', 'warm') AND created_at < $1 LIMIT $2)";
+        self.drop_before(query, then).await
+    }
+
+    /// Drops challenges that were told before `then`; edges have forgotten them.
+    pub(crate) async fn drop_challenges(&self, then: Moment) -> sqlx::Result<()> {
+        let query = "DELETE FROM feed WHERE seq IN (SELECT seq FROM feed \
+            WHERE kind = 'challenge_put' AND created_at < $1 LIMIT $2)";
+        self.drop_before(query, then).await
+    }
+
+    async fn drop_before(&self, query: &'static str, then: Moment) -> sqlx::Result<()> {
         loop {
             let mut turn = self.turn().await?;
             let removed =
@@ -152,12 +163,14 @@ impl Db {
         }
     }
 
-    /// Drops the removals of sites that were made before `then`, and remembers the newest number among them.
+    /// Drops the removals of sites and certificates that were made before `then`, and remembers the newest number among them.
     pub(crate) async fn drop_removals(&self, then: Moment) -> sqlx::Result<()> {
         let newest = "UPDATE log SET forgotten = $1 WHERE forgotten < $1";
         let oldest = "SELECT CAST(COALESCE(MAX(seq), 0) AS BIGINT) FROM (SELECT seq FROM feed \
-            WHERE kind = 'site_removed' AND created_at < $1 ORDER BY seq LIMIT $2) AS oldest";
-        let removals = "DELETE FROM feed WHERE kind = 'site_removed' AND seq <= $1";
+            WHERE kind IN ('site_removed', 'certificate_removed') AND created_at < $1 \
+            ORDER BY seq LIMIT $2) AS oldest";
+        let removals = "DELETE FROM feed \
+            WHERE kind IN ('site_removed', 'certificate_removed') AND seq <= $1";
         loop {
             let row = sqlx::query(oldest).bind(then.0).bind(BATCH).fetch_one(&self.pool).await?;
             let seq = number(&row, 0)?;

@@ -2,6 +2,7 @@ use super::*;
 use crate::db::feed::Subject;
 use crate::db::feed::retention::Group;
 use crate::db::reports::Report;
+use crate::secrets::SecretsKey;
 use api::edge::EdgeReport;
 use api::feed;
 use api::id::LogId;
@@ -16,7 +17,8 @@ fn site() -> SiteId {
 }
 
 async fn database(directory: &tempfile::TempDir) -> Db {
-    Db::make(&format!("sqlite://{}/a.db?mode=rwc", directory.path().display())).await.unwrap()
+    let url = format!("sqlite://{}/a.db?mode=rwc", directory.path().display());
+    Db::make(&url, |_| Ok(SecretsKey::new([7; 32]))).await.unwrap()
 }
 
 /// Something that edges work on, asked at a moment.
