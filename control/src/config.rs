@@ -1,5 +1,9 @@
 //! What was control asked to do? Arguments and environment, and what follows from them.
 
+mod acme;
+
+pub use acme::Acme;
+
 use api::token::Scope;
 use async_nats::ServerAddr;
 use clap::{Args, Parser, Subcommand};
@@ -96,6 +100,9 @@ pub struct Serve {
     /// How the feed is published to NATS.
     #[command(flatten)]
     pub nats: Nats,
+    /// How certificates are got from an ACME authority.
+    #[command(flatten)]
+    pub acme: Acme,
 }
 
 /// How the feed is published to NATS.

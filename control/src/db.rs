@@ -3,9 +3,11 @@
 //! What writes to the feed goes through [`Change`]: one transaction, numbered by its first statement.
 
 pub(crate) mod certificates;
+pub(crate) mod domains;
 pub(crate) mod edges;
 pub(crate) mod feed;
 pub(crate) mod idempotency;
+pub(crate) mod leases;
 mod notices;
 pub(crate) mod purges;
 pub(crate) mod reports;
