@@ -1,10 +1,14 @@
 //! What does control count? Prometheus metrics, with labels of few values.
 
+mod domains;
 mod edges;
 
 use crate::clock::Moment;
+use crate::db::domains::Count;
 use crate::db::edges::Edge;
+use api::domains::DomainErrorKind;
 use api::purge::{Kind, Mode};
+use domains::Domains;
 use edges::Edges;
 use prometheus::{
     Encoder as _, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
@@ -35,6 +39,7 @@ pub(crate) struct Metrics {
     waiters: IntGauge,
     report_transactions: IntCounter,
     edges: Edges,
+    domains: Domains,
     database: IntGauge,
     connections: IntGaugeVec,
 }
@@ -49,6 +54,8 @@ pub(crate) struct State<'e> {
     pub(crate) waiters: u64,
     /// Every edge, by id; none where the database doesn't answer.
     pub(crate) edges: Option<&'e [Edge]>,
+    /// How many domains are in each state; none where the database doesn't answer.
+    pub(crate) domains: Option<&'e [Count]>,
     /// See `Limits`.
     pub(crate) ack_limit: Duration,
     /// When.
@@ -120,6 +127,7 @@ impl Metrics {
                 "Transactions that reports of edges were written in.",
             ))?,
             edges: Edges::new()?,
+            domains: Domains::new()?,
             database: IntGauge::with_opts(opts(
                 "database_up",
                 "1 where the database answered when the metrics were read.",
@@ -149,6 +157,7 @@ impl Metrics {
         self.registry.register(Box::new(self.report_transactions.clone()))?;
         self.registry.register(Box::new(self.database.clone()))?;
         self.edges.register(&self.registry)?;
+        self.domains.register(&self.registry)?;
         for (kind, mode) in [
             (Kind::Purge, Mode::Hard),
             (Kind::Purge, Mode::Soft),
@@ -218,6 +227,16 @@ impl Metrics {
         self.report_transactions.inc();
     }
 
+    /// Counts a certificate that was got.
+    pub(crate) fn domain_issued(&self) {
+        self.domains.issued();
+    }
+
+    /// Counts what went wrong with a domain.
+    pub(crate) fn domain_failed(&self, kind: DomainErrorKind) {
+        self.domains.failed(kind);
+    }
+
     /// The text format, with what is asked of others only when it is read.
     pub(crate) fn render(&self, state: &State<'_>) -> Vec<u8> {
         let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
@@ -227,6 +246,9 @@ impl Metrics {
         self.database.set(i64::from(state.edges.is_some()));
         if let Some(edges) = state.edges {
             self.edges.set(edges, state);
+        }
+        if let Some(counts) = state.domains {
+            self.domains.set(counts);
         }
         self.connections.with_label_values(&["idle"]).set(gauge(idle));
         self.connections.with_label_values(&["used"]).set(gauge(all.saturating_sub(idle)));
@@ -303,6 +325,7 @@ mod tests {
             connections: (3, 1),
             waiters: 2,
             edges: None,
+            domains: None,
             ack_limit: Duration::from_secs(30),
             now: Moment(0),
         };

@@ -46,8 +46,7 @@ impl HostPattern {
 }
 
 /// Names that no public authority issues for: special-use names (RFC 6761, RFC 6762, RFC 7686, RFC 9476).
-const NOT_PUBLIC: [&str; 7] =
-    ["alt", "example", "invalid", "local", "localhost", "onion", "test"];
+const NOT_PUBLIC: [&str; 7] = ["alt", "example", "invalid", "local", "localhost", "onion", "test"];
 
 impl HostPattern {
     /// Why no ACME authority issues a certificate for the host. None where one may.

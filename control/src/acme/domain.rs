@@ -7,11 +7,15 @@
 //!                                         failed ◀──────┘
 //! ```
 
-use super::backoff::{Delays, Retry, next_attempt};
+use super::backoff::{Delays, Retry, after, next_attempt};
 use crate::clock::Moment;
 use api::domains::{ChallengeMethod, DomainErrorKind, DomainState};
 use api::id::{CertificateId, SiteId};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// After this long an authority is asked for the first time when it wants a new certificate replaced.
+const FIRST_LOOK: Duration = Duration::from_secs(3_600);
 
 /// A domain, as the database holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,8 +128,8 @@ pub(crate) enum Event {
     Shown(ChallengeMethod),
     /// Edges have this certificate.
     Obtained(Held),
-    /// The certificate is to be replaced at this time, as the authority says.
-    Rescheduled(Moment),
+    /// The certificate is to be replaced at this time, and is to be looked at again.
+    Rescheduled { renew_at: Moment, look_at: Moment },
     /// The authority revoked the certificate.
     Revoked,
     /// It went wrong.
@@ -158,16 +162,16 @@ impl Domain {
             Event::Ordered(url) => self.order_url = Some(url),
             Event::Shown(method) => self.method = Some(method),
             Event::Obtained(held) => {
-                let next = held.renew_at;
+                let next = held.renew_at.min(after(now, FIRST_LOOK));
                 self.order_url = None;
                 self.certificate = Some(held);
                 self = self.settled(DomainState::Issued, next);
             }
-            Event::Rescheduled(at) => {
+            Event::Rescheduled { renew_at, look_at } => {
                 if let Some(held) = &mut self.certificate {
-                    held.renew_at = at;
-                    self.next_attempt_at = at;
+                    held.renew_at = renew_at;
                 }
+                self.next_attempt_at = look_at.min(renew_at);
             }
             Event::Revoked => {
                 if let Some(held) = &mut self.certificate {
@@ -189,6 +193,8 @@ impl Domain {
         self.attempts = self.attempts.saturating_add(1);
         self.state = match self.state {
             DomainState::PendingVerification => DomainState::PendingVerification,
+            // nothing was tried
+            DomainState::Verified if trouble.kind == DomainErrorKind::Off => DomainState::Verified,
             _ if self.is_served(now) => DomainState::Issued,
             _ => DomainState::Failed,
         };
@@ -210,7 +216,6 @@ impl Domain {
 pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::time::Duration;
 
     pub(crate) const NOW: Moment = Moment(1_700_000_000_000);
     const DELAYS: Delays = Delays { first: Duration::from_secs(120) };
@@ -275,7 +280,7 @@ pub(crate) mod tests {
         check(served(S::Renewing, 20), Event::Obtained(held(90)), S::Issued);
         check(served(S::Renewing, 20), Event::Failed(trouble()), S::Issued);
         check(served(S::Renewing, -1), Event::Failed(trouble()), S::Failed);
-        check(served(S::Issued, 20), Event::Rescheduled(NOW), S::Issued);
+        check(served(S::Issued, 20), Event::Rescheduled { renew_at: NOW, look_at: NOW }, S::Issued);
         check(served(S::Issued, 20), Event::Revoked, S::Issued);
     }
 
@@ -291,14 +296,13 @@ pub(crate) mod tests {
         assert!(failed.next_attempt_at > NOW);
         let obtained = failed.after(Event::Obtained(held(90)), &DELAYS, 0.5, NOW);
         assert_eq!((obtained.attempts, obtained.error), (0, None));
-        assert_eq!(obtained.next_attempt_at, held(90).renew_at);
+        assert_eq!(obtained.next_attempt_at, after(NOW, FIRST_LOOK));
     }
 
     #[test]
     fn an_order_that_may_end_well_is_kept() {
         let check = |trouble: Trouble, expected: Option<&str>| {
-            let before =
-                Domain { order_url: Some("u".to_owned()), ..domain(DomainState::Issuing) };
+            let before = Domain { order_url: Some("u".to_owned()), ..domain(DomainState::Issuing) };
             let after = before.after(Event::Failed(trouble), &DELAYS, 0.5, NOW);
             assert_eq!(after.order_url.as_deref(), expected);
         };

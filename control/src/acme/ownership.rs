@@ -59,11 +59,7 @@ pub(crate) fn has_token(texts: &Answer<Vec<String>>, token: &str) -> bool {
 ///
 /// # Errors
 /// What it points to instead.
-pub(crate) fn points_here(
-    host: &str,
-    lead: &Answer<Lead>,
-    edges: &Edges,
-) -> Result<(), Trouble> {
+pub(crate) fn points_here(host: &str, lead: &Answer<Lead>, edges: &Edges) -> Result<(), Trouble> {
     let lead = match lead {
         Answer::Found(lead) => lead,
         Answer::Nothing => {
@@ -125,7 +121,8 @@ pub(crate) fn owned(
     let name = ownership_name(host);
     let instead = match texts {
         Answer::Found(found) => {
-            let found: Vec<String> = found.iter().map(|text| format!("`{}`", short(text))).collect();
+            let found: Vec<String> =
+                found.iter().map(|text| format!("`{}`", short(text))).collect();
             format!("the TXT record {name} is {}, not `{OWNERSHIP_PREFIX}{token}`", few(&found))
         }
         Answer::Nothing => {
@@ -201,10 +198,7 @@ mod tests {
                 "the CNAME of a.example.com is other.example.org, which points to 192.0.2.1, not here; {must}"
             )),
         );
-        check(
-            Answer::Nothing,
-            Err(&format!("a.example.com has no address in DNS; {must}")),
-        );
+        check(Answer::Nothing, Err(&format!("a.example.com has no address in DNS; {must}")));
         check(
             Answer::Failed("SERVFAIL".to_owned()),
             Err("DNS does not say where a.example.com points: SERVFAIL"),
@@ -226,13 +220,16 @@ mod tests {
         check(Answer::Nothing, lead(&[], &["192.0.2.10"]), &edges(), None);
         check(Answer::Nothing, lead(&[], &["192.0.2.10"]), &none, Some(K::Ownership));
         check(Answer::Failed("timeout".into()), Answer::Nothing, &none, Some(K::Dns));
-        let said = check(texts(&["longshore-verify=other"]), Answer::Nothing, &none, Some(K::Ownership));
+        let said =
+            check(texts(&["longshore-verify=other"]), Answer::Nothing, &none, Some(K::Ownership));
         assert_eq!(
             said,
             "the TXT record _longshore-challenge.example.com is `longshore-verify=other`, not `longshore-verify=t0`"
         );
         let said = check(Answer::Nothing, lead(&[], &["192.0.2.1"]), &edges(), Some(K::Ownership));
-        assert!(said.contains("points to 192.0.2.1, not here") && said.contains("or there is no TXT"));
+        assert!(
+            said.contains("points to 192.0.2.1, not here") && said.contains("or there is no TXT")
+        );
         check(texts(&["longshore-verify=t01"]), Answer::Nothing, &none, Some(K::Ownership));
     }
 }

@@ -65,14 +65,13 @@ pub(crate) fn refused(host: &str, problem: &Problem) -> Trouble {
 /// What a type of problem means.
 fn meaning(name: &str, host: &str) -> (Kind, String) {
     match name {
-        "caa" => (
-            Kind::Caa,
-            format!("a CAA record of {host} does not let this authority issue"),
-        ),
+        "caa" => (Kind::Caa, format!("a CAA record of {host} does not let this authority issue")),
         "rateLimited" => (Kind::RateLimited, "the authority's limit is reached".to_owned()),
         "connection" => (
             Kind::Connection,
-            format!("the authority could not connect to {host}: is it reached from outside, on the ports 80 and 443?"),
+            format!(
+                "the authority could not connect to {host}: is it reached from outside, on the ports 80 and 443?"
+            ),
         ),
         "dns" => (Kind::Dns, format!("the authority could not look up {host} in DNS")),
         "tls" => (Kind::Challenge, format!("the authority's handshake with {host} failed")),
@@ -83,10 +82,12 @@ fn meaning(name: &str, host: &str) -> (Kind, String) {
         "rejectedIdentifier" | "unsupportedIdentifier" => {
             (Kind::Rejected, format!("the authority does not issue for {host}"))
         }
-        "accountDoesNotExist" | "externalAccountRequired" | "unsupportedContact"
-        | "invalidContact" | "userActionRequired" | "badPublicKey" => {
-            (Kind::Account, "the authority does not take the account".to_owned())
-        }
+        "accountDoesNotExist"
+        | "externalAccountRequired"
+        | "unsupportedContact"
+        | "invalidContact"
+        | "userActionRequired"
+        | "badPublicKey" => (Kind::Account, "the authority does not take the account".to_owned()),
         "malformed" | "badCSR" | "orderNotReady" | "alreadyReplaced" => {
             (Kind::Internal, "the authority does not take the request".to_owned())
         }

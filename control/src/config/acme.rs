@@ -135,9 +135,10 @@ fn directory(text: &str) -> Result<Url, String> {
 
 fn email(text: &str) -> Result<String, String> {
     let text = text.strip_prefix("mailto:").unwrap_or(text);
-    let is_right = text.split_once('@').is_some_and(|(user, host)| {
-        !user.is_empty() && !host.is_empty() && !host.contains('@')
-    }) && text.bytes().all(|byte| byte.is_ascii_graphic())
+    let is_right = text
+        .split_once('@')
+        .is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'))
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
         && text.len() <= 254;
     if is_right { Ok(text.to_owned()) } else { Err("must be an email address".to_owned()) }
 }

@@ -111,6 +111,27 @@ impl Db {
         write(&self.pool, domain, handled, term).await
     }
 
+    /// Has domains that failed for `kind` be due.
+    pub(crate) async fn wake_domains(
+        &self,
+        kind: &str,
+        now: Moment,
+        term: Term,
+    ) -> sqlx::Result<()> {
+        let _writing = self.writer.lock().await;
+        let wake = "UPDATE domains SET next_attempt_at = $1 \
+            WHERE next_attempt_at > $1 AND error LIKE $2 \
+                AND EXISTS (SELECT 1 FROM leases WHERE name = $3 AND term = $4)";
+        sqlx::query(wake)
+            .bind(now.0)
+            .bind(format!("{{\"kind\":\"{kind}\"%"))
+            .bind(term.name)
+            .bind(stored(term.number))
+            .execute(&self.pool)
+            .await?;
+        Ok(())
+    }
+
     /// Certificates that no domain has any more, at most `limit`.
     pub(crate) async fn released_certificates(
         &self,
@@ -177,10 +198,7 @@ impl Change<'_> {
             SELECT certificate_id FROM domains WHERE host = $1 AND certificate_id <> '' \
             ON CONFLICT (certificate_id) DO NOTHING";
         for statement in [release, "DELETE FROM domains WHERE host = $1"] {
-            sqlx::query(statement)
-                .bind(host.to_owned())
-                .execute(&mut *self.transaction)
-                .await?;
+            sqlx::query(statement).bind(host.to_owned()).execute(&mut *self.transaction).await?;
         }
         self.remove_secret(&order_secret(host)).await
     }

@@ -41,11 +41,7 @@ impl Db {
     pub(crate) async fn give_lease_back(&self, name: &str, holder: &str) -> sqlx::Result<()> {
         let _writing = self.writer.lock().await;
         let give = "UPDATE leases SET expires_at = 0 WHERE name = $1 AND holder = $2";
-        sqlx::query(give)
-            .bind(name.to_owned())
-            .bind(holder.to_owned())
-            .execute(&self.pool)
-            .await?;
+        sqlx::query(give).bind(name.to_owned()).bind(holder.to_owned()).execute(&self.pool).await?;
         Ok(())
     }
 }
@@ -57,10 +53,7 @@ impl Change<'_> {
     }
 }
 
-async fn holds<'e>(
-    executor: impl Executor<'e, Database = Any>,
-    term: Term,
-) -> sqlx::Result<bool> {
+async fn holds<'e>(executor: impl Executor<'e, Database = Any>, term: Term) -> sqlx::Result<bool> {
     let query = sqlx::query("SELECT term FROM leases WHERE name = $1 AND term = $2")
         .bind(term.name)
         .bind(stored(term.number));

@@ -37,11 +37,13 @@ pub(crate) async fn ready(
 pub(crate) async fn metrics(extract::State(app): extract::State<Arc<App>>) -> Response {
     let edges = timeout(PATIENCE, app.db.edges_since(Moment(i64::MIN)));
     let edges = edges.await.ok().and_then(Result::ok);
+    let domains = timeout(PATIENCE, app.db.count_domains()).await.ok().and_then(Result::ok);
     let state = State {
         newest: *app.db.newest().borrow(),
         connections: app.db.connections(),
         waiters: app.waiting.taken(),
         edges: edges.as_deref(),
+        domains: domains.as_deref(),
         ack_limit: app.limits.ack_limit,
         now: now(),
     };

@@ -18,6 +18,8 @@ use utoipa::{Modify, OpenApi};
         super::sites::create, super::sites::list, super::sites::read, super::sites::replace,
         super::sites::remove, super::purge::purge, super::purge::revalidate, super::purge::warm,
         super::purges::list, super::purges::read, super::feed::follow, super::edges::report,
+        super::domains::list, super::domains::read, super::domains::verify, super::domains::renew,
+        super::domains::revoke,
         super::edges::list, super::edges::forget, super::health::health, super::health::ready,
         super::health::metrics, document,
     ),
@@ -25,6 +27,7 @@ use utoipa::{Modify, OpenApi};
     modifiers(&Refusals),
     tags((name = "sites", description = "What operators write."),
         (name = "purges", description = "What edges do with stored responses."),
+        (name = "domains", description = "Whose certificates an ACME authority issues."),
         (name = "edges", description = "What edges follow and report."),
         (name = "operation", description = "What those who watch over control ask.")),
 )]
@@ -53,7 +56,8 @@ impl Modify for Refusals {
 fn refusals(operation: &str) -> &'static [u16] {
     match operation {
         "createSite" => &[408, 409, 413, 415, 422],
-        "readSite" | "readPurge" | "forgetEdge" => &[404],
+        "readSite" | "readPurge" | "forgetEdge" | "readDomain" | "verifyDomain" | "renewDomain"
+        | "revokeDomain" => &[404],
         "replaceSite" => &[404, 408, 409, 412, 413, 415, 422, 428],
         "removeSite" => &[404, 412],
         "purgeSite" | "revalidateSite" | "warmSite" | "reportEdge" => {

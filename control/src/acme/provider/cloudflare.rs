@@ -289,6 +289,8 @@ mod tests {
         let found = cloudflare.present(&record).await.unwrap_err().detail;
         assert!(found.starts_with("Cloudflare has no zone for _acme-challenge.a.example.org"));
         let (_directory, _api, cloudflare) = start("").await;
-        assert!(cloudflare.present(&record).await.unwrap_err().detail.contains("must have a token"));
+        assert!(
+            cloudflare.present(&record).await.unwrap_err().detail.contains("must have a token")
+        );
     }
 }

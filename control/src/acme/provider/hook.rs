@@ -28,8 +28,8 @@ impl Hook {
     pub(crate) async fn run(&self, action: &str, record: &Record) -> Result<(), Trouble> {
         let program = self.program.display();
         let child = self.command(action, record).spawn();
-        let mut child =
-            child.map_err(|error| trouble(format!("the hook `{program}` can't be run: {error}")))?;
+        let mut child = child
+            .map_err(|error| trouble(format!("the hook `{program}` can't be run: {error}")))?;
         let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
         let ended = async {
             let (status, out, err) =
@@ -103,7 +103,8 @@ mod tests {
     fn hook(script: &str, limit: Duration) -> (tempfile::TempDir, Hook) {
         let directory = tempfile::tempdir().unwrap();
         let program = directory.path().join("hook");
-        std::fs::write(&program, format!("#!/bin/sh\ncd \"$(dirname \"$0\")\"\n{script}\n")).unwrap();
+        std::fs::write(&program, format!("#!/bin/sh\ncd \"$(dirname \"$0\")\"\n{script}\n"))
+            .unwrap();
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
         (directory, Hook { program, limit })
     }
