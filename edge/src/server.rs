@@ -8,7 +8,7 @@ use crate::cache::{Cache, Head};
 use crate::collapse::Collapse;
 use crate::config::{self, Config, Directory, Shares};
 use crate::feed::{Changes, Feed, Link, Nats, Secret, StateDirectory, Token};
-use crate::listen::{Front, Limits};
+use crate::listen::{Entrance, Front, Handshakes, Limits};
 use crate::origin::Addresses;
 use crate::plain::PlainHits;
 use crate::proxy::{Edge, Purging, Shields};
@@ -19,6 +19,7 @@ use crate::sweep::{Held, Sweeper};
 use crate::telemetry::Telemetry;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
+use crate::tls::Configs;
 use crate::uncacheable::Uncacheable;
 use crate::work::fetch::{self, Fetcher};
 use crate::work::{self, Desks, Task, Work};
@@ -54,6 +55,7 @@ type Tasks = mpsc::Receiver<(u64, Task)>;
 /// Where an edge can be reached.
 pub(crate) struct Bound {
     pub(crate) http: SocketAddr,
+    pub(crate) https: Option<SocketAddr>,
     pub(crate) admin: SocketAddr,
 }
 
@@ -67,9 +69,9 @@ pub(crate) fn run(
     started: impl FnOnce(&Bound),
 ) -> anyhow::Result<()> {
     let directory = StateDirectory::open(&config.state.directory, new_edge_id)?;
-    let http = listen("http.listen", &config.http.listen)?;
+    let doors = Doors::open(config)?;
     let admin = listen("admin.listen", &config.admin.listen)?;
-    let bound = Bound { http: http.local_addr()?, admin: admin.local_addr()? };
+    let bound = doors.bound(&admin)?;
 
     let (shared, tasks) = Shared::new(config)?;
     let purging = config.purge.method.then(|| Link::new(&config.control.url, Token::Absent));
@@ -96,7 +98,7 @@ pub(crate) fn run(
             // what was purged while this edge was away may be on disk; where control says nothing, what is known has to do
             timeout(FIRST_FEED, heard.wait_for(|heard| *heard)).await.ok();
         }
-        let mut servers = Servers::start(config, edge, &shared.telemetry, &http, &stop)?;
+        let mut servers = Servers::start(config, edge, &shared.telemetry, &doors, &stop)?;
         servers.fetch(to_fetch, &shared, &stop)?;
         started(&bound);
         wait_for_stop(&shared.telemetry).await?;
@@ -160,6 +162,7 @@ impl Shared {
             current: Arc::clone(&self.current),
             telemetry: Arc::clone(&self.telemetry),
             http_address: bound.http.to_string(),
+            https_address: bound.https.map(|address| address.to_string()),
             admin_address: bound.admin.to_string(),
         }
     }
@@ -304,13 +307,15 @@ impl Servers {
         config: &Config,
         edge: Edge,
         telemetry: &Arc<Telemetry>,
-        listener: &TcpListener,
+        doors: &Doors,
         stop: &Stop,
     ) -> anyhow::Result<Self> {
         let conf = ServerConf {
             upstream_keepalive_pool_size: config.origins.idle_connections_max,
             ..ServerConf::default()
         };
+        let handshakes = doors.https.as_ref().map(|_| handshakes(&config.https, &edge.current));
+        let handshakes = handshakes.transpose()?;
         let plain_hits = PlainHits {
             current: Arc::clone(&edge.current),
             cache: edge.cache,
@@ -322,6 +327,7 @@ impl Servers {
             app: Arc::clone(&proxy),
             plain_hits,
             limits: Limits::new(&config.http),
+            handshakes,
             telemetry: Arc::clone(telemetry),
             stopping: stop.watch(),
             places: Arc::new(Semaphore::new(config.http.connections_max)),
@@ -329,11 +335,11 @@ impl Servers {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let mut threads = Vec::new();
         for number in 0..config.http.threads.unwrap_or(cores) {
-            let (front, listener, ended) =
-                (Arc::clone(&front), listener.try_clone()?, stop.ended.subscribe());
+            let (front, doors, ended) =
+                (Arc::clone(&front), doors.try_clone()?, stop.ended.subscribe());
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let thread = std::thread::Builder::new().name(format!("serve-{number}"));
-            threads.push(thread.spawn(move || serve(&runtime, front, listener, ended))?);
+            threads.push(thread.spawn(move || serve(&runtime, front, doors, ended))?);
         }
         Ok(Self { proxy, threads })
     }
@@ -379,17 +385,63 @@ impl Servers {
     }
 }
 
+/// Where clients come in.
+struct Doors {
+    http: TcpListener,
+    https: Option<TcpListener>,
+}
+
+impl Doors {
+    fn open(config: &Config) -> anyhow::Result<Self> {
+        let https = config.https.listen.as_ref();
+        Ok(Self {
+            http: listen("http.listen", &config.http.listen)?,
+            https: https.map(|https| listen("https.listen", https)).transpose()?,
+        })
+    }
+
+    fn bound(&self, admin: &TcpListener) -> std::io::Result<Bound> {
+        Ok(Bound {
+            http: self.http.local_addr()?,
+            https: self.https.as_ref().map(TcpListener::local_addr).transpose()?,
+            admin: admin.local_addr()?,
+        })
+    }
+
+    fn try_clone(&self) -> std::io::Result<Self> {
+        let https = self.https.as_ref().map(TcpListener::try_clone);
+        Ok(Self { http: self.http.try_clone()?, https: https.transpose()? })
+    }
+}
+
+fn handshakes(config: &config::Https, current: &Current) -> anyhow::Result<Handshakes> {
+    Ok(Handshakes {
+        configs: Configs::new(Arc::clone(current), config.default_certificate.as_deref())?,
+        timeout: Duration::from_secs(config.handshake_timeout_seconds),
+        under_way: Semaphore::new(config.handshakes_max),
+    })
+}
+
 fn serve(
     runtime: &Runtime,
     front: Arc<Front<HttpProxy<Edge>>>,
-    listener: TcpListener,
+    doors: Doors,
     mut ended: watch::Receiver<bool>,
 ) {
     runtime.block_on(async move {
-        match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => front.run(listener).await,
-            Err(error) => tracing::error!(%error, "a serving thread can't listen"),
-        }
+        let entrances =
+            [(Some(doors.http), Entrance::Http), (doors.https, Entrance::Https)].into_iter();
+        let entrances = entrances.filter_map(|(listener, entrance)| Some((listener?, entrance)));
+        let running = entrances.map(|(listener, entrance)| {
+            let front = Arc::clone(&front);
+            async move {
+                match tokio::net::TcpListener::from_std(listener) {
+                    Ok(listener) => front.run(listener, entrance).await,
+                    Err(error) => tracing::error!(%error, "a serving thread can't listen"),
+                }
+            }
+        });
+        futures_util::future::join_all(running).await;
         // what is under way runs on this thread until it is over, or it is time to end
         ended.wait_for(|ended| *ended).await.ok();
     });

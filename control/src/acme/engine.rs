@@ -18,8 +18,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 const LEASE: &str = "acme";
 /// How long a lease is held without being renewed: after so long another replica takes over from one that was killed.
-const LEASE_HELD: Duration = Duration::from_secs(10);
-const LEASE_RENEWED: Duration = Duration::from_secs(3);
+const LEASE_HELD: Duration = Duration::from_secs(6);
+const LEASE_RENEWED: Duration = Duration::from_secs(2);
 /// How often it is looked for domains that are due, where nobody says that there are some.
 const POLL: Duration = Duration::from_secs(1);
 /// Domains that are attended at one time.
