@@ -93,10 +93,11 @@ pub(crate) struct Bridge<E: Exchange> {
 }
 
 impl<E: Exchange> Bridge<E> {
-    pub(crate) fn new(exchange: E, head: Head, connection: &Connection) -> Self {
+    pub(crate) fn new(exchange: E, head: Head, connection: &Arc<Connection>) -> Self {
         let Head { mut request, length, is_upgrade } = head;
         let presence = Presence::default();
         request.extensions_mut().insert(presence.clone());
+        request.extensions_mut().insert(Arc::clone(connection));
         let body = Body::new(length, exchange.has_ended());
         let digest = digest(connection);
         let sending = Sending::default();

@@ -11,13 +11,14 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use tokio::sync::Notify;
 
-pub(super) fn connection() -> Connection {
+pub(super) fn connection() -> Arc<Connection> {
     let client = "192.0.2.1:1234".parse().unwrap();
-    Connection { client, local: "192.0.2.2:443".parse().unwrap(), secure: None }
+    let local = "192.0.2.2:443".parse().unwrap();
+    Arc::new(Connection { client, local, secure: None })
 }
 
 /// The head of HTTP/1.1 that a bridge gives out.
-pub(super) fn raw(head: Head, connection: &Connection) -> Bytes {
+pub(super) fn raw(head: Head, connection: &Arc<Connection>) -> Bytes {
     let (exchange, _) = Mock::new(&[], 0);
     Bridge::new(exchange, head, connection).pseudo_raw_h1_request_header()
 }

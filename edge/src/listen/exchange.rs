@@ -9,6 +9,7 @@ use http::Method;
 use http::request::Parts;
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
@@ -22,7 +23,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
         exchange: E,
         parts: Parts,
         arrival: Arrival<'_>,
-        connection: &Connection,
+        connection: &Arc<Connection>,
     ) -> Option<Refusal> {
         let _busy = self.telemetry.metrics.request_begun();
         let is_head = parts.method == Method::HEAD;

@@ -20,7 +20,8 @@ impl World {
     }
 
     async fn start_with(config: &str) -> Self {
-        let (origin, feed, authority) = (Origin::start().await, Feed::start().await, Authority::new());
+        let (origin, feed, authority) =
+            (Origin::start().await, Feed::start().await, Authority::new());
         origin.on("/*").respond(200).header("Cache-Control", "max-age=60").body("x");
         let options = EdgeOptions::new().control(&feed.url(), "ls_test").https().config(config);
         let edge = Edge::start(options).await;
@@ -64,7 +65,13 @@ async fn a_request_over_tls_is_answered_and_stored_by_its_scheme() {
     let hit = client.get(HOST, "/a").await;
     assert!(hit.is_hit() && hit.text() == "x", "{}", hit.head);
     let plain = world.edge.get(HOST, "/a").await;
-    assert!(!plain.is_hit(), "another scheme is another URL: {}\n{}\n{:?}", hit.head, plain.head, world.edge.access_log_lines(3).await);
+    assert!(
+        !plain.is_hit(),
+        "another scheme is another URL: {}\n{}\n{:?}",
+        hit.head,
+        plain.head,
+        world.edge.access_log_lines(3).await
+    );
 }
 
 #[tokio::test]
