@@ -92,7 +92,7 @@ impl Certificate {
         let closed: Closed = serde_json::from_str(&self.text).map_err(|_| Unusable::Form)?;
         let secret = self.secret.as_ref().ok_or(Unusable::NoSecret)?;
         let owner = self.told.certificate_id.as_str();
-        let mut opened = open(secret, &closed.chain, closed.key, owner)?;
+        let mut opened = matching(open(secret, &closed.chain, closed.key, owner)?)?;
         // who gets no staple asks the issuer
         opened.ocsp = closed.ocsp.and_then(|ocsp| STANDARD.decode(ocsp).ok());
         Ok(opened)
@@ -127,7 +127,12 @@ fn open(secret: &Secret, chain: &str, key: String, owner: &str) -> Result<Certif
     let mut der = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| Unusable::Key)?;
     let key = any_supported_type(&der);
     der.zeroize();
-    let opened = CertifiedKey::new(chain, key.map_err(|_| Unusable::Key)?);
+    Ok(CertifiedKey::new(chain, key.map_err(|_| Unusable::Key)?))
+}
+
+/// Refuses a key that isn't its certificate's. The certificate of a challenge can't be asked: it has a critical extension
+/// (RFC 8737 §3) that is unknown to what reads certificates here.
+fn matching(opened: CertifiedKey) -> Result<CertifiedKey, Unusable> {
     match opened.keys_match() {
         Ok(()) => Ok(opened),
         Err(rustls::Error::InconsistentKeys(_)) => Err(Unusable::Mismatch),
