@@ -180,7 +180,13 @@ impl Answers {
                 None => break,
             }
         }
-        let code = if zone.fails { 2 } else if is_there { 0 } else { 3 };
+        let code = if zone.fails {
+            2
+        } else if is_there {
+            0
+        } else {
+            3
+        };
         if zone.fails {
             answers.clear();
         }

@@ -158,6 +158,10 @@ impl Domain {
                 let renews = self.is_served(now);
                 self.state = if renews { DomainState::Renewing } else { DomainState::Issuing };
                 self.next_attempt_at = now;
+                // what somebody asked for is tried again until it is there
+                if let Some(held) = &mut self.certificate {
+                    held.renew_at = held.renew_at.min(now);
+                }
             }
             Event::Ordered(url) => self.order_url = Some(url),
             Event::Shown(method) => self.method = Some(method),
@@ -297,6 +301,14 @@ pub(crate) mod tests {
         let obtained = failed.after(Event::Obtained(held(90)), &DELAYS, 0.5, NOW);
         assert_eq!((obtained.attempts, obtained.error), (0, None));
         assert_eq!(obtained.next_attempt_at, after(NOW, FIRST_LOOK));
+    }
+
+    #[test]
+    fn a_renewal_that_was_begun_is_due_until_it_is_there() {
+        let early = served(DomainState::Issued, 80).after(Event::Began, &DELAYS, 0.5, NOW);
+        let failed = early.after(Event::Failed(trouble()), &DELAYS, 0.5, NOW);
+        assert_eq!(failed.state, DomainState::Issued);
+        assert!(failed.certificate.unwrap().renew_at <= NOW && failed.next_attempt_at > NOW);
     }
 
     #[test]

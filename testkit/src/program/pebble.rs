@@ -115,7 +115,7 @@ impl Pebble {
             crate::Client::connect_secure(self.management, "127.0.0.1", &own).await.expect("TLS");
         let answer = client.get(&self.management.to_string(), "/roots/0").await;
         assert_eq!(answer.status, 200, "{}", answer.text());
-        Tls::trusting_root(answer.text())
+        Tls::trusting_root(answer.text()).forgetful()
     }
 }
 
