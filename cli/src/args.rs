@@ -18,6 +18,7 @@ Exit codes:
 
 Environment:
   LONGSHORE_CONTROL  URL of control; without, what `longshore up` wrote to up.json, or http://127.0.0.1:7070
+  LONGSHORE_CA_FILE  authorities that control's certificate may be from; without, the system's
   LONGSHORE_TOKEN    API token; without, what `longshore up` wrote to the file token, for the control it started
   LONGSHORE_DATA     directory of `longshore up`; without, ./data";
 
@@ -41,6 +42,9 @@ pub(crate) enum Command {
     /// Put, list, show and remove sites
     #[command(subcommand)]
     Site(Site),
+    /// List, show, add, replace and remove certificates
+    #[command(subcommand)]
+    Certificate(Certificate),
     /// List edges, and forget those that are gone
     #[command(subcommand)]
     Edge(Edge),
@@ -84,6 +88,14 @@ pub(crate) struct Up {
         default_value = "127.0.0.1:8080"
     )]
     pub(crate) http_listen: String,
+    /// Where the edge serves HTTPS
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        env = "LONGSHORE_EDGE_HTTPS_ADDR",
+        default_value = "127.0.0.1:8443"
+    )]
+    pub(crate) https_listen: String,
     /// Where the edge's metrics and health are
     #[arg(
         long,
@@ -118,6 +130,62 @@ pub(crate) enum Site {
         #[arg(value_name = "NAME", value_parser = name)]
         name: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Certificate {
+    /// List all certificates
+    Ls {
+        /// Only those from there: uploaded, acme or local
+        #[arg(long, value_name = "SOURCE")]
+        source: Option<String>,
+        /// Only those for this host, wildcards too
+        #[arg(long, value_name = "HOST")]
+        host: Option<String>,
+    },
+    /// Show a certificate and its chain; private keys are never shown
+    Show {
+        /// Its id
+        #[arg(value_name = "ID", value_parser = name)]
+        id: String,
+    },
+    /// Upload a certificate for the hosts it names
+    Add {
+        #[command(flatten)]
+        pair: Pair,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Upload a certificate in place of one that was uploaded
+    Replace {
+        /// Its id
+        #[arg(value_name = "ID", value_parser = name)]
+        id: String,
+        #[command(flatten)]
+        pair: Pair,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Remove a certificate; refused while it is the only valid one for a host
+    Rm {
+        /// Its id
+        #[arg(value_name = "ID", value_parser = name)]
+        id: String,
+        /// Remove it though hosts need it
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// A certificate and its key.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Pair {
+    /// A file in PEM with the certificate first, and then those of the authorities between it and a root
+    #[arg(value_name = "CHAIN")]
+    pub(crate) chain: PathBuf,
+    /// A file in PEM with its private key, not encrypted
+    #[arg(value_name = "KEY")]
+    pub(crate) key: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,6 +1,7 @@
 //! The commands that speak to control or to an edge, a file each.
 
 pub(crate) mod cache;
+pub(crate) mod certificate;
 pub(crate) mod document;
 pub(crate) mod edge;
 pub(crate) mod explain;

@@ -43,3 +43,6 @@ CREATE TABLE authority (
     certificate TEXT NOT NULL,
     created_at BIGINT NOT NULL
 );
+
+-- What is new is looked at for certificates that sites need.
+CREATE INDEX sites_by_seq ON sites (seq);

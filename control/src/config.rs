@@ -29,6 +29,15 @@ pub enum Command {
     /// Make, list and revoke API tokens; works while control serves
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Replace the key that the database's secrets are sealed under
+    #[command(subcommand)]
+    Secrets(SecretsCommand),
+    /// Print the root of the local authority, in PEM
+    Authority {
+        /// Where state is.
+        #[command(flatten)]
+        place: Place,
+    },
     /// Print the OpenAPI document
     Openapi,
 }
@@ -76,6 +85,9 @@ pub struct Serve {
         value_name = "HOST:PORT"
     )]
     pub listen: String,
+    /// How it is protected.
+    #[command(flatten)]
+    pub channel: Channel,
     /// Print where control listens as one line of JSON on stdout
     #[arg(long)]
     pub json: bool,
@@ -103,6 +115,37 @@ pub struct Serve {
     /// How certificates are got from an ACME authority.
     #[command(flatten)]
     pub acme: Acme,
+}
+
+/// How the way to control is protected. Plain HTTP is for this machine alone, and for a proxy that terminates TLS.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Channel {
+    /// Serve HTTPS with this certificate: a file in PEM, the server's first. Read again when it changes
+    #[arg(
+        long,
+        env = "LONGSHORE_CONTROL_TLS_CERTIFICATE",
+        value_name = "FILE",
+        requires = "tls_key"
+    )]
+    pub tls_certificate: Option<PathBuf>,
+    /// Its private key: a file in PEM
+    #[arg(
+        long,
+        env = "LONGSHORE_CONTROL_TLS_KEY",
+        value_name = "FILE",
+        requires = "tls_certificate"
+    )]
+    pub tls_key: Option<PathBuf>,
+    /// Serve HTTPS with a certificate of the local authority, whose root is at `/v1/authority` and printed by
+    /// `longshore-control authority`
+    #[arg(long, env = "LONGSHORE_CONTROL_TLS_LOCAL", conflicts_with = "tls_certificate")]
+    pub tls_local: bool,
+    /// A name or address by which control is reached, for that certificate; more than one may be given
+    #[arg(long = "tls-name", value_name = "NAME", requires = "tls_local", value_parser = host)]
+    pub tls_names: Vec<String>,
+    /// Serve plain HTTP to others than this machine: something in front terminates TLS
+    #[arg(long, env = "LONGSHORE_CONTROL_BEHIND_TLS", conflicts_with_all = ["tls_certificate", "tls_local"])]
+    pub behind_tls: bool,
 }
 
 /// How the feed is published to NATS.
@@ -133,6 +176,26 @@ pub struct Nats {
         value_parser = number
     )]
     pub max_bytes: u64,
+}
+
+/// What to do with secrets.
+#[derive(Debug, Subcommand)]
+pub enum SecretsCommand {
+    /// Seal every secret anew under another key, in one transaction; control then has to be started with it
+    Rotate {
+        /// Where state is.
+        #[command(flatten)]
+        place: Place,
+        /// Where the key is now.
+        #[command(flatten)]
+        secrets: SecretsPlace,
+        /// A file with the new key, which is made where it is not there
+        #[arg(long, value_name = "FILE")]
+        new_key_file: PathBuf,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// What to do with tokens.
@@ -218,6 +281,11 @@ fn escape(path: &Path) -> String {
             },
         )
         .collect()
+}
+
+fn host(text: &str) -> Result<String, String> {
+    let host = api::site::host::HostPattern::parse(text).map_err(|error| error.to_string())?;
+    Ok(host.to_string().trim_matches(['[', ']']).to_owned())
 }
 
 fn purge_seconds(text: &str) -> Result<u64, String> {

@@ -2,6 +2,7 @@
 //!
 //! What writes to the feed goes through [`Change`]: one transaction, numbered by its first statement.
 
+mod authority;
 pub(crate) mod certificates;
 pub(crate) mod domains;
 pub(crate) mod edges;
@@ -83,10 +84,16 @@ impl Db {
         url: &str,
         key: impl FnOnce(bool) -> Result<SecretsKey, SecretsError>,
     ) -> Result<Self, OpenError> {
-        let mut db = Self::begin(connect(url).await?, url).await?;
-        let is_new = !secrets::has_any(&db.pool).await.map_err(OpenError::Open)?;
-        db.vault = Some(Vault::open(&db.pool, Secrets::new(&key(is_new)?)).await?);
-        Ok(db)
+        Self::begin(connect(url).await?, url).await?.unseal(key).await
+    }
+
+    async fn unseal(
+        mut self,
+        key: impl FnOnce(bool) -> Result<SecretsKey, SecretsError>,
+    ) -> Result<Self, OpenError> {
+        let is_new = !secrets::has_any(&self.pool).await.map_err(OpenError::Open)?;
+        self.vault = Some(Vault::open(&self.pool, Secrets::new(&key(is_new)?)).await?);
+        Ok(self)
     }
 
     /// Opens the database at `url`, which has tables, without its key, and brings them up to date.
@@ -99,6 +106,14 @@ impl Db {
             Err(sqlx::Error::Database(error)) if is_no_table(&*error) => Err(OpenError::Empty),
             Err(error) => Err(OpenError::Open(error)),
         }
+    }
+
+    /// Opens the database at `url`, which has tables, with its key.
+    pub(crate) async fn open_sealed(
+        url: &str,
+        key: impl FnOnce(bool) -> Result<SecretsKey, SecretsError>,
+    ) -> Result<Self, OpenError> {
+        Self::open(url).await?.unseal(key).await
     }
 
     async fn begin(pool: AnyPool, url: &str) -> Result<Self, OpenError> {

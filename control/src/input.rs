@@ -55,6 +55,11 @@ impl Format {
         }
     }
 
+    /// The value that a body has in this format.
+    pub(crate) fn read(self, body: &[u8]) -> Result<Value, Error> {
+        self.parse(body)
+    }
+
     fn parse(self, body: &[u8]) -> Result<Value, Error> {
         match self {
             Self::Json => api::json::parse(body).map_err(|error| json_error(&error)),

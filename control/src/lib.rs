@@ -6,13 +6,17 @@
 mod acme;
 mod asker;
 mod auth;
+mod authority;
 mod certificate;
+mod channel;
 mod clock;
 pub mod config;
 mod db;
 mod feed;
 mod idempotent;
 mod input;
+pub mod keys;
+mod local;
 mod metrics;
 mod order;
 mod precondition;
@@ -32,6 +36,7 @@ mod waiting;
 
 pub use acme::authority::AuthorityError;
 pub use acme::dns::EdgeName;
+pub use channel::ChannelError;
 pub use db::OpenError;
 pub use feed::nats::ConnectFailed;
 pub use secrets::SecretsError;

@@ -3,7 +3,7 @@
 use clap::Parser as _;
 use control::config::{Arguments, Command, Serve};
 use control::server::{Server, StartError};
-use control::{telemetry, token};
+use control::{keys, telemetry, token};
 use std::io::Write as _;
 use std::process::ExitCode;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,6 +27,16 @@ async fn main() -> ExitCode {
             Err(error @ token::TokenError::Start(_)) => fail(&error.into(), MISCONFIGURED),
             Err(error) => fail(&error.into(), FAILED),
         },
+        Command::Secrets(command) => match keys::run(command).await {
+            Ok(text) => print(&text),
+            Err(error @ keys::RotateError::Start(_)) => fail(&error.into(), MISCONFIGURED),
+            Err(error) => fail(&error.into(), FAILED),
+        },
+        Command::Authority { place } => match keys::root(&place).await {
+            Ok(text) => print(&text),
+            Err(error @ keys::RootError::Start(_)) => fail(&error.into(), MISCONFIGURED),
+            Err(error) => fail(&error.into(), FAILED),
+        },
         Command::Openapi => print(control::openapi()),
     }
 }
@@ -43,7 +53,7 @@ async fn serve(config: &Serve) -> ExitCode {
         Err(error) => return fail(&error.into(), MISCONFIGURED),
     };
     if config.json {
-        let ready = serde_json::json!({ "control": format!("http://{}", server.address()) });
+        let ready = serde_json::json!({ "control": server.url() });
         print(&format!("{ready}\n"));
     }
     let (mut terminate, mut interrupt) = (terminate, interrupt);

@@ -1,13 +1,16 @@
 //! What does control count? Prometheus metrics, with labels of few values.
 
+mod certificates;
 mod domains;
 mod edges;
 
 use crate::clock::Moment;
+use crate::db::certificates::Ends;
 use crate::db::domains::Count;
 use crate::db::edges::Edge;
 use api::domains::DomainErrorKind;
 use api::purge::{Kind, Mode};
+use certificates::Certificates;
 use domains::Domains;
 use edges::Edges;
 use prometheus::{
@@ -40,6 +43,7 @@ pub(crate) struct Metrics {
     report_transactions: IntCounter,
     edges: Edges,
     domains: Domains,
+    certificates: Certificates,
     database: IntGauge,
     connections: IntGaugeVec,
 }
@@ -56,6 +60,8 @@ pub(crate) struct State<'e> {
     pub(crate) edges: Option<&'e [Edge]>,
     /// How many domains are in each state; none where the database doesn't answer.
     pub(crate) domains: Option<&'e [Count]>,
+    /// When certificates end; none where the database doesn't answer.
+    pub(crate) certificates: Option<&'e [Ends]>,
     /// See `Limits`.
     pub(crate) ack_limit: Duration,
     /// When.
@@ -128,6 +134,7 @@ impl Metrics {
             ))?,
             edges: Edges::new()?,
             domains: Domains::new()?,
+            certificates: Certificates::new()?,
             database: IntGauge::with_opts(opts(
                 "database_up",
                 "1 where the database answered when the metrics were read.",
@@ -158,6 +165,7 @@ impl Metrics {
         self.registry.register(Box::new(self.database.clone()))?;
         self.edges.register(&self.registry)?;
         self.domains.register(&self.registry)?;
+        self.certificates.register(&self.registry)?;
         for (kind, mode) in [
             (Kind::Purge, Mode::Hard),
             (Kind::Purge, Mode::Soft),
@@ -250,6 +258,9 @@ impl Metrics {
         if let Some(counts) = state.domains {
             self.domains.set(counts);
         }
+        if let Some(certificates) = state.certificates {
+            self.certificates.set(certificates, state);
+        }
         self.connections.with_label_values(&["idle"]).set(gauge(idle));
         self.connections.with_label_values(&["used"]).set(gauge(all.saturating_sub(idle)));
         let mut text = Vec::new();
@@ -326,6 +337,7 @@ mod tests {
             waiters: 2,
             edges: None,
             domains: None,
+            certificates: None,
             ack_limit: Duration::from_secs(30),
             now: Moment(0),
         };

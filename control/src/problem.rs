@@ -40,7 +40,7 @@ pub(crate) enum Error {
     Edges(u64),
     #[error("a request with this Idempotency-Key is being served")]
     KeyInUse,
-    #[error("the site is at revision {revision}, which If-Match does not name")]
+    #[error("it is at revision {revision}, which If-Match does not name")]
     Precondition { revision: u64 },
     #[error("the body is longer than {0} bytes")]
     Large(usize),

@@ -10,7 +10,9 @@ use crate::metrics::Metrics;
 use crate::problem::{self, Error};
 use crate::reports::Desk;
 use crate::rest::Rest;
-use crate::routes::{domains, edges, feed, health, openapi, purge, purges, sites};
+use crate::routes::{
+    authority, certificates, domains, edges, feed, health, openapi, purge, purges, sites,
+};
 use crate::waiting::Waiting;
 use api::id::{SiteId, TokenId};
 use axum::Router;
@@ -96,6 +98,12 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/v1/sites", get(sites::list).post(sites::create))
         .route("/v1/sites/{site}", get(sites::read).put(sites::replace).delete(sites::remove))
+        .route("/v1/certificates", get(certificates::list).post(certificates::create))
+        .route(
+            "/v1/certificates/{certificate}",
+            get(certificates::read).put(certificates::replace).delete(certificates::remove),
+        )
+        .route("/v1/authority", get(authority::read))
         .route("/v1/sites/{site}/purge", post(purge::purge))
         .route("/v1/sites/{site}/revalidate", post(purge::revalidate))
         .route("/v1/sites/{site}/warm", post(purge::warm))

@@ -1,5 +1,7 @@
 //! The operations, a file for each kind of thing. What each answers stands in `openapi.json`.
 
+pub(crate) mod authority;
+pub(crate) mod certificates;
 pub(crate) mod domains;
 pub(crate) mod edges;
 pub(crate) mod feed;

@@ -3,6 +3,7 @@
 use crate::acme;
 use crate::acme::authority::AuthorityError;
 use crate::acme::engine::Engine;
+use crate::channel::{self, ChannelError, Secure, Watch};
 use crate::clock;
 use crate::config::{Nats, Place, SecretsPlace, Serve};
 use crate::db::purges::Keep;
@@ -10,15 +11,16 @@ use crate::db::{Db, OpenError, SharedDb};
 use crate::feed::nats::{ConnectFailed, Options, Publisher};
 use crate::feed::retention::{self, Retention};
 use crate::feed::tail;
+use crate::local;
 use crate::reports;
 use crate::router::{App, Limits, router};
-use crate::secrets::SecretsKey;
+use crate::secrets::{SecretsError, SecretsKey};
 use crate::stall::Stall;
 use crate::waiting;
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -26,8 +28,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 
@@ -72,6 +75,12 @@ pub enum StartError {
     /// The database cannot be used.
     #[error(transparent)]
     Database(#[from] OpenError),
+    /// A key of secrets can't be read.
+    #[error(transparent)]
+    Secrets(#[from] SecretsError),
+    /// It serves no TLS, and nothing else may be served there.
+    #[error(transparent)]
+    Channel(#[from] ChannelError),
     /// A metric cannot be registered.
     #[error("cannot register the metrics")]
     Metrics(#[source] prometheus::Error),
@@ -87,6 +96,9 @@ pub enum StartError {
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    /// None where plain HTTP is served.
+    secure: Option<Arc<Secure>>,
+    watch: Option<Watch>,
     app: Arc<App>,
     connections: Arc<Semaphore>,
     retention: Retention,
@@ -104,8 +116,17 @@ async fn make(place: &Place, secrets: &SecretsPlace) -> Result<Db, StartError> {
     Ok(Db::make(&url, key).await?)
 }
 
-/// Opens the database that `serve` made.
+/// Opens the database that `serve` made, without its key.
 pub(crate) async fn open(place: &Place) -> Result<Db, StartError> {
+    open_with(place, None).await
+}
+
+/// Opens the database that `serve` made, with its key.
+pub(crate) async fn open_sealed(place: &Place, secrets: &SecretsPlace) -> Result<Db, StartError> {
+    open_with(place, Some(secrets)).await
+}
+
+async fn open_with(place: &Place, secrets: Option<&SecretsPlace>) -> Result<Db, StartError> {
     let data_dir = |source| StartError::DataDir { path: place.data_dir.clone(), source };
     let file = place.file();
     if file.as_ref().is_some_and(|file| !file.exists()) {
@@ -116,7 +137,15 @@ pub(crate) async fn open(place: &Place) -> Result<Db, StartError> {
         true => Some(lock(place).map_err(data_dir)?),
         false => None,
     };
-    match Db::open(&place.url().map_err(data_dir)?).await {
+    let url = place.url().map_err(data_dir)?;
+    let opened = match secrets {
+        None => Db::open(&url).await,
+        Some(secrets) => {
+            let key = |_| SecretsKey::load(&secrets.file(place), false);
+            Db::open_sealed(&url, key).await
+        }
+    };
+    match opened {
         Err(OpenError::Empty) if file.is_some() => {
             Err(StartError::NoDatabase(place.data_dir.clone()))
         }
@@ -151,6 +180,9 @@ impl Server {
         let listener = TcpListener::bind(&config.listen).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
         let db = SharedDb::new(make(&config.place, &config.secrets).await?);
+        let secure = channel::secure(&config.channel, &config.listen, address, &db).await?;
+        let (secure, watch) = secure.unzip();
+        let secure = secure.map(Arc::new);
         let limits = Limits {
             followers_max: config.followers_max,
             waiters_max: config.waiters_max,
@@ -164,7 +196,17 @@ impl Server {
         let kept = Duration::from_secs(config.purges_kept_seconds);
         let retention = Retention { kept, max: config.purges_kept_max };
         let publisher = publisher(&config.nats).await?;
-        Ok(Self { listener, address, app, connections, retention, publisher, engine })
+        Ok(Self {
+            listener,
+            address,
+            secure,
+            watch,
+            app,
+            connections,
+            retention,
+            publisher,
+            engine,
+        })
     }
 
     /// Where it listens.
@@ -173,10 +215,17 @@ impl Server {
         self.address
     }
 
+    /// Its URL, by address.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let scheme = if self.secure.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}", self.address)
+    }
+
     /// Serves until `stop`, then lets the requests in flight end, for at most 10 seconds.
     pub async fn run(mut self, stop: impl Future<Output = ()>) {
         let mut tasks = self.tasks();
-        tracing::info!(address = %self.address, "listening");
+        tracing::info!(address = %self.address, tls = self.secure.is_some(), "listening");
         let open = GracefulShutdown::new();
         tokio::select! {
             () = stop => {}
@@ -203,9 +252,15 @@ impl Server {
         tasks.spawn(reports::write(Arc::clone(&self.app)));
         tasks.spawn(waiting::read_edges(Arc::clone(&self.app)));
         tasks.spawn(Arc::clone(&self.engine).run());
+        let db = Arc::clone(&self.app.db);
+        tasks.spawn(async move { local::keep(&db).await });
         tasks.spawn(keep_house(Arc::clone(&self.app.db)));
         let (db, retention) = (Arc::clone(&self.app.db), self.retention);
         tasks.spawn(async move { retention::keep(&db, retention, HOUSEKEEPING).await });
+        if let Some((secure, watch)) = self.secure.clone().zip(self.watch.take()) {
+            let db = Arc::clone(&self.app.db);
+            tasks.spawn(async move { secure.keep(&db, watch).await });
+        }
         if let Some(publisher) = self.publisher.take() {
             let app = Arc::clone(&self.app);
             tasks.spawn(async move { publisher.run(&app.db, &app.metrics).await });
@@ -219,7 +274,11 @@ impl Server {
         loop {
             let Ok(place) = Arc::clone(&self.connections).acquire_owned().await else { return };
             match self.listener.accept().await {
-                Ok((stream, _)) => serve(stream, router.clone(), open, place),
+                Ok((stream, _)) => {
+                    let stopping = self.app.stopping.subscribe();
+                    let secure = self.secure.as_deref();
+                    serve(stream, secure, router.clone(), open.watcher(), stopping, place);
+                }
                 Err(error) => {
                     tracing::warn!("a connection cannot be accepted: {error}");
                     // file descriptors run out for longer than an instant
@@ -240,25 +299,52 @@ async fn publisher(config: &Nats) -> Result<Option<Publisher>, ConnectFailed> {
 }
 
 /// Serves one connection in a task of its own.
-fn serve(stream: TcpStream, router: Router, open: &GracefulShutdown, place: OwnedSemaphorePermit) {
+fn serve(
+    stream: TcpStream,
+    secure: Option<&Secure>,
+    router: Router,
+    open: Watcher,
+    mut stopping: watch::Receiver<bool>,
+    place: OwnedSemaphorePermit,
+) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!("a connection has gone: {error}");
     }
+    let stream = Stall::new(stream, STALL);
+    let Some(secure) = secure else {
+        tokio::spawn(answer(stream, router, open, place));
+        return;
+    };
+    let accepting = secure.accept(stream);
+    tokio::spawn(async move {
+        // nothing was asked yet: a handshake holds up no end
+        let accepted = tokio::select! {
+            accepted = accepting => accepted,
+            _ = stopping.wait_for(|stopping| *stopping) => return,
+        };
+        match accepted {
+            Ok(stream) => answer(stream, router, open, place).await,
+            Err(error) => tracing::debug!("a handshake failed: {error}"),
+        }
+    });
+}
+
+/// Answers the requests of a connection.
+async fn answer(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    router: Router,
+    open: Watcher,
+    place: OwnedSemaphorePermit,
+) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_MAX_BYTES)
-        .serve_connection(
-            TokioIo::new(Stall::new(stream, STALL)),
-            TowerToHyperService::new(router),
-        );
-    let connection = open.watch(connection);
-    tokio::spawn(async move {
-        if let Err(error) = connection.await {
-            tracing::debug!("a connection broke: {error}");
-        }
-        drop(place);
-    });
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    if let Err(error) = open.watch(connection).await {
+        tracing::debug!("a connection broke: {error}");
+    }
+    drop(place);
 }
 
 /// Forgets what is too old, for ever.

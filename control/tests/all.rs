@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
+#[path = "all/certificates.rs"]
+mod certificates;
 #[path = "all/client.rs"]
 mod client;
 #[path = "all/edges.rs"]

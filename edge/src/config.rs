@@ -76,6 +76,7 @@ pub(crate) struct Admin {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Control {
     pub(crate) url: String,
+    pub(crate) ca_file: Option<PathBuf>,
     pub(crate) token_file: Option<PathBuf>,
 }
 
@@ -211,7 +212,7 @@ impl Default for Admin {
 
 impl Default for Control {
     fn default() -> Self {
-        Self { url: "http://127.0.0.1:7070".to_owned(), token_file: None }
+        Self { url: "http://127.0.0.1:7070".to_owned(), ca_file: None, token_file: None }
     }
 }
 

@@ -22,7 +22,7 @@ mod simulation;
 mod testing;
 
 pub(crate) use keep::{StateDirectory, StateError};
-pub(crate) use link::{Link, Token};
+pub(crate) use link::{Link, Token, is_loopback};
 pub(crate) use nats::{Nats, Secret};
 
 use crate::purges::Bound;

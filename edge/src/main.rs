@@ -77,6 +77,9 @@ struct Arguments {
     /// The control service, instead of `control.url`.
     #[arg(long, env = "LONGSHORE_CONTROL")]
     control_url: Option<String>,
+    /// File with the authorities that control's certificate may be from, instead of `control.ca_file`.
+    #[arg(long, env = "LONGSHORE_CA_FILE")]
+    control_ca_file: Option<PathBuf>,
     /// File with the API token, instead of `control.token_file`.
     #[arg(long, env = "LONGSHORE_TOKEN_FILE")]
     token_file: Option<PathBuf>,
@@ -103,6 +106,7 @@ impl Arguments {
         if let Some(directory) = &self.state_dir {
             config.state.directory.clone_from(directory);
         }
+        config.control.ca_file = self.control_ca_file.clone().or(config.control.ca_file);
         config.control.token_file = self.token_file.clone().or(config.control.token_file);
         let access_log = self.access_log.as_ref().map(PathBuf::from).or(config.access_log.path);
         config.access_log.path = access_log.filter(|path| !path.as_os_str().is_empty());

@@ -74,10 +74,10 @@ pub(crate) fn run(
     let bound = doors.bound(&admin)?;
 
     let (shared, tasks) = Shared::new(config)?;
-    let purging = config.purge.method.then(|| Link::new(&config.control.url, Token::Absent));
+    let purging = config.purge.method.then(|| Link::new(&config.control, Token::Absent));
     let purging = purging.transpose()?.map(Purging::new);
     let pseudonym = pseudonym(directory.edge_id());
-    let link = Link::new(&config.control.url, token)?;
+    let link = Link::new(&config.control, token)?;
     let feed = shared.feed(config, link, directory, &bound).start()?;
     let edge = Edge { purging, ..shared.edge(config, pseudonym, feed.changes()) };
     let stop = Stop::new();

@@ -1,5 +1,9 @@
 //! Certificates, their keys, and which names they are for.
 
+mod needs;
+
+pub(crate) use needs::{Ends, Need};
+
 use super::feed::Subject;
 use super::{Change, Db, number, stored};
 use crate::certificate::{Checked, PrivateKey};

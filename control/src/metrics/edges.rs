@@ -98,6 +98,7 @@ mod tests {
             waiters: 0,
             edges: Some(&edges),
             domains: None,
+            certificates: None,
             ack_limit: Duration::from_secs(30),
             now: Moment(100_000),
         };

@@ -38,14 +38,18 @@ pub(crate) async fn metrics(extract::State(app): extract::State<Arc<App>>) -> Re
     let edges = timeout(PATIENCE, app.db.edges_since(Moment(i64::MIN)));
     let edges = edges.await.ok().and_then(Result::ok);
     let domains = timeout(PATIENCE, app.db.count_domains()).await.ok().and_then(Result::ok);
+    let now = now();
+    let certificates = timeout(PATIENCE, app.db.certificates_end(now));
+    let certificates = certificates.await.ok().and_then(Result::ok);
     let state = State {
         newest: *app.db.newest().borrow(),
         connections: app.db.connections(),
         waiters: app.waiting.taken(),
         edges: edges.as_deref(),
         domains: domains.as_deref(),
+        certificates: certificates.as_deref(),
         ack_limit: app.limits.ack_limit,
-        now: now(),
+        now,
     };
     let text = app.metrics.render(&state);
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()

@@ -12,11 +12,12 @@ use utoipa::{Modify, OpenApi};
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Longshore control", description = "Sites, their feed to the edges, what edges are to do with stored responses, and the edges.",
+    info(title = "Longshore control", description = "Sites, their certificates, their feed to the edges, what edges are to do with stored responses, and the edges.",
         license(name = "")),
     paths(
         super::sites::create, super::sites::list, super::sites::read, super::sites::replace,
-        super::sites::remove, super::purge::purge, super::purge::revalidate, super::purge::warm,
+        super::sites::remove, super::certificates::create, super::certificates::list,
+        super::certificates::read, super::certificates::replace, super::certificates::remove, super::authority::read, super::purge::purge, super::purge::revalidate, super::purge::warm,
         super::purges::list, super::purges::read, super::feed::follow, super::edges::report,
         super::domains::list, super::domains::read, super::domains::verify, super::domains::renew,
         super::domains::revoke,
@@ -26,6 +27,7 @@ use utoipa::{Modify, OpenApi};
     components(schemas(ProblemDetails, PurgeStatus)),
     modifiers(&Refusals),
     tags((name = "sites", description = "What operators write."),
+        (name = "certificates", description = "For the hosts of sites. No answer has a private key."),
         (name = "purges", description = "What edges do with stored responses."),
         (name = "domains", description = "Whose certificates an ACME authority issues."),
         (name = "edges", description = "What edges follow and report."),
@@ -55,11 +57,13 @@ impl Modify for Refusals {
 /// What an operation can refuse beyond what each with a token can.
 fn refusals(operation: &str) -> &'static [u16] {
     match operation {
-        "createSite" => &[408, 409, 413, 415, 422],
-        "readSite" | "readPurge" | "forgetEdge" | "readDomain" | "verifyDomain" | "renewDomain"
-        | "revokeDomain" => &[404],
-        "replaceSite" => &[404, 408, 409, 412, 413, 415, 422, 428],
+        "createSite" | "createCertificate" => &[408, 409, 413, 415, 422],
+        "readSite" | "readCertificate" | "readPurge" | "forgetEdge" | "readDomain"
+        | "verifyDomain" | "renewDomain" | "revokeDomain" => &[404],
+        "replaceSite" | "replaceCertificate" => &[404, 408, 409, 412, 413, 415, 422, 428],
         "removeSite" => &[404, 412],
+        "readAuthority" => &[404, 500, 503],
+        "removeCertificate" => &[404, 409, 412],
         "purgeSite" | "revalidateSite" | "warmSite" | "reportEdge" => {
             &[404, 408, 409, 413, 415, 422]
         }

@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::postgres;
-use control::config::{Nats, Place, Serve, TokenCommand};
+use control::config::{Channel, Nats, Place, SecretsPlace, Serve, TokenCommand};
 use control::server::Server;
 use control::token;
 use serde_json::{Value, json};
@@ -60,9 +60,19 @@ impl Database {
 
     /// Starts a service, configured otherwise.
     pub(crate) async fn start_with(&self, configure: impl FnOnce(&mut Serve)) -> Service {
+        self.try_start_with(configure).await.unwrap()
+    }
+
+    /// Starts a service, which may refuse; what it says then.
+    pub(crate) async fn try_start_with(
+        &self,
+        configure: impl FnOnce(&mut Serve),
+    ) -> Result<Service, String> {
         let mut config = Serve {
             place: self.place(),
+            secrets: SecretsPlace { key_file: None },
             listen: "127.0.0.1:0".to_owned(),
+            channel: Channel::default(),
             json: false,
             followers_max: 100,
             connections_max: 1_000,
@@ -73,17 +83,17 @@ impl Database {
             ack_limit_seconds: 30,
         };
         configure(&mut config);
-        let server = Server::start(&config).await.unwrap();
+        let server = Server::start(&config).await.map_err(|error| error.to_string())?;
         let address = server.address();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(server.run(async { stopped.await.unwrap_or_default() }));
         let (_, token) = self.token(&["admin"]).await;
-        Service {
+        Ok(Service {
             database: self.clone(),
             admin: Client { address, token: Some(token) },
             stop,
             task,
-        }
+        })
     }
 }
 

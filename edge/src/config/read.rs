@@ -1,6 +1,7 @@
 //! Reads a configuration, and finds all that is wrong with it at once.
 
 use super::{Config, Nats};
+use crate::feed::is_loopback;
 use api::check::{Check, Problems};
 use api::problem::FieldProblem;
 use api::purge::{REGION_FORM, is_region};
@@ -135,12 +136,7 @@ impl Check for Config {
                 problems.at(key, |problems| problems.add(detail, Some(address)));
             }
         }
-        let url = &self.control.url;
-        let parsed = url.parse::<reqwest::Url>();
-        if !parsed.is_ok_and(|url| ["http", "https"].contains(&url.scheme())) {
-            let detail = "must be an http or https URL";
-            problems.at("control.url", |problems| problems.add(detail, Some(url)));
-        }
+        check_control(&self.control.url, problems);
         if let Some(region) = self.node.region.as_ref().filter(|region| !is_region(region)) {
             problems.at("node.region", |problems| problems.add(REGION_FORM, Some(region)));
         }
@@ -148,6 +144,18 @@ impl Check for Config {
             check_nats(nats, problems);
         }
     }
+}
+
+fn check_control(url: &String, problems: &mut Problems) {
+    let detail = match url.parse::<reqwest::Url>() {
+        Ok(url) if url.scheme() == "https" => return,
+        Ok(url) if url.scheme() == "http" && is_loopback(&url) => return,
+        Ok(url) if url.scheme() == "http" => {
+            "must be an https URL, as the host is not this machine: tokens and private keys come this way"
+        }
+        Ok(_) | Err(_) => "must be an https URL, or an http URL of this machine",
+    };
+    problems.at("control.url", |problems| problems.add(detail, Some(url)));
 }
 
 fn check_nats(nats: &Nats, problems: &mut Problems) {
@@ -230,14 +238,14 @@ mod tests {
         ] {
             assert!(found.iter().any(|line| line == expected), "{expected} in {found:?}");
         }
-        for unknown in ["colour: ", "memory.size: ", "control.url: must be an http"] {
+        for unknown in ["colour: ", "memory.size: ", "control.url: must be an https"] {
             assert!(found.iter().any(|line| line.starts_with(unknown)), "{unknown} in {found:?}");
         }
         assert_eq!(found.len(), 7, "{found:?}");
     }
 
     #[test]
-    fn a_region_and_nats_have_their_forms() {
+    fn a_region_and_urls_have_their_forms() {
         let check = |text: &str, expected: &[&str]| {
             let fields: Vec<String> = problems(text)
                 .iter()
@@ -249,6 +257,10 @@ mod tests {
         check("[node]\nregion = \"EU\"", &["node.region"]);
         check("[feed.nats]\nurl = \"nats://user:word@127.0.0.1:4222\"", &[]);
         check("[feed.nats]\nurl = \"tls://nats.example\"\ncredentials_file = \"c\"", &[]);
+        check("[control]\nurl = \"https://control.example\"", &[]);
+        check("[control]\nurl = \"http://[::1]:7070\"", &[]);
+        check("[control]\nurl = \"http://control.example\"", &["control.url"]);
+        check("[control]\nurl = \"http://10.0.0.1:7070\"", &["control.url"]);
         check("[feed.nats]\nurl = \"http://nats.example\"", &["feed.nats.url"]);
         check(
             "[feed.nats]\nurl = \"nats://n\"\ntoken_file = \"t\"\ncredentials_file = \"c\"",

@@ -1,6 +1,8 @@
 //! Talks to control: opens its feed, and sends it reports.
 
 use super::events::{EVENT_MAX_BYTES, Event, Inflate, Parser, TooLong};
+use crate::config;
+use anyhow::Context as _;
 use api::edge::EdgeReport;
 use api::id::{EdgeId, LogId, SiteId};
 use api::purge::PurgeRequest;
@@ -8,8 +10,9 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt as _, StreamExt as _};
 use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
-use reqwest::{Client, Response, StatusCode, Url};
-use std::path::PathBuf;
+use reqwest::redirect::Policy;
+use reqwest::{Certificate, Client, Response, StatusCode, Url};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -68,12 +71,18 @@ pub(crate) struct Link {
 
 impl Link {
     /// # Errors
-    /// When `url` is none, or the system's certificates can't be used.
-    pub(crate) fn new(url: &str, token: Token) -> anyhow::Result<Self> {
+    /// When the URL is none, or the certificates of authorities can't be used.
+    pub(crate) fn new(control: &config::Control, token: Token) -> anyhow::Result<Self> {
+        let url = &control.url;
         let url: Url = url
             .parse()
             .map_err(|error| anyhow::anyhow!("`control.url` `{url}` is no URL: {error}"))?;
-        let mut builder = Client::builder().connect_timeout(CONNECT_TIMEOUT);
+        // nobody is followed to somewhere else with a token
+        let mut builder =
+            Client::builder().connect_timeout(CONNECT_TIMEOUT).redirect(Policy::none());
+        if let Some(path) = &control.ca_file {
+            builder = builder.tls_certs_only(authorities(path)?);
+        }
         if is_loopback(&url) {
             // the system's proxy has another idea of what is local
             builder = builder.no_proxy();
@@ -162,8 +171,19 @@ impl Link {
     }
 }
 
+/// The certificates of a file, of which there is one at least.
+fn authorities(path: &Path) -> anyhow::Result<Vec<Certificate>> {
+    let text = std::fs::read(path);
+    let text =
+        text.with_context(|| format!("can't read `control.ca_file` `{}`", path.display()))?;
+    let found = Certificate::from_pem_bundle(&text).ok().filter(|found| !found.is_empty());
+    found.with_context(|| {
+        format!("`control.ca_file` `{}` has no certificate in PEM", path.display())
+    })
+}
+
 /// Whether control is on this machine.
-fn is_loopback(url: &Url) -> bool {
+pub(crate) fn is_loopback(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     let address = host.parse::<std::net::IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())

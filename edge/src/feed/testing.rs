@@ -170,11 +170,12 @@ pub(super) fn feed(
     // as the program does at its start
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
     let id = || EdgeId::from_ulid("01J9Z3K8Q4W5E6R7T8Y9V0B1N2").unwrap();
+    let config = crate::config::Control { url: control.url.clone(), ..Default::default() };
     let telemetry = Telemetry { metrics: Metrics::new().unwrap(), log: None, geo: None };
     Feed {
         held: Arc::default(),
         bound: crate::purges::Bound::new(1 << 20),
-        link: Link::new(&control.url, Token::Absent).unwrap(),
+        link: Link::new(&config, Token::Absent).unwrap(),
         nats,
         directory: StateDirectory::open(directory.0.path(), id).unwrap(),
         current: Current::default(),

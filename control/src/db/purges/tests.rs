@@ -47,6 +47,7 @@ async fn report_of(db: &Db, index: u64, log: Option<LogId>, adopted: u64, seq: u
     let progress = Progress { matched: 1, ..Progress::default() };
     let report = EdgeReport {
         http_address: String::new(),
+        https_address: None,
         admin_address: String::new(),
         software_version: String::new(),
         log,
