@@ -25,7 +25,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the API and the feed until SIGTERM or SIGINT
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Make, list and revoke API tokens; works while control serves
     #[command(subcommand)]
     Token(TokenCommand),

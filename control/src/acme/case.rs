@@ -83,12 +83,13 @@ impl<'e> Case<'e> {
 
     async fn work(&mut self) -> Result<(), Stop> {
         match (self.domain.state, self.wish) {
-            (DomainState::PendingVerification, _) => self.verify().await?,
             (DomainState::Issued, Some(Wish::Verify)) => {
                 self.verify().await?;
                 return self.look().await;
             }
-            (_, Some(Wish::Verify)) => self.verify().await?,
+            (DomainState::PendingVerification, _) | (_, Some(Wish::Verify)) => {
+                self.verify().await?;
+            }
             (_, Some(Wish::Revoke)) => self.revoke().await?,
             (DomainState::Issued, None) if !self.is_to_be_renewed().await? => {
                 return self.look().await;

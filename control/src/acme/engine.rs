@@ -23,7 +23,7 @@ const LEASE_RENEWED: Duration = Duration::from_secs(2);
 /// How often it is looked for domains that are due, where nobody says that there are some.
 const POLL: Duration = Duration::from_secs(1);
 /// Domains that are attended at one time.
-const CASES_MAX: usize = 64;
+const CASES_MAX: u32 = 64;
 /// Certificates that are removed in one go.
 const RELEASED_MAX: u32 = 64;
 
@@ -148,12 +148,12 @@ impl Engine {
         under_way: &mut HashSet<String>,
         done: &mpsc::UnboundedSender<String>,
     ) {
-        let room = CASES_MAX.saturating_sub(under_way.len());
+        let room = (CASES_MAX as usize).saturating_sub(under_way.len());
         if room == 0 {
             return;
         }
         // those under way may be due too
-        let due = match self.app.db.due_domains(now(), CASES_MAX as u32).await {
+        let due = match self.app.db.due_domains(now(), CASES_MAX).await {
             Ok(due) => due,
             Err(error) => return tracing::warn!("domains can't be read: {error}"),
         };

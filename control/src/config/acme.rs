@@ -8,6 +8,10 @@ use std::path::PathBuf;
 use url::Url;
 
 const LETS_ENCRYPT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+const CLOUDFLARE: &str = "https://api.cloudflare.com/client/v4";
+const DNS_SECONDS: u64 = 120;
+const RETRY_SECONDS: u64 = 120;
+const ORDERS_MAX: usize = 4;
 const LETS_ENCRYPT_STAGING: &str = "https://acme-staging-v02.api.letsencrypt.org/directory";
 
 /// How certificates are got from an ACME authority.
@@ -64,13 +68,13 @@ pub struct Acme {
     #[arg(
         long = "acme-dns-cloudflare-url",
         value_name = "URL",
-        default_value = "https://api.cloudflare.com/client/v4"
+        default_value = CLOUDFLARE
     )]
     pub cloudflare_url: Url,
     /// Seconds that a TXT record may take to be set, and then to be seen in DNS
     #[arg(
         long = "acme-dns-seconds",
-        default_value_t = 120,
+        default_value_t = DNS_SECONDS,
         value_name = "SECONDS",
         value_parser = super::seconds
     )]
@@ -78,7 +82,7 @@ pub struct Acme {
     /// Seconds after a failure until the next attempt; doubled with each, up to 6 hours
     #[arg(
         long = "acme-retry-seconds",
-        default_value_t = 120,
+        default_value_t = RETRY_SECONDS,
         value_name = "SECONDS",
         value_parser = super::seconds
     )]
@@ -86,7 +90,7 @@ pub struct Acme {
     /// Orders that may be under way at one time
     #[arg(
         long = "acme-orders-max",
-        default_value_t = 4,
+        default_value_t = ORDERS_MAX,
         value_name = "COUNT",
         value_parser = super::count
     )]
@@ -107,6 +111,30 @@ pub struct Acme {
         value_delimiter = ','
     )]
     pub dns_servers: Vec<SocketAddr>,
+}
+
+impl Default for Acme {
+    /// What holds where nothing is said.
+    fn default() -> Self {
+        #[expect(clippy::expect_used, reason = "a test reads it")]
+        let cloudflare_url = CLOUDFLARE.parse().expect("a URL");
+        Self {
+            directory: None,
+            contact: Vec::new(),
+            eab_kid: None,
+            eab_key_file: None,
+            ca_file: None,
+            challenges: vec![ChallengeMethod::Http01, ChallengeMethod::TlsAlpn01],
+            dns_hook: None,
+            cloudflare_token_file: None,
+            cloudflare_url,
+            dns_seconds: DNS_SECONDS,
+            retry_seconds: RETRY_SECONDS,
+            orders_max: ORDERS_MAX,
+            edge_names: Vec::new(),
+            dns_servers: Vec::new(),
+        }
+    }
 }
 
 /// RFC 8555 §6.1: HTTPS. What doesn't leave this machine may do without.
@@ -159,6 +187,18 @@ mod tests {
         check("http://ca.example.com/dir", None);
         check("ftp://localhost", None);
         check("dir", None);
+    }
+
+    #[test]
+    fn the_defaults_are_said_once() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            acme: Acme,
+        }
+        use clap::Parser as _;
+        let given = Line::parse_from(["control"]).acme;
+        assert_eq!(format!("{given:?}"), format!("{:?}", Acme::default()));
     }
 
     #[test]
