@@ -45,6 +45,9 @@ pub(crate) enum Command {
     /// List, show, add, replace and remove certificates
     #[command(subcommand)]
     Certificate(Certificate),
+    /// List and show hosts whose certificates an ACME authority issues; verify and renew them
+    #[command(subcommand)]
+    Domains(Domains),
     /// List edges, and forget those that are gone
     #[command(subcommand)]
     Edge(Edge),
@@ -186,6 +189,48 @@ pub(crate) struct Pair {
     /// A file in PEM with its private key, not encrypted
     #[arg(value_name = "KEY")]
     pub(crate) key: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Domains {
+    /// List the hosts of sites whose `tls.certificate` is `acme`
+    Ls {
+        /// Only those in this state: pending_verification, verified, issuing, issued, renewing, failed
+        #[arg(long, value_name = "STATE", value_parser = state)]
+        state: Option<String>,
+        /// Only those of the site with this id
+        #[arg(long, value_name = "ID", value_parser = name)]
+        site: Option<String>,
+    },
+    /// Show how far a host is, why it is not further, and what is to be set in DNS
+    Show {
+        /// The host, as its site names it
+        #[arg(value_name = "HOST", value_parser = host)]
+        host: String,
+    },
+    /// Look in DNS now whose a host is, and order a certificate where there is none
+    Verify(HostWait),
+    /// Order another certificate now; the one that is there stays until then
+    Renew(HostWait),
+    /// Have the authority revoke the certificate, and order one with another key
+    Revoke(HostWait),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct HostWait {
+    /// The host, as its site names it
+    #[arg(value_name = "HOST", value_parser = host)]
+    pub(crate) host: String,
+    /// Wait until it has a certificate or it is known why not, 60 seconds at most unless said otherwise
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "60",
+        value_parser = seconds
+    )]
+    pub(crate) wait: Option<Duration>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -414,6 +459,17 @@ fn name(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("names are made of letters, digits, `-` and `_`".to_owned())
+}
+
+/// A host: whatever else it is, control has no such thing.
+fn host(text: &str) -> Result<String, String> {
+    let host = api::site::host::HostPattern::parse(text);
+    host.map(|host| host.to_string()).map_err(|error| error.to_string())
+}
+
+fn state(text: &str) -> Result<String, String> {
+    let state: Result<api::domains::DomainState, _> = text.parse();
+    state.map(|state| state.as_str().to_owned()).map_err(|error| error.to_string())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -3,6 +3,7 @@
 pub(crate) mod cache;
 pub(crate) mod certificate;
 pub(crate) mod document;
+pub(crate) mod domains;
 pub(crate) mod edge;
 pub(crate) mod explain;
 pub(crate) mod progress;

@@ -44,6 +44,9 @@ async fn run(args: Args, output: Output) -> Result<(), Failure> {
         Command::Certificate(certificate) => {
             command::certificate::run(certificate, &client(args.given.resolve()?)?, output).await
         }
+        Command::Domains(domains) => {
+            command::domains::run(domains, &client(args.given.resolve()?)?, output).await
+        }
         Command::Edge(edge) => {
             command::edge::run(&edge, &client(args.given.resolve()?)?, output).await
         }

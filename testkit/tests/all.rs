@@ -2,6 +2,8 @@
 //!
 //! Run `cargo build --workspace` first: these tests start the programs.
 
+#[path = "scenarios/acme.rs"]
+mod acme;
 #[path = "scenarios/bodies.rs"]
 mod bodies;
 #[path = "scenarios/cache_tool.rs"]

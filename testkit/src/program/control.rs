@@ -42,6 +42,31 @@ impl Control {
         Self { program, directory, address, admin_token, arguments }
     }
 
+    /// Has it started with another value of an argument from the next start on.
+    ///
+    /// # Panics
+    /// When it has no such argument.
+    pub fn set_argument(&mut self, name: &str, value: &str) {
+        let at = self.arguments.iter().position(|argument| argument == name);
+        let at = at.expect("an argument that was given");
+        value.clone_into(&mut self.arguments[at + 1]);
+    }
+
+    /// Has it started without an argument, and its value, from the next start on. The value.
+    ///
+    /// # Panics
+    /// When it has no such argument.
+    pub fn take_argument(&mut self, name: &str) -> String {
+        let at = self.arguments.iter().position(|argument| argument == name);
+        let at = at.expect("an argument that was given");
+        self.arguments.drain(at..at + 2).nth(1).expect("it has a value")
+    }
+
+    /// Has it started with further arguments from the next start on.
+    pub fn add_arguments(&mut self, arguments: &[&str]) {
+        self.arguments.extend(arguments.iter().map(|&word| word.to_owned()));
+    }
+
     /// Starts again after [`Program::stop`] or [`Program::kill`]: same database, same port.
     pub async fn start_again(&mut self) {
         let started = launch(&self.directory, &self.address.to_string(), &self.arguments).await;
