@@ -8,6 +8,7 @@ pub mod cache;
 pub mod certificate;
 pub mod certificates;
 pub mod check;
+pub mod domains;
 pub mod edge;
 pub mod explain;
 pub mod feed;

@@ -18,7 +18,7 @@ use origin::Origin;
 use rule::Rule;
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
-use tls::Tls;
+use tls::{CertificateSource, Tls};
 
 /// Bytes of a site document, as JSON or TOML.
 pub const DOCUMENT_MAX_BYTES: usize = 262_144;
@@ -77,8 +77,17 @@ impl Site {
             Ok(pattern) if !seen.insert(pattern.to_string()) => {
                 problems.add("stands in the list twice", Some(host));
             }
-            Ok(_) => {}
+            Ok(pattern) => self.check_issuable(&pattern, host, problems),
         });
+    }
+
+    fn check_issuable(&self, pattern: &HostPattern, host: &str, problems: &mut Problems) {
+        if self.tls.certificate != CertificateSource::Acme {
+            return;
+        }
+        if let Some(why) = pattern.unissuable() {
+            problems.add(format!("{why} (tls.certificate is `acme`)"), Some(&host));
+        }
     }
 
     fn check_origins(&self, problems: &mut Problems) {
@@ -172,6 +181,17 @@ mod tests {
         for wrong in ["", "*", "a.*.com", "example.com:80", "http://a", "a/b", "*.", "a b"] {
             check_host(wrong, &["hosts[0]"]);
         }
+    }
+
+    #[test]
+    fn acme_is_for_public_names() {
+        let site = |source: &str, hosts: &str| {
+            format!("name = 'a'\nhosts = [{hosts}]\ntls.certificate = '{source}'\n{ORIGIN}")
+        };
+        check(&site("acme", "'a.example.com', '*.example.com'"), &[]);
+        check(&site("local", "'a.localhost', '127.0.0.1'"), &[]);
+        let wrong = "'a.example.com', 'a.localhost', '127.0.0.1', 'intranet', '*.com'";
+        check(&site("acme", wrong), &["hosts[1]", "hosts[2]", "hosts[3]", "hosts[4]"]);
     }
 
     #[test]

@@ -18,6 +18,7 @@ Exit codes:
 
 Environment:
   LONGSHORE_CONTROL  URL of control; without, what `longshore up` wrote to up.json, or http://127.0.0.1:7070
+  LONGSHORE_CA_FILE  authorities that control's certificate may be from; without, the system's
   LONGSHORE_TOKEN    API token; without, what `longshore up` wrote to the file token, for the control it started
   LONGSHORE_DATA     directory of `longshore up`; without, ./data";
 
@@ -41,6 +42,12 @@ pub(crate) enum Command {
     /// Put, list, show and remove sites
     #[command(subcommand)]
     Site(Site),
+    /// List, show, add, replace and remove certificates
+    #[command(subcommand)]
+    Certificate(Certificate),
+    /// List and show hosts whose certificates an ACME authority issues; verify and renew them
+    #[command(subcommand)]
+    Domains(Domains),
     /// List edges, and forget those that are gone
     #[command(subcommand)]
     Edge(Edge),
@@ -84,6 +91,14 @@ pub(crate) struct Up {
         default_value = "127.0.0.1:8080"
     )]
     pub(crate) http_listen: String,
+    /// Where the edge serves HTTPS
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        env = "LONGSHORE_EDGE_HTTPS_ADDR",
+        default_value = "127.0.0.1:8443"
+    )]
+    pub(crate) https_listen: String,
     /// Where the edge's metrics and health are
     #[arg(
         long,
@@ -118,6 +133,104 @@ pub(crate) enum Site {
         #[arg(value_name = "NAME", value_parser = name)]
         name: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Certificate {
+    /// List all certificates
+    Ls {
+        /// Only those from there: uploaded, acme or local
+        #[arg(long, value_name = "SOURCE")]
+        source: Option<String>,
+        /// Only those for this host, wildcards too
+        #[arg(long, value_name = "HOST")]
+        host: Option<String>,
+    },
+    /// Show a certificate and its chain; private keys are never shown
+    Show {
+        /// Its id
+        #[arg(value_name = "ID", value_parser = name)]
+        id: String,
+    },
+    /// Upload a certificate for the hosts it names
+    Add {
+        #[command(flatten)]
+        pair: Pair,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Upload a certificate in place of one that was uploaded
+    Replace {
+        /// Its id
+        #[arg(value_name = "ID", value_parser = name)]
+        id: String,
+        #[command(flatten)]
+        pair: Pair,
+        #[command(flatten)]
+        wait: Wait,
+    },
+    /// Remove a certificate; refused while it is the only valid one for a host
+    Rm {
+        /// Its id
+        #[arg(value_name = "ID", value_parser = name)]
+        id: String,
+        /// Remove it though hosts need it
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// A certificate and its key.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Pair {
+    /// A file in PEM with the certificate first, and then those of the authorities between it and a root
+    #[arg(value_name = "CHAIN")]
+    pub(crate) chain: PathBuf,
+    /// A file in PEM with its private key, not encrypted
+    #[arg(value_name = "KEY")]
+    pub(crate) key: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Domains {
+    /// List the hosts of sites whose `tls.certificate` is `acme`
+    Ls {
+        /// Only those in this state: pending_verification, verified, issuing, issued, renewing, failed
+        #[arg(long, value_name = "STATE", value_parser = state)]
+        state: Option<String>,
+        /// Only those of the site with this id
+        #[arg(long, value_name = "ID", value_parser = name)]
+        site: Option<String>,
+    },
+    /// Show how far a host is, why it is not further, and what is to be set in DNS
+    Show {
+        /// The host, as its site names it
+        #[arg(value_name = "HOST", value_parser = host)]
+        host: String,
+    },
+    /// Look in DNS now whose a host is, and order a certificate where there is none
+    Verify(HostWait),
+    /// Order another certificate now; the one that is there stays until then
+    Renew(HostWait),
+    /// Have the authority revoke the certificate, and order one with another key
+    Revoke(HostWait),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct HostWait {
+    /// The host, as its site names it
+    #[arg(value_name = "HOST", value_parser = host)]
+    pub(crate) host: String,
+    /// Wait until it has a certificate or it is known why not, 60 seconds at most unless said otherwise
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "60",
+        value_parser = seconds
+    )]
+    pub(crate) wait: Option<Duration>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -346,6 +459,17 @@ fn name(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("names are made of letters, digits, `-` and `_`".to_owned())
+}
+
+/// A host: whatever else it is, control has no such thing.
+fn host(text: &str) -> Result<String, String> {
+    let host = api::site::host::HostPattern::parse(text);
+    host.map(|host| host.to_string()).map_err(|error| error.to_string())
+}
+
+fn state(text: &str) -> Result<String, String> {
+    let state: Result<api::domains::DomainState, _> = text.parse();
+    state.map(|state| state.as_str().to_owned()).map_err(|error| error.to_string())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -6,6 +6,7 @@ use api::problem::{MEDIA_TYPE, ProblemDetails};
 use reqwest::{Method, Url, header};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::path::Path;
 use std::time::Duration;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -74,6 +75,9 @@ impl Client {
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)
             .redirect(reqwest::redirect::Policy::none());
+        if let Some(path) = &settings.ca_file {
+            builder = builder.tls_certs_only(authorities(path)?);
+        }
         if is_loopback(&settings.control) {
             builder = builder.no_proxy();
         }
@@ -162,6 +166,14 @@ impl Client {
     }
 }
 
+/// The certificates of a file, of which there is one at least.
+fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, Failure> {
+    let text = std::fs::read(path).map_err(|error| Failure::file(path, error))?;
+    let found = reqwest::Certificate::from_pem_bundle(&text).ok();
+    let none = || Failure::usage(format!("`{}` has no certificate in PEM", path.display()));
+    found.filter(|found| !found.is_empty()).ok_or_else(none)
+}
+
 /// Whether a Content-Type is that of problem details.
 fn is_problem(content_type: &header::HeaderValue) -> bool {
     let text = content_type.to_str().unwrap_or_default();
@@ -181,7 +193,8 @@ mod tests {
     use super::*;
 
     fn client(control: &str) -> Client {
-        let settings = Settings { control: Url::parse(control).unwrap(), token: None };
+        let settings =
+            Settings { control: Url::parse(control).unwrap(), token: None, ca_file: None };
         Client::new(&settings).unwrap()
     }
 

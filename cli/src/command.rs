@@ -1,7 +1,9 @@
 //! The commands that speak to control or to an edge, a file each.
 
 pub(crate) mod cache;
+pub(crate) mod certificate;
 pub(crate) mod document;
+pub(crate) mod domains;
 pub(crate) mod edge;
 pub(crate) mod explain;
 pub(crate) mod progress;

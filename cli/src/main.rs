@@ -41,6 +41,12 @@ async fn run(args: Args, output: Output) -> Result<(), Failure> {
         Command::Site(site) => {
             command::site::run(site, &client(args.given.resolve()?)?, output).await
         }
+        Command::Certificate(certificate) => {
+            command::certificate::run(certificate, &client(args.given.resolve()?)?, output).await
+        }
+        Command::Domains(domains) => {
+            command::domains::run(domains, &client(args.given.resolve()?)?, output).await
+        }
         Command::Edge(edge) => {
             command::edge::run(&edge, &client(args.given.resolve()?)?, output).await
         }

@@ -20,6 +20,9 @@ pub(crate) struct Given {
     /// URL of control
     #[arg(long, global = true, value_name = "URL", env = "LONGSHORE_CONTROL")]
     pub(crate) control: Option<String>,
+    /// File in PEM with the authorities that control's certificate may be from
+    #[arg(long, global = true, value_name = "FILE", env = "LONGSHORE_CA_FILE")]
+    pub(crate) ca_file: Option<PathBuf>,
     /// Directory of `longshore up`
     #[arg(
         long,
@@ -39,11 +42,19 @@ pub(crate) struct UpFile {
     pub(crate) control: String,
     /// URL of the edge.
     pub(crate) edge: String,
+    /// URL of the edge over TLS.
+    pub(crate) edge_https: String,
     /// URL of the edge's admin port.
     pub(crate) admin: String,
     /// URL of the demo site, while there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) demo: Option<String>,
+    /// URL of the demo site over TLS, while it has a certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) demo_https: Option<String>,
+    /// The file of the root of control's local authority, once there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) root_file: Option<PathBuf>,
     /// Where the admin token is.
     pub(crate) token_file: PathBuf,
 }
@@ -55,6 +66,8 @@ pub(crate) struct Settings {
     pub(crate) control: Url,
     /// The token to show. Without one, control says what it thinks of that.
     pub(crate) token: Option<String>,
+    /// Authorities that control's certificate may be from; the system's where absent.
+    pub(crate) ca_file: Option<PathBuf>,
 }
 
 impl Given {
@@ -65,7 +78,9 @@ impl Given {
         let up = up.and_then(|text| serde_json::from_str::<UpControl>(&text).ok());
         let written = read_small(&self.data_dir.join(TOKEN_FILE))?;
         let token = std::env::var("LONGSHORE_TOKEN").ok();
-        resolve(self.control, token, up.map(|up| up.control), written)
+        let settings = resolve(self.control, token, up.map(|up| up.control), written)?;
+        let ca_file = self.ca_file.filter(|path| !path.as_os_str().is_empty());
+        Ok(Settings { ca_file, ..settings })
     }
 }
 
@@ -110,14 +125,20 @@ fn resolve(
     if token.as_ref().is_some_and(|token| !token.bytes().all(|byte| byte.is_ascii_graphic())) {
         return Err(Failure::usage("the token is not made of visible ASCII characters"));
     }
-    Ok(Settings { control, token })
+    Ok(Settings { control, token, ca_file: None })
 }
 
 fn url(text: &str) -> Result<Url, Failure> {
-    let refuse = || Failure::usage(format!("`{text}` is no URL of control (http://host:port)"));
+    let refuse = || Failure::usage(format!("`{text}` is no URL of control (https://host:port)"));
     let url = Url::parse(text).map_err(|_| refuse())?;
     let right = matches!(url.scheme(), "http" | "https") && url.host().is_some();
-    right.then_some(url).ok_or_else(refuse)
+    let url = right.then_some(url).ok_or_else(refuse)?;
+    if url.scheme() == "http" && !is_loopback(&url) {
+        let refusal =
+            "is not this machine, and the token would pass in the clear; name control by https";
+        return Err(Failure::usage(format!("`{text}` {refusal}")));
+    }
+    Ok(url)
 }
 
 /// Whether requests to `url` stay on this machine.
@@ -176,17 +197,19 @@ mod tests {
         check([Some("https://c.example"), None], up, ("https://c.example/", None));
         check([Some("http://localhost:1"), None], up, ("http://localhost:1/", Some("ls_up")));
         check([Some("http://[::1]:1"), None], up, ("http://[::1]:1/", Some("ls_up")));
-        let remote = [Some("http://10.0.0.1:7070"), Some("ls_up")];
+        let remote = [Some("https://10.0.0.1:7070"), Some("ls_up")];
         check(
-            [Some("http://10.0.0.1:7070"), None],
+            [Some("https://10.0.0.1:7070"), None],
             remote,
-            ("http://10.0.0.1:7070/", Some("ls_up")),
+            ("https://10.0.0.1:7070/", Some("ls_up")),
         );
     }
 
     #[test]
     fn what_is_no_url_is_refused() {
-        for wrong in ["control:7070", "ftp://a", "7070", "http://"] {
+        for wrong in
+            ["control:7070", "ftp://a", "7070", "http://", "http://10.0.0.1", "http://c.example"]
+        {
             assert!(resolve(owned(Some(wrong)), None, None, None).is_err(), "{wrong}");
         }
         assert!(resolve(None, owned(Some("ls_a b")), None, None).is_err());

@@ -1,6 +1,7 @@
 //! `longshore up`: control, one edge and a demo site on this machine, until told to stop.
 
 mod addresses;
+mod certificate;
 pub(crate) mod children;
 mod demo;
 mod files;
@@ -18,7 +19,7 @@ use crate::output::Output;
 use crate::settings::{Settings, UP_FILE, UpFile};
 use addresses::Addresses;
 use children::{Children, Program};
-use demo::{Demo, Standing};
+use demo::Demo;
 use files::Layout;
 use reqwest::Method;
 use std::path::Path;
@@ -68,22 +69,30 @@ async fn serve(
     let control = addresses::reachable(&control, "control")?;
     let starting = async {
         let token = tokens::ensure(&control_program, layout, &control, &mut demo).await?;
-        let settings = Settings { control: control.clone(), token: Some(token) };
+        let settings = Settings { control: control.clone(), token: Some(token), ca_file: None };
         let client = Client::new(&settings)?;
         let standing = demo.put(&client).await?;
         Ok((client, standing))
     };
     let (client, standing) = children.unless_one_dies(starting).await?;
+    let local = children.unless_one_dies(certificate::of_demo(&client, standing)).await?;
+    let root_file = certificate::write_root(&client, layout).await?;
     layout.ensure_edge_config()?;
     let edge = children.start(&edge_program, &addresses.edge(layout, &control), layout).await?;
+    let https = addresses::reachable_secure(&edge, "https")?;
     let up = UpFile {
         control: addresses::written(&control),
         edge: addresses::written(&addresses::reachable(&edge, "http")?),
         admin: addresses::written(&addresses::reachable(&edge, "admin")?),
+        edge_https: addresses::written(&https),
         demo: demo::url(standing, &addresses::reachable(&edge, "http")?),
+        demo_https: local.and_then(|_| demo::url(standing, &https)),
+        root_file,
         token_file: layout.token(),
     };
-    children.unless_one_dies(settle(&up, &client, standing, layout, output)).await?;
+    children
+        .unless_one_dies(settle(&up, &client, standing.seq().max(local), layout, output))
+        .await?;
     files::write(&layout.data.join(UP_FILE), &serde_json::to_vec(&up).unwrap_or_default(), 0o644)?;
     announce(&up, layout, output);
     children.unless_one_dies(demo.serve()).await
@@ -93,13 +102,13 @@ async fn serve(
 async fn settle(
     up: &UpFile,
     client: &Client,
-    standing: Standing,
+    seq: Option<u64>,
     layout: &Layout,
     output: Output,
 ) -> Result<(), Failure> {
     let since = Instant::now();
     let admin = addresses::parse(&up.admin)?;
-    let edge = Client::new(&Settings { control: admin, token: None })?;
+    let edge = Client::new(&Settings { control: admin, token: None, ca_file: None })?;
     let ask = || Ask { path: &["readyz"], ..Ask::default() };
     while let Err(failure) = edge.send(Method::GET, ask()).await {
         if since.elapsed() > READY_LIMIT {
@@ -109,7 +118,7 @@ async fn settle(
         }
         tokio::time::sleep(READY_POLL).await;
     }
-    let Standing::Ours(seq) = standing else { return Ok(()) };
+    let Some(seq) = seq else { return Ok(()) };
     if let Err(failure) = wait::adopted(client, seq, None, since, ADOPTION_LIMIT).await {
         output.note(&format!("longshore: the demo site: {}", failure.lines().join("\n")));
     }
@@ -117,7 +126,7 @@ async fn settle(
 }
 
 fn announce(up: &UpFile, layout: &Layout, output: Output) {
-    let UpFile { control, edge, admin, demo, .. } = up;
+    let UpFile { control, edge, edge_https, admin, demo, .. } = up;
     let (data, command) = (layout.data.display(), layout.command());
     let removed = "removed; see `site put` for one of your own";
     let first = match demo {
@@ -126,20 +135,30 @@ fn announce(up: &UpFile, layout: &Layout, output: Output) {
         }
         None => format!("{command} status"),
     };
+    let secure = match (&up.demo_https, &up.root_file) {
+        (Some(url), Some(root)) => {
+            format!("  curl -i --cacert {} {url}\n", files::quote(root))
+        }
+        _ => String::new(),
+    };
     let demo = demo.as_deref().unwrap_or(removed);
+    let demo_https = up.demo_https.as_ref().map(|url| format!("             {url}\n"));
+    let root = up.root_file.as_ref().map(|root| format!("  root       {}\n", root.display()));
+    let (demo_https, root) = (demo_https.unwrap_or_default(), root.unwrap_or_default());
     let text = format!(
         "Longshore is up.
 
   demo site  {demo}
-  edge       {edge}
+{demo_https}  edge       {edge}
+             {edge_https}
   control    {control}
   admin      {admin}/metrics
   data       {data}
-
+{root}
 Try, in another terminal:
 
   {first}
-  {command} edge list
+{secure}  {command} edge list
   {command} site list
 
 Ctrl-C stops everything; what is stored stays."

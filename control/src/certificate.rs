@@ -6,7 +6,6 @@
 mod chain;
 mod key;
 
-pub(crate) use chain::responder;
 pub(crate) use key::PrivateKey;
 
 use crate::clock::Moment;

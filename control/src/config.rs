@@ -1,5 +1,9 @@
 //! What was control asked to do? Arguments and environment, and what follows from them.
 
+mod acme;
+
+pub use acme::Acme;
+
 use api::token::Scope;
 use async_nats::ServerAddr;
 use clap::{Args, Parser, Subcommand};
@@ -21,7 +25,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve the API and the feed until SIGTERM or SIGINT
-    Serve(Serve),
+    Serve(Box<Serve>),
     /// Make, list and revoke API tokens; works while control serves
     #[command(subcommand)]
     Token(TokenCommand),
@@ -108,6 +112,9 @@ pub struct Serve {
     /// How the feed is published to NATS.
     #[command(flatten)]
     pub nats: Nats,
+    /// How certificates are got from an ACME authority.
+    #[command(flatten)]
+    pub acme: Acme,
 }
 
 /// How the way to control is protected. Plain HTTP is for this machine alone, and for a proxy that terminates TLS.

@@ -4,9 +4,11 @@
 
 mod authority;
 pub(crate) mod certificates;
+pub(crate) mod domains;
 pub(crate) mod edges;
 pub(crate) mod feed;
 pub(crate) mod idempotency;
+pub(crate) mod leases;
 mod notices;
 pub(crate) mod purges;
 pub(crate) mod reports;

@@ -3,6 +3,7 @@
 //! `router` and `routes` answer, `db` alone knows SQL, `feed` tells followers of every change, `reports` keeps what edges
 //! say, and `waiting` has those wait who asked for their acknowledgement.
 
+mod acme;
 mod asker;
 mod auth;
 mod authority;
@@ -33,6 +34,8 @@ pub mod telemetry;
 pub mod token;
 mod waiting;
 
+pub use acme::authority::AuthorityError;
+pub use acme::dns::EdgeName;
 pub use channel::ChannelError;
 pub use db::OpenError;
 pub use feed::nats::ConnectFailed;

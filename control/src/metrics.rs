@@ -1,13 +1,17 @@
 //! What does control count? Prometheus metrics, with labels of few values.
 
 mod certificates;
+mod domains;
 mod edges;
 
 use crate::clock::Moment;
 use crate::db::certificates::Ends;
+use crate::db::domains::Count;
 use crate::db::edges::Edge;
+use api::domains::DomainErrorKind;
 use api::purge::{Kind, Mode};
 use certificates::Certificates;
+use domains::Domains;
 use edges::Edges;
 use prometheus::{
     Encoder as _, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
@@ -38,6 +42,7 @@ pub(crate) struct Metrics {
     waiters: IntGauge,
     report_transactions: IntCounter,
     edges: Edges,
+    domains: Domains,
     certificates: Certificates,
     database: IntGauge,
     connections: IntGaugeVec,
@@ -53,6 +58,8 @@ pub(crate) struct State<'e> {
     pub(crate) waiters: u64,
     /// Every edge, by id; none where the database doesn't answer.
     pub(crate) edges: Option<&'e [Edge]>,
+    /// How many domains are in each state; none where the database doesn't answer.
+    pub(crate) domains: Option<&'e [Count]>,
     /// When certificates end; none where the database doesn't answer.
     pub(crate) certificates: Option<&'e [Ends]>,
     /// See `Limits`.
@@ -126,6 +133,7 @@ impl Metrics {
                 "Transactions that reports of edges were written in.",
             ))?,
             edges: Edges::new()?,
+            domains: Domains::new()?,
             certificates: Certificates::new()?,
             database: IntGauge::with_opts(opts(
                 "database_up",
@@ -156,6 +164,7 @@ impl Metrics {
         self.registry.register(Box::new(self.report_transactions.clone()))?;
         self.registry.register(Box::new(self.database.clone()))?;
         self.edges.register(&self.registry)?;
+        self.domains.register(&self.registry)?;
         self.certificates.register(&self.registry)?;
         for (kind, mode) in [
             (Kind::Purge, Mode::Hard),
@@ -226,6 +235,16 @@ impl Metrics {
         self.report_transactions.inc();
     }
 
+    /// Counts a certificate that was got.
+    pub(crate) fn domain_issued(&self) {
+        self.domains.issued();
+    }
+
+    /// Counts what went wrong with a domain.
+    pub(crate) fn domain_failed(&self, kind: DomainErrorKind) {
+        self.domains.failed(kind);
+    }
+
     /// The text format, with what is asked of others only when it is read.
     pub(crate) fn render(&self, state: &State<'_>) -> Vec<u8> {
         let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
@@ -235,6 +254,9 @@ impl Metrics {
         self.database.set(i64::from(state.edges.is_some()));
         if let Some(edges) = state.edges {
             self.edges.set(edges, state);
+        }
+        if let Some(counts) = state.domains {
+            self.domains.set(counts);
         }
         if let Some(certificates) = state.certificates {
             self.certificates.set(certificates, state);
@@ -314,6 +336,7 @@ mod tests {
             connections: (3, 1),
             waiters: 2,
             edges: None,
+            domains: None,
             certificates: None,
             ack_limit: Duration::from_secs(30),
             now: Moment(0),

@@ -1,5 +1,6 @@
 //! Which operation answers, and what happens to every request: an id, a deadline, a log line, the same safe headers.
 
+use crate::acme;
 use crate::asker::Asker;
 use crate::auth::CallerCell;
 use crate::db::SharedDb;
@@ -9,7 +10,9 @@ use crate::metrics::Metrics;
 use crate::problem::{self, Error};
 use crate::reports::Desk;
 use crate::rest::Rest;
-use crate::routes::{authority, certificates, edges, feed, health, openapi, purge, purges, sites};
+use crate::routes::{
+    authority, certificates, domains, edges, feed, health, openapi, purge, purges, sites,
+};
 use crate::waiting::Waiting;
 use api::id::{SiteId, TokenId};
 use axum::Router;
@@ -51,6 +54,7 @@ pub(crate) struct App {
     pub(crate) in_flight: InFlight,
     pub(crate) desk: Desk,
     pub(crate) waiting: Waiting,
+    pub(crate) domains: acme::Desk,
     /// Becomes true when control stops.
     pub(crate) stopping: watch::Sender<bool>,
     site_ids: Mutex<ulid::Generator>,
@@ -58,7 +62,11 @@ pub(crate) struct App {
 
 impl App {
     /// What the operations share, on `db`.
-    pub(crate) fn new(db: SharedDb, limits: Limits) -> prometheus::Result<Self> {
+    pub(crate) fn new(
+        db: SharedDb,
+        limits: Limits,
+        domains: acme::Desk,
+    ) -> prometheus::Result<Self> {
         let metrics = Metrics::new()?;
         Ok(Self {
             feed: Feed::new(*db.newest().borrow(), &metrics),
@@ -69,6 +77,7 @@ impl App {
             in_flight: InFlight::default(),
             desk: Desk::default(),
             waiting: Waiting::new(limits.waiters_max),
+            domains,
             stopping: watch::Sender::new(false),
             site_ids: Mutex::new(ulid::Generator::new()),
         })
@@ -100,6 +109,11 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/sites/{site}/warm", post(purge::warm))
         .route("/v1/purges", get(purges::list))
         .route("/v1/purges/{seq}", get(purges::read))
+        .route("/v1/domains", get(domains::list))
+        .route("/v1/domains/{host}", get(domains::read))
+        .route("/v1/domains/{host}/verify", post(domains::verify))
+        .route("/v1/domains/{host}/renew", post(domains::renew))
+        .route("/v1/domains/{host}/revoke", post(domains::revoke))
         .route("/v1/feed", get(feed::follow))
         .route("/v1/edges", get(edges::list))
         .route("/v1/edges/{edge}", put(edges::report).delete(edges::forget))

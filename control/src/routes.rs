@@ -2,6 +2,7 @@
 
 pub(crate) mod authority;
 pub(crate) mod certificates;
+pub(crate) mod domains;
 pub(crate) mod edges;
 pub(crate) mod feed;
 pub(crate) mod health;

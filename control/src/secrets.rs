@@ -75,6 +75,7 @@ impl std::fmt::Debug for SecretsKey {
 
 impl SecretsKey {
     /// A key of these bytes.
+    #[cfg(test)]
     pub(crate) fn new(bytes: [u8; KEY_BYTES]) -> Self {
         Self(Zeroizing::new(bytes))
     }

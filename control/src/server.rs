@@ -1,5 +1,8 @@
 //! What is control made of? The database, the router, the tasks beside them, and the connections, from start to stop.
 
+use crate::acme;
+use crate::acme::authority::AuthorityError;
+use crate::acme::engine::Engine;
 use crate::channel::{self, ChannelError, Secure, Watch};
 use crate::clock;
 use crate::config::{Nats, Place, SecretsPlace, Serve};
@@ -81,6 +84,9 @@ pub enum StartError {
     /// A metric cannot be registered.
     #[error("cannot register the metrics")]
     Metrics(#[source] prometheus::Error),
+    /// No certificates can be got.
+    #[error(transparent)]
+    Acme(#[from] AuthorityError),
     /// The feed can't be published.
     #[error(transparent)]
     Nats(#[from] ConnectFailed),
@@ -97,6 +103,7 @@ pub struct Server {
     connections: Arc<Semaphore>,
     retention: Retention,
     publisher: Option<Publisher>,
+    engine: Arc<Engine>,
 }
 
 /// Makes the data directory and the database where they are not there, and opens it.
@@ -181,12 +188,25 @@ impl Server {
             waiters_max: config.waiters_max,
             ack_limit: Duration::from_secs(config.ack_limit_seconds),
         };
-        let app = Arc::new(App::new(db, limits).map_err(StartError::Metrics)?);
+        let app = Arc::new(
+            App::new(db, limits, acme::Desk::new(&config.acme)).map_err(StartError::Metrics)?,
+        );
+        let engine = Arc::new(Engine::new(Arc::clone(&app), &config.acme)?);
         let connections = Arc::new(Semaphore::new(config.connections_max));
         let kept = Duration::from_secs(config.purges_kept_seconds);
         let retention = Retention { kept, max: config.purges_kept_max };
         let publisher = publisher(&config.nats).await?;
-        Ok(Self { listener, address, secure, watch, app, connections, retention, publisher })
+        Ok(Self {
+            listener,
+            address,
+            secure,
+            watch,
+            app,
+            connections,
+            retention,
+            publisher,
+            engine,
+        })
     }
 
     /// Where it listens.
@@ -231,6 +251,7 @@ impl Server {
         tasks.spawn(async move { db.listen().await });
         tasks.spawn(reports::write(Arc::clone(&self.app)));
         tasks.spawn(waiting::read_edges(Arc::clone(&self.app)));
+        tasks.spawn(Arc::clone(&self.engine).run());
         let db = Arc::clone(&self.app.db);
         tasks.spawn(async move { local::keep(&db).await });
         tasks.spawn(keep_house(Arc::clone(&self.app.db)));

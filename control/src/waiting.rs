@@ -4,12 +4,12 @@
 //! where the database tells of it, to another replica, and several times a second where it doesn't. What it read is shared
 //! by all who wait.
 
-use crate::clock::now;
+use crate::clock::{Moment, now};
 use crate::db::edges::Edge;
 use crate::db::purges::Work;
 use crate::problem::Error;
 use crate::router::App;
-use crate::standing::{is_awaited, standing, status};
+use crate::standing::{is_awaited, is_connected, is_stalled, standing, status};
 use api::edge::AWAY_SECONDS;
 use api::purge::PurgeStatus;
 use std::sync::Arc;
@@ -151,4 +151,78 @@ pub(crate) async fn read_status(app: &App, mut work: Work) -> sqlx::Result<Purge
     // read after what the edges adopted: never less than what they had to adopt at that moment
     work.effective_seq = effective_seq(app, &work).await?;
     Ok(status(work, &done, app.limits.ack_limit, now()))
+}
+
+/// Which of the connected edges have adopted a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Adopted {
+    /// All that may still adopt anything.
+    All,
+    /// Some; the others have not in time.
+    Some,
+    /// None in time.
+    None,
+    /// There are none.
+    Nobody,
+}
+
+/// Waits until the edges that are connected have adopted `seq`, for `limit` at most.
+pub(crate) async fn until_adopted(app: &App, seq: u64, limit: Duration) -> Adopted {
+    let mut edges = app.waiting.join();
+    let mut found = Adopted::Nobody;
+    let all = async {
+        // the other end is in `app`
+        while edges.changed().await.is_ok() {
+            let connected = Arc::clone(&edges.borrow_and_update());
+            found = adopted(&connected, seq, app.limits.ack_limit, now());
+            if matches!(found, Adopted::All | Adopted::Nobody) {
+                return;
+            }
+        }
+    };
+    // what was found last counts
+    let _ = timeout(limit, all).await;
+    found
+}
+
+fn adopted(edges: &[Edge], seq: u64, limit: Duration, now: Moment) -> Adopted {
+    let connected = || edges.iter().filter(|edge| is_connected(edge, now));
+    let has = connected().any(|edge| edge.acked >= seq);
+    let waits = connected().any(|edge| edge.acked < seq && !is_stalled(edge, limit, now));
+    match (connected().next().is_some(), has, waits) {
+        (false, ..) => Adopted::Nobody,
+        (_, true, false) => Adopted::All,
+        (_, true, true) => Adopted::Some,
+        (_, false, _) => Adopted::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edges_that_may_adopt_are_waited_for() {
+        const NOW: Moment = Moment(1_000_000);
+        let edge = |acked: u64, behind_for: i64, silent_for: i64| Edge {
+            id: "edge_01J9Z3K8Q4W5E6R7T8Y9V0B1N2".parse().unwrap(),
+            region: None,
+            adopted: acked,
+            acked,
+            behind_since: (behind_for > 0).then_some(Moment(NOW.0 - behind_for)),
+            first_seen: Moment(1),
+            last_seen: Moment(NOW.0 - silent_for),
+        };
+        let check = |edges: &[Edge], expected: Adopted| {
+            assert_eq!(adopted(edges, 9, Duration::from_secs(30), NOW), expected, "{edges:?}");
+        };
+        let (done, waits, stalled, away) =
+            (edge(9, 0, 0), edge(8, 100, 0), edge(8, 30_000, 0), edge(8, 0, 20_000));
+        check(&[], Adopted::Nobody);
+        check(std::slice::from_ref(&away), Adopted::Nobody);
+        check(std::slice::from_ref(&waits), Adopted::None);
+        check(std::slice::from_ref(&stalled), Adopted::None);
+        check(&[done.clone(), stalled, away], Adopted::All);
+        check(&[done, waits], Adopted::Some);
+    }
 }

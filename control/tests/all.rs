@@ -6,6 +6,8 @@
 mod certificates;
 #[path = "all/client.rs"]
 mod client;
+#[path = "all/domains.rs"]
+mod domains;
 #[path = "all/edges.rs"]
 mod edges;
 #[path = "all/fan_out.rs"]

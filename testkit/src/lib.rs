@@ -18,6 +18,7 @@
 #![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 mod client;
+mod dns;
 mod feed;
 mod message;
 mod origin;
@@ -27,12 +28,14 @@ mod wait;
 mod wire;
 
 pub use client::{Call, Client, Interim, Response};
+pub use dns::Dns;
 pub use feed::Feed;
 pub use message::{Broken, Fields};
 pub use origin::{Live, Origin, Request, Script, Unreachable};
 pub use program::control::Control;
 pub use program::edge::{Edge, EdgeOptions};
 pub use program::metrics::Metrics;
+pub use program::pebble::{Pebble, PebbleOptions};
 pub use program::process::{Failed, Program, program_path};
 pub use program::up::Up;
 pub use tls::{Authority, Issued, Tls};

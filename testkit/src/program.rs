@@ -3,5 +3,6 @@
 pub(crate) mod control;
 pub(crate) mod edge;
 pub(crate) mod metrics;
+pub(crate) mod pebble;
 pub(crate) mod process;
 pub(crate) mod up;

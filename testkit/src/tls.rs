@@ -149,8 +149,17 @@ impl Tls {
     /// Trusts an authority, and speaks HTTP/1.1 with whatever version of TLS.
     #[must_use]
     pub fn trusting(authority: &Authority) -> Self {
+        Self::trusting_root(&authority.root)
+    }
+
+    /// The same for an authority whose certificate is this one, in PEM.
+    ///
+    /// # Panics
+    /// For what is no root.
+    #[must_use]
+    pub fn trusting_root(root: &str) -> Self {
         let mut roots = RootCertStore::empty();
-        let root = CertificateDer::from_pem_slice(authority.root.as_bytes()).expect("it is PEM");
+        let root = CertificateDer::from_pem_slice(root.as_bytes()).expect("it is PEM");
         roots.add(root).expect("it is a root");
         Self::new(Arc::new(roots), rustls::ALL_VERSIONS, None)
     }

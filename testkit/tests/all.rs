@@ -2,10 +2,16 @@
 //!
 //! Run `cargo build --workspace` first: these tests start the programs.
 
+#[path = "scenarios/acme.rs"]
+mod acme;
 #[path = "scenarios/bodies.rs"]
 mod bodies;
 #[path = "scenarios/cache_tool.rs"]
 mod cache_tool;
+#[path = "scenarios/certificates.rs"]
+mod certificates;
+#[path = "scenarios/channel.rs"]
+mod channel;
 #[path = "scenarios/collapse.rs"]
 mod collapse;
 #[path = "scenarios/conditional.rs"]

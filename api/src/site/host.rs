@@ -45,6 +45,34 @@ impl HostPattern {
     }
 }
 
+/// Names that no public authority issues for: special-use names (RFC 6761, RFC 6762, RFC 7686, RFC 9476).
+const NOT_PUBLIC: [&str; 7] = ["alt", "example", "invalid", "local", "localhost", "onion", "test"];
+
+impl HostPattern {
+    /// Why no ACME authority issues a certificate for the host. None where one may.
+    #[must_use]
+    pub fn unissuable(&self) -> Option<&'static str> {
+        let name = match self {
+            Self::Exact(name) | Self::Below(name) => name,
+        };
+        if name.starts_with('[') || name.parse::<std::net::Ipv4Addr>().is_ok() {
+            return Some("is an address: ACME is for names here, upload a certificate");
+        }
+        if name.contains('_') {
+            return Some("has a `_`, which no certificate may name");
+        }
+        match name.trim_end_matches('.').rsplit_once('.') {
+            None if name == "localhost" => Some(NOT_PUBLIC_DETAIL),
+            None => Some("has no dot: no authority issues for such names, upload a certificate"),
+            Some((_, last)) if NOT_PUBLIC.contains(&last) => Some(NOT_PUBLIC_DETAIL),
+            Some(_) => None,
+        }
+    }
+}
+
+const NOT_PUBLIC_DETAIL: &str =
+    "is reserved: no authority issues for such names, use `local` or upload a certificate";
+
 fn normalise(text: &str) -> Result<url::Host, HostError> {
     if text.is_empty() {
         return Err(HostError::Empty);
@@ -91,6 +119,29 @@ mod tests {
             ("[::1]", "[::1]"),
         ] {
             assert_eq!(HostPattern::parse(text).unwrap().to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn authorities_issue_for_public_names() {
+        for (text, expected) in [
+            ("example.com", true),
+            ("*.example.com", true),
+            ("a.b.internal", true),
+            ("localhost", false),
+            ("demo.localhost", false),
+            ("*.shop.test", false),
+            ("a.example", false),
+            ("printer.local", false),
+            ("x.onion", false),
+            ("intranet", false),
+            ("*.com", false),
+            ("a_b.example.com", false),
+            ("192.0.2.1", false),
+            ("[2001:db8::1]", false),
+        ] {
+            let host = HostPattern::parse(text).unwrap();
+            assert_eq!(host.unissuable().is_none(), expected, "{text}");
         }
     }
 

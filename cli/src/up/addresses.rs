@@ -13,23 +13,29 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, TcpListener};
 pub(super) struct Addresses {
     control: String,
     http: String,
+    https: String,
     admin: String,
 }
 
-/// The variables that set the addresses: control's, the edge's for HTTP, the edge's for its admin port.
-pub(super) const VARIABLES: [&str; 3] =
-    ["LONGSHORE_CONTROL_ADDR", "LONGSHORE_EDGE_HTTP_ADDR", "LONGSHORE_EDGE_ADMIN_ADDR"];
+/// The variables that set the addresses: control's, the edge's for HTTP, for HTTPS, and for its admin port.
+pub(super) const VARIABLES: [&str; 4] = [
+    "LONGSHORE_CONTROL_ADDR",
+    "LONGSHORE_EDGE_HTTP_ADDR",
+    "LONGSHORE_EDGE_HTTPS_ADDR",
+    "LONGSHORE_EDGE_ADMIN_ADDR",
+];
 
 impl Addresses {
     /// The addresses asked for, none of which anything listens on now.
     pub(super) fn free(args: &Args) -> Result<Self, Failure> {
-        let asked = [&args.control_listen, &args.http_listen, &args.admin_listen];
+        let asked =
+            [&args.control_listen, &args.http_listen, &args.https_listen, &args.admin_listen];
         let mut held = Vec::new();
         for (address, variable) in asked.into_iter().zip(VARIABLES) {
             held.push(hold(address, variable)?);
         }
-        let [control, http, admin] = asked.map(String::clone);
-        Ok(Self { control, http, admin })
+        let [control, http, https, admin] = asked.map(String::clone);
+        Ok(Self { control, http, https, admin })
     }
 
     /// The command line of control.
@@ -43,9 +49,10 @@ impl Addresses {
     /// The command line of the edge.
     pub(super) fn edge(&self, layout: &Layout, control: &Url) -> Vec<OsString> {
         let mut words = vec![OsString::from("--json")];
-        let options: [(&str, OsString); 7] = [
+        let options: [(&str, OsString); 8] = [
             ("--config", layout.edge_config().into_os_string()),
             ("--http-listen", OsString::from(&self.http)),
+            ("--https-listen", OsString::from(&self.https)),
             ("--admin-listen", OsString::from(&self.admin)),
             ("--state-dir", layout.edge().into_os_string()),
             ("--control-url", written(control).into()),
@@ -80,8 +87,17 @@ fn hold(address: &str, variable: &'static str) -> Result<Option<TcpListener>, Fa
 
 /// The URL under `member` of a program's line, at which it can be reached from here.
 pub(super) fn reachable(line: &Value, member: &str) -> Result<Url, Failure> {
+    reachable_by("http", line, member)
+}
+
+/// The same, over TLS.
+pub(super) fn reachable_secure(line: &Value, member: &str) -> Result<Url, Failure> {
+    reachable_by("https", line, member)
+}
+
+fn reachable_by(scheme: &str, line: &Value, member: &str) -> Result<Url, Failure> {
     let text = line.get(member).and_then(Value::as_str).unwrap_or_default();
-    let url = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let url = if text.contains("://") { text.to_owned() } else { format!("{scheme}://{text}") };
     let mut url = parse(&url)?;
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     // A program that listens everywhere is reached over the loopback.
@@ -129,6 +145,7 @@ mod tests {
         let args = |control: &str, http: &str| Args {
             control_listen: control.to_owned(),
             http_listen: http.to_owned(),
+            https_listen: "127.0.0.1:0".to_owned(),
             admin_listen: "127.0.0.1:0".to_owned(),
         };
         // An address of this test alone, so that nobody takes the port meanwhile.

@@ -19,7 +19,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(15);
 const READY_LINE_MAX_BYTES: u64 = 4_096;
 /// Settings of the person's own commands, which the programs would take for theirs.
-const NOT_THEIRS: [&str; 2] = ["LONGSHORE_TOKEN", "LONGSHORE_TOKEN_FILE"];
+const NOT_THEIRS: [&str; 3] = ["LONGSHORE_TOKEN", "LONGSHORE_TOKEN_FILE", "LONGSHORE_CA_FILE"];
 
 /// A program of ours that is installed.
 #[derive(Debug)]

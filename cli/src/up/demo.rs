@@ -8,6 +8,7 @@ use api::site::Site;
 use api::site::cache::Cache;
 use api::site::origin::Origin;
 use api::site::rule::Rule;
+use api::site::tls::{CertificateSource, Tls};
 use api::sites::SiteRecord;
 use reqwest::{Method, Url};
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,16 @@ pub(super) enum Standing {
     Theirs,
     /// Not at all: somebody removed it.
     Removed,
+}
+
+impl Standing {
+    /// Its place in the feed, where it was put here.
+    pub(super) const fn seq(self) -> Option<u64> {
+        match self {
+            Self::Ours(seq) => Some(seq),
+            Self::Theirs | Self::Removed => None,
+        }
+    }
 }
 
 /// Written before the site is, so that a crash in between leaves no site that nobody recognises.
@@ -136,7 +147,7 @@ impl Demo {
 /// Where the site is, on `edge`.
 pub(super) fn url(standing: Standing, edge: &Url) -> Option<String> {
     let port = edge.port().map(|port| format!(":{port}")).unwrap_or_default();
-    (standing != Standing::Removed).then(|| format!("http://{HOST}{port}/"))
+    (standing != Standing::Removed).then(|| format!("{}://{HOST}{port}/", edge.scheme()))
 }
 
 fn write_files(directory: &std::path::Path) -> Result<(), Failure> {
@@ -165,7 +176,7 @@ async fn listen(last: Option<&Last>) -> std::io::Result<TcpListener> {
 fn site(origin: &str) -> Site {
     let assets = Cache { lifetime_seconds: Some(86_400), ..Cache::default() };
     Site {
-        tls: api::site::tls::Tls::default(),
+        tls: Tls { certificate: CertificateSource::Local, ..Tls::default() },
         name: NAME.to_owned(),
         hosts: vec![HOST.to_owned()],
         origins: vec![Origin {

@@ -36,6 +36,11 @@ impl Layout {
         self.data.join(TOKEN_FILE)
     }
 
+    /// The root of control's local authority.
+    pub(super) fn root(&self) -> PathBuf {
+        self.data.join("root.pem")
+    }
+
     /// The token the edge follows the feed with.
     pub(super) fn edge_token(&self) -> PathBuf {
         self.edge().join("token")
@@ -108,7 +113,7 @@ fn same(one: &Path, other: &Path) -> bool {
 }
 
 /// A path as a shell takes it.
-fn quote(path: &Path) -> String {
+pub(super) fn quote(path: &Path) -> String {
     let text = path.display().to_string();
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte);
     if text.bytes().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }

@@ -37,7 +37,8 @@ pub(super) async fn ensure(
 }
 
 async fn is_accepted(token: &str, control: &Url) -> Result<bool, Failure> {
-    let settings = Settings { control: control.clone(), token: Some(token.to_owned()) };
+    let settings =
+        Settings { control: control.clone(), token: Some(token.to_owned()), ca_file: None };
     let ask = Ask { path: &["v1", "sites"], query: &[("limit", "1")], ..Ask::default() };
     match Client::new(&settings)?.send(Method::GET, ask).await {
         Ok(_) => Ok(true),

@@ -17,7 +17,7 @@ pub(super) async fn requests(edge: &Value) -> Option<u64> {
 }
 
 async fn ask(admin: Url) -> Option<u64> {
-    let client = Client::new(&Settings { control: admin, token: None }).ok()?;
+    let client = Client::new(&Settings { control: admin, token: None, ca_file: None }).ok()?;
     let ask = Ask { path: &["metrics"], ..Ask::default() };
     let answer = client.send(Method::GET, ask).await.ok()?;
     read(answer.body.as_str()?)

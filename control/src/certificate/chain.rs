@@ -13,8 +13,8 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::error::X509Error;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::oid_registry::{
-    OID_PKCS1_SHA1WITHRSA, OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS, OID_PKIX_ACCESS_DESCRIPTOR_OCSP,
-    OID_SIG_ECDSA_WITH_SHA256, OID_SIG_ECDSA_WITH_SHA384, OID_SIG_ED25519,
+    OID_PKCS1_SHA1WITHRSA, OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS, OID_SIG_ECDSA_WITH_SHA256,
+    OID_SIG_ECDSA_WITH_SHA384, OID_SIG_ED25519,
 };
 use x509_parser::pem::Pem;
 use x509_parser::prelude::FromDer as _;
@@ -46,7 +46,7 @@ pub(super) fn read(chain: &str, now: Moment, problems: &mut Problems) -> Option<
     };
     let mut certificates = Vec::new();
     problems.each("chain", &parts, |problems, der| match X509Certificate::from_der(der) {
-        Ok((rest, certificate)) if rest.is_empty() => certificates.push(certificate),
+        Ok(([], certificate)) => certificates.push(certificate),
         _ => problems.add("is no certificate that can be read (RFC 5280)", None),
     });
     if certificates.len() < parts.len() {
@@ -255,16 +255,6 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
     let four = <[u8; 4]>::try_from(bytes).map(|bytes| IpAddr::V4(Ipv4Addr::from(bytes)));
     let sixteen = <[u8; 16]>::try_from(bytes).map(|bytes| IpAddr::V6(Ipv6Addr::from(bytes)));
     four.or(sixteen).ok()
-}
-
-/// Where the first certificate of a chain says that its issuer tells whether it was revoked (RFC 6960), and the two
-/// certificates that are needed to ask: its own and its issuer's.
-pub(crate) fn responder(chain: &str) -> Option<(String, Vec<u8>, Vec<u8>)> {
-    let mut parts = parts(chain).ok()?.into_iter();
-    let (own, issuer) = (parts.next()?, parts.next()?);
-    let (_, leaf) = X509Certificate::from_der(&own).ok()?;
-    let url = access(&leaf, &OID_PKIX_ACCESS_DESCRIPTOR_OCSP)?;
-    Some((url, own.clone(), issuer))
 }
 
 /// A URL of the authority information access (RFC 5280 §4.2.2.1).

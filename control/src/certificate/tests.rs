@@ -125,10 +125,11 @@ fn a_lone_certificate_whose_issuer_is_elsewhere_is_not_whole() {
     let mut lone = params(&["a.example"]);
     // authorityInfoAccess: caIssuers, http://ca.example/
     let url = b"http://ca.example/";
-    let mut location = vec![0x86, url.len() as u8];
+    let mut location = vec![0x86, u8::try_from(url.len()).unwrap()];
     location.extend(url);
     let method = [0x06, 0x08, 0x2b, 6, 1, 5, 5, 7, 0x30, 2];
-    let sequence = |inner: Vec<u8>| [vec![0x30, inner.len() as u8], inner].concat();
+    let sequence =
+        |inner: Vec<u8>| [vec![0x30, u8::try_from(inner.len()).unwrap()], inner].concat();
     let access = sequence(sequence([method.to_vec(), location].concat()));
     let oid = [1, 3, 6, 1, 5, 5, 7, 1, 1];
     lone.custom_extensions.push(rcgen::CustomExtension::from_oid_content(&oid, access));

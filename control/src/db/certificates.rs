@@ -6,7 +6,9 @@ pub(crate) use needs::{Ends, Need};
 
 use super::feed::Subject;
 use super::{Change, Db, number, stored};
-use crate::certificate::{Checked, PrivateKey};
+use crate::certificate::Checked;
+#[cfg(test)]
+use crate::certificate::PrivateKey;
 use crate::clock::Moment;
 use api::certificate::Certificate;
 use api::certificates::CertificateRecord;
@@ -75,6 +77,7 @@ impl Db {
     }
 
     /// The private key of a certificate: PKCS #8 in PEM.
+    #[cfg(test)]
     pub(crate) async fn certificate_key(
         &self,
         id: &CertificateId,
@@ -244,6 +247,7 @@ pub(crate) fn wildcard(host: &str) -> String {
     host.split_once('.').map(|(_, below)| format!("*.{below}")).unwrap_or_default()
 }
 
+#[cfg(test)]
 fn private(pem: &[u8]) -> sqlx::Result<PrivateKey> {
     let text = std::str::from_utf8(pem).map_err(|error| sqlx::Error::Decode(error.into()))?;
     Ok(PrivateKey::new(text.to_owned()))

@@ -7,6 +7,7 @@ use api::feed;
 use api::id::SiteId;
 use api::site::Site;
 use api::site::host::HostPattern;
+use api::site::tls::CertificateSource;
 use api::sites::SiteRecord;
 use sqlx::any::AnyRow;
 use sqlx::{Any, Executor, Row as _};
@@ -108,6 +109,7 @@ impl Change<'_> {
             .map_err(|error| sqlx::Error::Encode(error.into()))?;
         self.put_row(&record, &document, now).await?;
         self.put_hosts(&record).await?;
+        self.put_domains(&record.id, &acme_hosts(&record.site), now).await?;
         let put = feed::Change::SitePut { site_id: record.id.clone(), site: document };
         self.tell(Subject::Site(&record.id), put).await?;
         Ok(record)
@@ -190,6 +192,7 @@ impl Change<'_> {
             .execute(&mut *self.transaction)
             .await?;
         self.forget(id).await?;
+        self.put_domains(id, &[], crate::clock::now()).await?;
         let removed = feed::Change::SiteRemoved { site_id: id.clone() };
         self.tell(Subject::Site(id), removed).await
     }
@@ -222,6 +225,14 @@ fn record(row: &AnyRow) -> sqlx::Result<SiteRecord> {
         updated_at: Moment(row.try_get(4)?).rfc3339(),
         site: serde_json::from_str(document).map_err(|error| sqlx::Error::Decode(error.into()))?,
     })
+}
+
+/// The hosts of a site whose certificates an ACME authority issues.
+fn acme_hosts(site: &Site) -> Vec<String> {
+    match site.tls.certificate {
+        CertificateSource::Acme => hosts(site).into_keys().collect(),
+        CertificateSource::Uploaded | CertificateSource::Local => Vec::new(),
+    }
 }
 
 /// The hosts of a checked site in their one spelling, each with its place in the document.

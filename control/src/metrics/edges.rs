@@ -97,6 +97,7 @@ mod tests {
             connections: (1, 1),
             waiters: 0,
             edges: Some(&edges),
+            domains: None,
             certificates: None,
             ack_limit: Duration::from_secs(30),
             now: Moment(100_000),

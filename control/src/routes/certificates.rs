@@ -263,13 +263,13 @@ async fn refuse_needed(
     if needs.is_empty() {
         return Ok(());
     }
-    let errors = needs.into_iter().map(|need| field_problem(need, record)).collect();
+    let errors = needs.into_iter().map(|need| field_problem(&need, record)).collect();
     let detail = "the certificate is the only valid one for hosts of sites; `force=true` \
         removes it all the same";
     Err(Error::Taken { detail, errors })
 }
 
-fn field_problem(need: Need, record: &CertificateRecord) -> FieldProblem {
+fn field_problem(need: &Need, record: &CertificateRecord) -> FieldProblem {
     let index = record.names.iter().position(|name| *name == need.name).unwrap_or_default();
     FieldProblem {
         field: format!("names[{index}]"),

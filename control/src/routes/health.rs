@@ -37,6 +37,7 @@ pub(crate) async fn ready(
 pub(crate) async fn metrics(extract::State(app): extract::State<Arc<App>>) -> Response {
     let edges = timeout(PATIENCE, app.db.edges_since(Moment(i64::MIN)));
     let edges = edges.await.ok().and_then(Result::ok);
+    let domains = timeout(PATIENCE, app.db.count_domains()).await.ok().and_then(Result::ok);
     let now = now();
     let certificates = timeout(PATIENCE, app.db.certificates_end(now));
     let certificates = certificates.await.ok().and_then(Result::ok);
@@ -45,6 +46,7 @@ pub(crate) async fn metrics(extract::State(app): extract::State<Arc<App>>) -> Re
         connections: app.db.connections(),
         waiters: app.waiting.taken(),
         edges: edges.as_deref(),
+        domains: domains.as_deref(),
         certificates: certificates.as_deref(),
         ack_limit: app.limits.ack_limit,
         now,

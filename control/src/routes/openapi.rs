@@ -19,6 +19,8 @@ use utoipa::{Modify, OpenApi};
         super::sites::remove, super::certificates::create, super::certificates::list,
         super::certificates::read, super::certificates::replace, super::certificates::remove, super::authority::read, super::purge::purge, super::purge::revalidate, super::purge::warm,
         super::purges::list, super::purges::read, super::feed::follow, super::edges::report,
+        super::domains::list, super::domains::read, super::domains::verify, super::domains::renew,
+        super::domains::revoke,
         super::edges::list, super::edges::forget, super::health::health, super::health::ready,
         super::health::metrics, document,
     ),
@@ -27,6 +29,7 @@ use utoipa::{Modify, OpenApi};
     tags((name = "sites", description = "What operators write."),
         (name = "certificates", description = "For the hosts of sites. No answer has a private key."),
         (name = "purges", description = "What edges do with stored responses."),
+        (name = "domains", description = "Whose certificates an ACME authority issues."),
         (name = "edges", description = "What edges follow and report."),
         (name = "operation", description = "What those who watch over control ask.")),
 )]
@@ -55,7 +58,8 @@ impl Modify for Refusals {
 fn refusals(operation: &str) -> &'static [u16] {
     match operation {
         "createSite" | "createCertificate" => &[408, 409, 413, 415, 422],
-        "readSite" | "readCertificate" | "readPurge" | "forgetEdge" => &[404],
+        "readSite" | "readCertificate" | "readPurge" | "forgetEdge" | "readDomain"
+        | "verifyDomain" | "renewDomain" | "revokeDomain" => &[404],
         "replaceSite" | "replaceCertificate" => &[404, 408, 409, 412, 413, 415, 422, 428],
         "removeSite" => &[404, 412],
         "readAuthority" => &[404, 500, 503],

@@ -57,6 +57,7 @@ pub(crate) async fn create(
         attempt.keep(&mut change, &given).await?;
     }
     change.commit().await?;
+    app.domains.word.notify_one();
     Ok(idempotent::response(given))
 }
 
@@ -153,6 +154,7 @@ pub(crate) async fn replace(
     refuse_taken(&mut change, &document, Some(&earlier.id)).await?;
     let record = change.put_site(earlier.id.clone(), document, Some(&earlier), now()).await?;
     change.commit().await?;
+    app.domains.word.notify_one();
     Ok(found(record))
 }
 
@@ -174,6 +176,7 @@ pub(crate) async fn remove(
     require(condition.as_ref(), &earlier)?;
     change.remove_site(&earlier.id).await?;
     change.commit().await?;
+    app.domains.word.notify_one();
     Ok(StatusCode::NO_CONTENT)
 }
 

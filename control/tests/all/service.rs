@@ -2,7 +2,7 @@
 
 use crate::client::Client;
 use crate::postgres;
-use control::config::{Channel, Nats, Place, SecretsPlace, Serve, TokenCommand};
+use control::config::{Acme, Channel, Nats, Place, SecretsPlace, Serve, TokenCommand};
 use control::server::Server;
 use control::token;
 use serde_json::{Value, json};
@@ -81,6 +81,7 @@ impl Database {
             nats: Nats { servers: Vec::new(), credentials: None, max_bytes: 1 << 30 },
             waiters_max: 100,
             ack_limit_seconds: 30,
+            acme: Acme::default(),
         };
         configure(&mut config);
         let server = Server::start(&config).await.map_err(|error| error.to_string())?;

@@ -145,6 +145,12 @@ impl Edge {
         *self = Self::start(self.options.clone()).await;
     }
 
+    /// Where its state, its logs and its configuration are.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.options.directory.path()
+    }
+
     /// Where it serves HTTP.
     #[must_use]
     pub fn http(&self) -> SocketAddr {

@@ -41,6 +41,12 @@ impl Up {
         address(&self.program.ready, "edge")
     }
 
+    /// Where the edge serves HTTPS.
+    #[must_use]
+    pub fn https(&self) -> SocketAddr {
+        address(&self.program.ready, "edge_https")
+    }
+
     /// Where the API of control is.
     #[must_use]
     pub fn control(&self) -> SocketAddr {
@@ -69,9 +75,12 @@ fn longshore(data: &Path) -> Command {
 async fn launch(data: &Path) -> Program {
     let mut command = longshore(data);
     command.args(["up", "--json"]);
-    for variable in
-        ["LONGSHORE_CONTROL_ADDR", "LONGSHORE_EDGE_HTTP_ADDR", "LONGSHORE_EDGE_ADMIN_ADDR"]
-    {
+    for variable in [
+        "LONGSHORE_CONTROL_ADDR",
+        "LONGSHORE_EDGE_HTTP_ADDR",
+        "LONGSHORE_EDGE_HTTPS_ADDR",
+        "LONGSHORE_EDGE_ADMIN_ADDR",
+    ] {
         command.env(variable, "127.0.0.1:0");
     }
     let started = Program::start("longshore", command, data).await;

@@ -77,6 +77,7 @@ impl Terminal {
         std::os::unix::fs::symlink(up.data(), terminal.directory.path().join("data")).unwrap();
         terminal.bind(":7070", up.control());
         terminal.bind_edge(&up.program.ready, "edge");
+        terminal.bind(":8443", up.https());
         terminal.up = Some(up);
         terminal
     }
