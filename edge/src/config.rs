@@ -49,6 +49,7 @@ pub(crate) struct Http {
     pub(crate) head_max_bytes: usize,
     pub(crate) idle_timeout_seconds: u64,
     pub(crate) stall_timeout_seconds: u64,
+    pub(crate) websocket_idle_timeout_seconds: u64,
     pub(crate) drain_timeout_seconds: u64,
 }
 
@@ -174,6 +175,7 @@ impl Default for Http {
             head_max_bytes: 32_768,
             idle_timeout_seconds: 60,
             stall_timeout_seconds: 60,
+            websocket_idle_timeout_seconds: 600,
             drain_timeout_seconds: 10,
         }
     }

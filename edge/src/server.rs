@@ -9,7 +9,7 @@ use crate::collapse::Collapse;
 use crate::config::{self, Config, Directory, Shares};
 use crate::feed::{Changes, Feed, Link, Nats, Secret, StateDirectory, Token};
 use crate::listen::{Front, Limits};
-use crate::origin::Addresses;
+use crate::origin::{Addresses, Authorities};
 use crate::plain::PlainHits;
 use crate::proxy::{Edge, Purging, Shields};
 use crate::purges;
@@ -201,7 +201,9 @@ impl Shared {
             slices: self.slices,
             collapse_timeout: Duration::from_secs(config.collapse.wait_timeout_seconds),
             stall_timeout: Duration::from_secs(config.http.stall_timeout_seconds),
+            websocket_idle_timeout: Duration::from_secs(config.http.websocket_idle_timeout_seconds),
             addresses: Addresses::new(lifetime),
+            authorities: Authorities::default(),
             telemetry: Arc::clone(&self.telemetry),
             work: Arc::clone(&self.work),
             purging: None,

@@ -57,6 +57,11 @@ impl Config {
             count("http.head_max_bytes", http.head_max_bytes, 1_024..=1_048_576, "bytes"),
             seconds("http.idle_timeout_seconds", http.idle_timeout_seconds, 1..=86_400),
             seconds("http.stall_timeout_seconds", http.stall_timeout_seconds, 1..=86_400),
+            seconds(
+                "http.websocket_idle_timeout_seconds",
+                http.websocket_idle_timeout_seconds,
+                1..=86_400,
+            ),
             seconds("http.drain_timeout_seconds", http.drain_timeout_seconds, 0..=3_600),
             bytes("memory.capacity_bytes", memory.capacity_bytes, 1 << 20..=1 << 50),
             bytes("memory.response_max_bytes", memory.response_max_bytes, 1_024..=4_000_000_000),

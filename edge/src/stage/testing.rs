@@ -19,14 +19,26 @@ pub(crate) fn routed() -> Routed {
     routed_by(&serde_json::json!({}))
 }
 
+/// To this origin.
+pub(crate) fn routed_to(origin: &serde_json::Value) -> Routed {
+    let mut origin = origin.clone();
+    origin["name"] = "main".into();
+    let document = serde_json::json!({ "name": "a", "hosts": ["a.example"], "origins": [origin] });
+    routed_in(&document)
+}
+
 /// By the rule of a site with this caching.
 pub(crate) fn routed_by(cache: &serde_json::Value) -> Routed {
     let document = serde_json::json!({
         "name": "a", "hosts": ["a.example"], "origins": [{"name": "main", "url": "http://127.0.0.1:9"}],
         "cache": cache,
     });
+    routed_in(&document)
+}
+
+fn routed_in(document: &serde_json::Value) -> Routed {
     let id = SiteId::from_ulid("01J9Z3K8Q4W5E6R7T8Y9V0B1N2").unwrap();
-    let site = route::Site::resolve(id, &document).unwrap();
+    let site = route::Site::resolve(id, document).unwrap();
     let served = Arc::new(Served { site: Arc::new(site), purges: Arc::default() });
     let rule = served.site.rule("/").rule;
     Routed { served, rule, rewritten: None }

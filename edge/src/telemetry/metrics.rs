@@ -116,6 +116,11 @@ impl Metrics {
         Open::new(&self.clients.requests_open)
     }
 
+    /// Counts a WebSocket, open until the guard is dropped.
+    pub(crate) fn websocket_opened(&self) -> Open {
+        Open::new(&self.clients.websockets_open)
+    }
+
     /// How many requests are being answered.
     pub(crate) fn open_requests(&self) -> i64 {
         self.clients.requests_open.get()
