@@ -5,9 +5,11 @@ mod call;
 pub use call::Call;
 
 use crate::message::{Broken, Fields, Framing, Head};
+use crate::tls::Tls;
 use crate::wait::within;
-use crate::wire::{Body, Wire};
+use crate::wire::{Body, Stream, Wire};
 use bytes::Bytes;
+use std::io;
 use std::net::SocketAddr;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -109,6 +111,37 @@ impl Client {
         let stream = within(&what, TcpStream::connect(address)).await?;
         stream.set_nodelay(true)?;
         Ok(Self { wire: Wire::new(stream, true), body: Body::new(Framing::Length(0)) })
+    }
+
+    /// Opens a connection over TLS, and asks for the name `server_name`.
+    ///
+    /// # Errors
+    /// When the handshake fails.
+    pub async fn connect_secure(
+        address: SocketAddr,
+        server_name: &str,
+        tls: &Tls,
+    ) -> Result<Self, io::Error> {
+        let what = format!("a connection to {address}");
+        let tcp = within(&what, TcpStream::connect(address)).await;
+        let tcp = tcp.expect("the server accepts connections");
+        tcp.set_nodelay(true).expect("a TCP socket takes TCP_NODELAY");
+        let handshake = tls.connect(tcp, server_name);
+        let stream = within(&format!("a handshake with {address}"), handshake).await?;
+        let stream = Stream::Tls(Box::new(stream));
+        Ok(Self { wire: Wire::new(stream, true), body: Body::new(Framing::Length(0)) })
+    }
+
+    /// What was agreed in the handshake.
+    ///
+    /// # Panics
+    /// Without TLS.
+    #[must_use]
+    pub fn session(&self) -> &rustls::ClientConnection {
+        match &self.wire.stream {
+            Stream::Tls(tls) => tls.get_ref().1,
+            Stream::Tcp(_) => panic!("the connection is not over TLS"),
+        }
     }
 
     /// Sends bytes as they are.
@@ -242,6 +275,6 @@ impl Client {
 
     /// Ends the connection with a reset instead of a close.
     pub fn reset(self) {
-        self.wire.stream.set_zero_linger().expect("a TCP socket takes SO_LINGER");
+        self.wire.stream.tcp().set_zero_linger().expect("a TCP socket takes SO_LINGER");
     }
 }

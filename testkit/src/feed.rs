@@ -1,12 +1,15 @@
 //! Control as an edge sees it, with a feed that says what the test wants, right or wrong ([`api::feed`]).
 
 use crate::origin::{Live, Origin};
+use crate::tls::Issued;
+use api::certificate::{Answer, Certificate, Challenge};
 use api::edge::EdgeReport;
 use api::feed::{
     Change, Current, EVENT_CURRENT, EVENT_ENTRY, EVENT_HELLO, Entry, Hello, Key, VERSION,
 };
-use api::id::{LogId, SiteId};
+use api::id::{CertificateId, ChallengeId, LogId, SiteId};
 use api::purge::{Mode, Progress, Purge, Selector};
+use seal::{Purpose, Sealer};
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -90,6 +93,63 @@ impl Feed {
         let site_id = Self::site_id(number);
         let purge = Purge { site_id, selector, mode, regions: Vec::new(), refetch: 0 };
         self.entry(Change::Purge(purge))
+    }
+
+    /// Sends a certificate; its id is different for each `number` below 10.
+    pub fn put_certificate(&self, number: u8, issued: &Issued) -> u64 {
+        let certificate_id = Self::certificate_id(number);
+        let key = Self::seal(&issued.key, certificate_id.as_str());
+        self.entry(Change::CertificatePut(Certificate {
+            certificate_id,
+            names: issued.names.clone(),
+            chain: issued.chain.clone(),
+            key,
+            ocsp: issued.ocsp.clone(),
+            not_before: issued.not_before,
+            not_after: issued.not_after,
+        }))
+    }
+
+    /// Removes a certificate.
+    pub fn remove_certificate(&self, number: u8) -> u64 {
+        let certificate_id = Self::certificate_id(number);
+        self.entry(Change::CertificateRemoved { certificate_id })
+    }
+
+    /// An id for a certificate, different for each `number` below 10.
+    ///
+    /// # Panics
+    /// With a larger number.
+    #[must_use]
+    pub fn certificate_id(number: u8) -> CertificateId {
+        let ulid = format!("01J9Z3K8Q4W5E6R7T8Y9V0B1N{number}");
+        CertificateId::from_ulid(&ulid).expect("one digit")
+    }
+
+    /// Sends a challenge of an authority for `host`, that expires in `seconds` (which may be past).
+    ///
+    /// # Panics
+    /// With a `number` above 9.
+    pub fn put_challenge(&self, number: u8, host: &str, seconds: i64, answer: Answer) -> u64 {
+        let ulid = format!("01J9Z3K8Q4W5E6R7T8Y9V0B1N{number}");
+        let challenge_id = ChallengeId::from_ulid(&ulid).expect("one digit");
+        let expires_at = crate::tls::now() + seconds;
+        let host = host.to_owned();
+        self.entry(Change::ChallengePut(Challenge { challenge_id, host, expires_at, answer }))
+    }
+
+    /// A challenge that is answered by a handshake (RFC 8737): its certificate and key are those of `issued`.
+    pub fn put_handshake_challenge(&self, number: u8, host: &str, issued: &Issued) -> u64 {
+        let owner = format!("{}01J9Z3K8Q4W5E6R7T8Y9V0B1N{number}", ChallengeId::PREFIX);
+        let key = Self::seal(&issued.key, &owner);
+        let answer = Answer::TlsAlpn { chain: issued.chain.clone(), key };
+        self.put_challenge(number, host, 3_600, answer)
+    }
+
+    fn seal(secret: &str, owner: &str) -> String {
+        let key = Self::key().bytes().expect("a key of 32 bytes");
+        let sealed = Sealer::new(&key, Purpose::Feed).seal(secret.as_bytes(), owner);
+        sealed.as_str().to_owned()
     }
 
     /// Sends an entry and says that it is the newest.

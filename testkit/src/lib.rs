@@ -22,6 +22,7 @@ mod feed;
 mod message;
 mod origin;
 mod program;
+mod tls;
 mod wait;
 mod wire;
 
@@ -34,4 +35,5 @@ pub use program::edge::{Edge, EdgeOptions};
 pub use program::metrics::Metrics;
 pub use program::process::{Failed, Program, program_path};
 pub use program::up::Up;
+pub use tls::{Authority, Issued, Tls};
 pub use wait::{Barrier, PATIENCE, eventually, within};

@@ -115,7 +115,7 @@ impl Connection {
             }
             Ending::Close => Ok(false),
             Ending::Reset => {
-                self.wire.stream.set_zero_linger()?;
+                self.wire.stream.tcp().set_zero_linger()?;
                 Ok(false)
             }
             Ending::Hang => {

@@ -3,8 +3,10 @@
 use super::metrics::Metrics;
 use super::process::{Failed, Program, address, command};
 use crate::client::{Call, Client, Response};
+use crate::tls::Tls;
 use crate::wait::eventually;
 use serde_json::Value;
+use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,6 +18,7 @@ pub struct EdgeOptions {
     control: Option<(String, String)>,
     config: String,
     http_listen: String,
+    https_listen: Option<String>,
     access_log: bool,
     certificates: Option<PathBuf>,
     environment: Vec<(String, PathBuf)>,
@@ -32,6 +35,7 @@ impl EdgeOptions {
             control: None,
             config: String::new(),
             http_listen: "127.0.0.1:0".to_owned(),
+            https_listen: None,
             access_log: true,
             certificates: None,
             environment: Vec::new(),
@@ -55,6 +59,12 @@ impl EdgeOptions {
     #[must_use]
     pub fn http_listen(self, address: &str) -> Self {
         Self { http_listen: address.to_owned(), ..self }
+    }
+
+    /// Listens for TLS too, at a port the kernel chooses.
+    #[must_use]
+    pub fn https(self) -> Self {
+        Self { https_listen: Some("127.0.0.1:0".to_owned()), ..self }
     }
 
     /// Trusts the certificate authorities in a file, and no others.
@@ -83,6 +93,9 @@ impl EdgeOptions {
         let mut command = command("longshore-edge");
         command.arg("--config").arg(config).arg("--state-dir").arg(directory.join("state"));
         command.args(["--http-listen", &self.http_listen, "--admin-listen", "127.0.0.1:0"]);
+        if let Some(address) = &self.https_listen {
+            command.args(["--https-listen", address]);
+        }
         command.arg("--json");
         if self.access_log {
             command.arg("--access-log").arg(directory.join("access.log"));
@@ -105,6 +118,7 @@ pub struct Edge {
     pub program: Program,
     options: EdgeOptions,
     http: SocketAddr,
+    https: Option<SocketAddr>,
     admin: SocketAddr,
 }
 
@@ -121,7 +135,9 @@ impl Edge {
     pub async fn try_start(options: EdgeOptions) -> Result<Self, Box<Failed>> {
         let program = options.launch().await?;
         let (http, admin) = (address(&program.ready, "http"), address(&program.ready, "admin"));
-        Ok(Self { program, options, http, admin })
+        let https = program.ready["https"].as_str().map(|text| text.parse());
+        let https = https.transpose().expect("an address");
+        Ok(Self { program, options, http, https, admin })
     }
 
     /// Starts again after [`Program::stop`] or [`Program::kill`]: same directory, ports the kernel chooses.
@@ -135,6 +151,15 @@ impl Edge {
         self.http
     }
 
+    /// Where it serves HTTPS.
+    ///
+    /// # Panics
+    /// When it was started without [`EdgeOptions::https`].
+    #[must_use]
+    pub fn https(&self) -> SocketAddr {
+        self.https.expect("the edge listens for TLS")
+    }
+
     /// Where its metrics and health are.
     #[must_use]
     pub fn admin(&self) -> SocketAddr {
@@ -144,6 +169,23 @@ impl Edge {
     /// A connection to it.
     pub async fn connect(&self) -> Client {
         Client::connect(self.http).await
+    }
+
+    /// A connection to it over TLS, for the name `host`.
+    ///
+    /// # Panics
+    /// When the handshake fails.
+    pub async fn connect_secure(&self, host: &str, tls: &Tls) -> Client {
+        let connected = self.try_connect_secure(host, tls).await;
+        connected.unwrap_or_else(|error| panic!("a handshake for {host}: {error}"))
+    }
+
+    /// A connection to it over TLS, for the name `host`.
+    ///
+    /// # Errors
+    /// When the handshake fails.
+    pub async fn try_connect_secure(&self, host: &str, tls: &Tls) -> io::Result<Client> {
+        Client::connect_secure(self.https(), host, tls).await
     }
 
     /// A request to it.
