@@ -10,6 +10,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, BufWriter, ErrorKind, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const JOURNAL: &str = "journal";
 const BESIDE: &str = "journal.new";
@@ -37,8 +38,8 @@ pub(crate) enum StateError {
 pub(crate) struct StateDirectory {
     path: PathBuf,
     edge_id: EdgeId,
-    /// Held for as long as this process lives.
-    _lock: File,
+    /// Held for as long as anything here may be written.
+    lock: Arc<File>,
 }
 
 /// A journal that is appended to.
@@ -68,6 +69,8 @@ impl StateDirectory {
             Err(TryLockError::WouldBlock) => return Err(StateError::Taken(path.into())),
             Err(TryLockError::Error(source)) => return Err(wrap(source)),
         }
+        // for who looks for this process
+        lock.set_len(0).and_then(|()| writeln!(&lock, "{}", std::process::id())).map_err(wrap)?;
         let id_path = path.join(ID);
         let edge_id = match fs::read_to_string(&id_path) {
             Ok(text) => text.trim().parse().map_err(|_| StateError::Id { path: id_path })?,
@@ -78,7 +81,7 @@ impl StateDirectory {
             }
             Err(error) => return Err(wrap(error)),
         };
-        Ok(Self { path: path.into(), edge_id, _lock: lock })
+        Ok(Self { path: path.into(), edge_id, lock: Arc::new(lock) })
     }
 
     /// Which edge this is.
@@ -88,6 +91,21 @@ impl StateDirectory {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(super) fn lock(&self) -> Arc<File> {
+        Arc::clone(&self.lock)
+    }
+
+    /// Whether a directory is nobody's.
+    pub(crate) fn is_free(path: &Path) -> bool {
+        let lock = OpenOptions::new().write(true).open(path.join(LOCK));
+        lock.is_ok_and(|lock| lock.try_lock().is_ok())
+    }
+
+    /// The process that has a directory, as it says itself.
+    pub(crate) fn owner(path: &Path) -> Option<u32> {
+        fs::read_to_string(path.join(LOCK)).ok()?.trim().parse().ok()
     }
 
     /// What was adopted before, and the journal that says so. One that is damaged is set aside: the edge starts without,

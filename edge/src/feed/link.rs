@@ -50,6 +50,7 @@ pub(crate) enum LinkError {
 }
 
 /// Where a token comes from.
+#[derive(Clone)]
 pub(crate) enum Token {
     /// A file, read at each use: a token can be replaced without a restart.
     File(PathBuf),

@@ -126,6 +126,11 @@ impl Metrics {
         self.clients.requests_open.get()
     }
 
+    /// How many clients are connected.
+    pub(crate) fn open_connections(&self) -> i64 {
+        self.clients.connections_open.get()
+    }
+
     /// Everything in Prometheus' text format.
     pub(crate) fn text(&self, store: &Statistics, limits: Limits) -> prometheus::Result<Vec<u8>> {
         let copies = self.store.lock().unwrap_or_else(PoisonError::into_inner);
