@@ -20,6 +20,9 @@ pub const PROGRESS_MAX: usize = 100;
 pub struct EdgeReport {
     /// Where it serves HTTP: host and port.
     pub http_address: String,
+    /// Where it serves HTTPS: host and port. Absent where it doesn't.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub https_address: Option<String>,
     /// Where its metrics and health are: host and port.
     pub admin_address: String,
     /// The version of its software.

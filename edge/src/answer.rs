@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 /// Field of RFC 9209.
-const PROXY_STATUS: http::HeaderName = http::HeaderName::from_static("proxy-status");
+pub(crate) const PROXY_STATUS: http::HeaderName = http::HeaderName::from_static("proxy-status");
 
 /// Bytes of a request's body that are read after its answer, and for how long, so that the client sees the answer and
 /// not a reset.

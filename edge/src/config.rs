@@ -18,6 +18,7 @@ pub(crate) const DEFAULTS: &str = include_str!("../../config/edge.toml");
 pub(crate) struct Config {
     pub(crate) node: Node,
     pub(crate) http: Http,
+    pub(crate) https: Https,
     pub(crate) admin: Admin,
     pub(crate) control: Control,
     pub(crate) feed: Feed,
@@ -51,6 +52,17 @@ pub(crate) struct Http {
     pub(crate) stall_timeout_seconds: u64,
     pub(crate) websocket_idle_timeout_seconds: u64,
     pub(crate) drain_timeout_seconds: u64,
+}
+
+/// Where and how clients are served over TLS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Https {
+    pub(crate) listen: Option<String>,
+    pub(crate) public_port: u16,
+    pub(crate) handshake_timeout_seconds: u64,
+    pub(crate) handshakes_max: usize,
+    pub(crate) default_certificate: Option<String>,
 }
 
 /// Where operators look.
@@ -181,6 +193,18 @@ impl Default for Http {
     }
 }
 
+impl Default for Https {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            public_port: 443,
+            handshake_timeout_seconds: 10,
+            handshakes_max: 4_096,
+            default_certificate: None,
+        }
+    }
+}
+
 impl Default for Admin {
     fn default() -> Self {
         Self { listen: "127.0.0.1:9180".to_owned() }
@@ -257,6 +281,11 @@ mod tests {
     #[test]
     fn the_shipped_file_names_every_key() {
         let threads = Http { threads: Some(1), ..Http::default() };
+        let https = Https {
+            listen: Some("h:1".to_owned()),
+            default_certificate: Some("d".to_owned()),
+            ..Https::default()
+        };
         let control = Control { token_file: Some("t".into()), ..Control::default() };
         let access_log = AccessLog { path: Some("p".into()), ..AccessLog::default() };
         let geo = Geo { database: Some("d".into()) };
@@ -279,6 +308,7 @@ mod tests {
         let config = Config {
             node,
             http: threads,
+            https,
             control,
             feed,
             access_log,

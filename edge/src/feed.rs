@@ -53,6 +53,7 @@ pub(crate) struct Feed {
     pub(crate) work: Arc<Work>,
     /// Where this edge serves and is watched: host and port.
     pub(crate) http_address: String,
+    pub(crate) https_address: Option<String>,
     pub(crate) admin_address: String,
     /// Where it is, in the words of those who purge.
     pub(crate) region: Option<String>,
@@ -86,6 +87,9 @@ impl Feed {
         metrics.adopted.set(number(snapshot.applied));
         metrics.sites.set(number(snapshot.sites as u64));
         metrics.sites_rejected.set(number(adopted.rejected_sites() as u64));
+        let (certificates, unusable) = adopted.certificate_counts();
+        metrics.certificates.set(number(certificates as u64));
+        metrics.certificates_unusable.set(number(unusable as u64));
         self.held.publish(&self.current, snapshot);
     }
 }

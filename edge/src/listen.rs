@@ -5,15 +5,19 @@
 //! thread that accepted it.
 
 mod connection;
+#[expect(dead_code, reason = "listeners for HTTP/2 and HTTP/3 come next")]
+mod exchange;
 mod h1;
 mod head;
 mod stream;
+mod tls;
 
 pub(crate) use connection::{Connection, Protocol};
 #[cfg(test)]
 pub(crate) use head::read as read_head;
-pub(crate) use head::{Plain, Refusal, fields};
+pub(crate) use head::{FIELDS_MAX, Plain, Refusal, fields};
 pub(crate) use stream::ClientStream;
+pub(crate) use tls::{Failed, Handshakes};
 
 use crate::config;
 use crate::plain::PlainHits;
@@ -33,6 +37,8 @@ pub(crate) struct Front<A> {
     pub(crate) app: Arc<A>,
     pub(crate) plain_hits: PlainHits,
     pub(crate) limits: Limits,
+    /// None where no client comes over TLS.
+    pub(crate) handshakes: Option<Handshakes>,
     pub(crate) telemetry: Arc<Telemetry>,
     /// False while connections are to wait in the system's queue, for another process.
     pub(crate) accepting: watch::Receiver<bool>,
@@ -40,6 +46,13 @@ pub(crate) struct Front<A> {
     pub(crate) stopping: watch::Receiver<bool>,
     /// One permit per connection.
     pub(crate) places: Arc<Semaphore>,
+}
+
+/// What clients speak who come to an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entrance {
+    Http,
+    Https,
 }
 
 /// How much a client may send, and how long it may take.
@@ -62,7 +75,7 @@ impl Limits {
 
 impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
     /// Accepts and serves until the edge is stopped.
-    pub(crate) async fn run(self: Arc<Self>, listener: TcpListener) {
+    pub(crate) async fn run(self: Arc<Self>, listener: TcpListener, entrance: Entrance) {
         let (mut accepting, mut stopping) = (self.accepting.clone(), self.stopping.clone());
         loop {
             let place = tokio::select! {
@@ -80,7 +93,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
                 Ok((tcp, client)) => {
                     let front = Arc::clone(&self);
                     tokio::spawn(async move {
-                        front.serve(tcp, client).await;
+                        front.serve(tcp, client, entrance).await;
                         drop(place);
                     });
                 }
@@ -102,12 +115,17 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
         Arc::clone(&self.places).acquire_owned().await
     }
 
-    async fn serve(&self, tcp: TcpStream, client: SocketAddr) {
+    async fn serve(&self, tcp: TcpStream, client: SocketAddr, entrance: Entrance) {
         let _open = self.telemetry.metrics.connection_opened();
         let Ok(local) = tcp.local_addr() else { return };
         // latency counts more than packets; a socket that can't has gone away and shows it at the first read
         tcp.set_nodelay(true).ok();
-        let connection = Arc::new(Connection { client, local, secure: None });
-        self.serve_h1(ClientStream::plain(tcp, connection)).await;
+        match entrance {
+            Entrance::Http => {
+                let connection = Arc::new(Connection { client, local, secure: None });
+                self.serve_h1(ClientStream::plain(tcp, connection)).await;
+            }
+            Entrance::Https => self.serve_tls(tcp, client, local).await,
+        }
     }
 }

@@ -4,7 +4,6 @@ mod admin;
 #[cfg(test)]
 mod allocations;
 mod answer;
-#[expect(dead_code, reason = "listeners for HTTP/2 and HTTP/3 come next")]
 mod bridge;
 mod cache;
 mod clock;
@@ -28,6 +27,7 @@ mod snapshot;
 mod stage;
 mod sweep;
 mod telemetry;
+mod tls;
 mod uncacheable;
 mod work;
 
@@ -65,6 +65,9 @@ struct Arguments {
     /// Where clients are served, instead of `http.listen`.
     #[arg(long, env = "LONGSHORE_EDGE_HTTP_ADDR")]
     http_listen: Option<String>,
+    /// Where clients are served over TLS, instead of `https.listen`.
+    #[arg(long, env = "LONGSHORE_EDGE_HTTPS_ADDR")]
+    https_listen: Option<String>,
     /// Where metrics and health are, instead of `admin.listen`.
     #[arg(long, env = "LONGSHORE_EDGE_ADMIN_ADDR")]
     admin_listen: Option<String>,
@@ -92,6 +95,7 @@ impl Arguments {
     fn configuration(&self) -> Result<Config, config::ConfigError> {
         let given = [
             ("http", "listen", self.http_listen.as_deref()),
+            ("https", "listen", self.https_listen.as_deref()),
             ("admin", "listen", self.admin_listen.as_deref()),
             ("control", "url", self.control_url.as_deref()),
         ];
@@ -132,9 +136,12 @@ fn main() -> ExitCode {
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
     raise_open_files();
     let result = server::run(&config, arguments.token(&config), |bound| {
-        tracing::info!(http = %bound.http, admin = %bound.admin, "serving");
+        let https = bound.https.map(|address| address.to_string());
+        tracing::info!(http = %bound.http, https, admin = %bound.admin, "serving");
         if arguments.json {
-            print(&format!("{{\"http\":\"{}\",\"admin\":\"{}\"}}\n", bound.http, bound.admin));
+            let https = https.map_or_else(String::new, |https| format!("\"https\":\"{https}\","));
+            let (http, admin) = (bound.http, bound.admin);
+            print(&format!("{{\"http\":\"{http}\",{https}\"admin\":\"{admin}\"}}\n"));
         }
     });
     match result {

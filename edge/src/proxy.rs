@@ -92,6 +92,7 @@ impl ProxyHttp for Edge {
         if ctx.slice.is_some() {
             slices::make_unconditional(session);
         }
+        begin::complete_target(session.req_header_mut());
         begin::end_hop(session.req_header_mut());
         self.hear_edge(session, ctx).await;
         let route = self.route(session, ctx);

@@ -14,7 +14,7 @@ use crate::cache::{Cache, Head};
 use crate::collapse::Collapse;
 use crate::config::{self, Config, Directory, Shares};
 use crate::feed::{Changes, Feed, Link, Nats, Secret, StateDirectory, Token};
-use crate::listen::{Front, Limits};
+use crate::listen::{Entrance, Front, Handshakes, Limits};
 use crate::origin::{Addresses, Authorities};
 use crate::plain::PlainHits;
 use crate::proxy::{Edge, Purging, Shields};
@@ -25,6 +25,7 @@ use crate::sweep::{Held, Sweeper};
 use crate::telemetry::Telemetry;
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::metrics::Metrics;
+use crate::tls::Configs;
 use crate::uncacheable::Uncacheable;
 use crate::work::fetch::{self, Fetcher};
 use crate::work::{self, Desks, Task, Work};
@@ -62,6 +63,7 @@ type Tasks = mpsc::Receiver<(u64, Task)>;
 /// Where an edge can be reached.
 pub(crate) struct Bound {
     pub(crate) http: SocketAddr,
+    pub(crate) https: Option<SocketAddr>,
     pub(crate) admin: SocketAddr,
 }
 
@@ -83,9 +85,9 @@ pub(crate) fn run(
     let directory = || StateDirectory::open(&config.state.directory, new_edge_id);
     // of two things that are taken, it says more who has the directory
     let early = if predecessor.is_none() { Some(directory()?) } else { None };
-    let http = sockets.tcp("http.listen", &config.http.listen)?;
+    let doors = Doors::open(config, &mut sockets)?;
     let admin = sockets.tcp("admin.listen", &config.admin.listen)?;
-    let bound = Bound { http: http.local_addr()?, admin: admin.local_addr()? };
+    let bound = doors.bound(&admin)?;
     sockets.close_others();
     let telemetry = Arc::new(telemetry(config)?);
     files::allow(config);
@@ -116,7 +118,7 @@ pub(crate) fn run(
             let mut heard = following.heard.clone();
             timeout(FIRST_FEED, heard.wait_for(|heard| *heard)).await.ok();
         }
-        let mut servers = Servers::start(config, edge, &shared.telemetry, &http, &stop)?;
+        let mut servers = Servers::start(config, edge, &shared.telemetry, &doors, &stop)?;
         servers.fetch(to_fetch, &shared, &stop)?;
         started(&bound);
         notify::ready();
@@ -190,6 +192,7 @@ impl Shared {
             current: Arc::clone(&self.current),
             telemetry: Arc::clone(&self.telemetry),
             http_address: bound.http.to_string(),
+            https_address: bound.https.map(|address| address.to_string()),
             admin_address: bound.admin.to_string(),
         }
     }
@@ -350,13 +353,15 @@ impl Servers {
         config: &Config,
         edge: Edge,
         telemetry: &Arc<Telemetry>,
-        listener: &TcpListener,
+        doors: &Doors,
         stop: &Stop,
     ) -> anyhow::Result<Self> {
         let conf = ServerConf {
             upstream_keepalive_pool_size: config.origins.idle_connections_max,
             ..ServerConf::default()
         };
+        let handshakes = doors.https.as_ref().map(|_| handshakes(&config.https, &edge.current));
+        let handshakes = handshakes.transpose()?;
         let plain_hits = PlainHits {
             current: Arc::clone(&edge.current),
             cache: edge.cache,
@@ -368,6 +373,7 @@ impl Servers {
             app: Arc::clone(&proxy),
             plain_hits,
             limits: Limits::new(&config.http),
+            handshakes,
             telemetry: Arc::clone(telemetry),
             accepting: stop.accepting.subscribe(),
             stopping: stop.watch(),
@@ -376,11 +382,11 @@ impl Servers {
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let mut threads = Vec::new();
         for number in 0..config.http.threads.unwrap_or(cores) {
-            let (front, listener, ended) =
-                (Arc::clone(&front), listener.try_clone()?, stop.ended.subscribe());
+            let (front, doors, ended) =
+                (Arc::clone(&front), doors.try_clone()?, stop.ended.subscribe());
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let thread = std::thread::Builder::new().name(format!("serve-{number}"));
-            threads.push(thread.spawn(move || serve(&runtime, front, listener, ended))?);
+            threads.push(thread.spawn(move || serve(&runtime, front, doors, ended))?);
         }
         Ok(Self { proxy, threads })
     }
@@ -440,17 +446,63 @@ impl Servers {
     }
 }
 
+/// Where clients come in.
+struct Doors {
+    http: TcpListener,
+    https: Option<TcpListener>,
+}
+
+impl Doors {
+    fn open(config: &Config, sockets: &mut Sockets) -> anyhow::Result<Self> {
+        let https = config.https.listen.as_ref();
+        Ok(Self {
+            http: sockets.tcp("http.listen", &config.http.listen)?,
+            https: https.map(|https| sockets.tcp("https.listen", https)).transpose()?,
+        })
+    }
+
+    fn bound(&self, admin: &TcpListener) -> std::io::Result<Bound> {
+        Ok(Bound {
+            http: self.http.local_addr()?,
+            https: self.https.as_ref().map(TcpListener::local_addr).transpose()?,
+            admin: admin.local_addr()?,
+        })
+    }
+
+    fn try_clone(&self) -> std::io::Result<Self> {
+        let https = self.https.as_ref().map(TcpListener::try_clone);
+        Ok(Self { http: self.http.try_clone()?, https: https.transpose()? })
+    }
+}
+
+fn handshakes(config: &config::Https, current: &Current) -> anyhow::Result<Handshakes> {
+    Ok(Handshakes {
+        configs: Configs::new(Arc::clone(current), config.default_certificate.as_deref())?,
+        timeout: Duration::from_secs(config.handshake_timeout_seconds),
+        under_way: Semaphore::new(config.handshakes_max),
+    })
+}
+
 fn serve(
     runtime: &Runtime,
     front: Arc<Front<HttpProxy<Edge>>>,
-    listener: TcpListener,
+    doors: Doors,
     mut ended: watch::Receiver<bool>,
 ) {
     runtime.block_on(async move {
-        match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => front.run(listener).await,
-            Err(error) => tracing::error!(%error, "a serving thread can't listen"),
-        }
+        let entrances =
+            [(Some(doors.http), Entrance::Http), (doors.https, Entrance::Https)].into_iter();
+        let entrances = entrances.filter_map(|(listener, entrance)| Some((listener?, entrance)));
+        let running = entrances.map(|(listener, entrance)| {
+            let front = Arc::clone(&front);
+            async move {
+                match tokio::net::TcpListener::from_std(listener) {
+                    Ok(listener) => front.run(listener, entrance).await,
+                    Err(error) => tracing::error!(%error, "a serving thread can't listen"),
+                }
+            }
+        });
+        futures_util::future::join_all(running).await;
         // what is under way runs on this thread until it is over, or it is time to end
         ended.wait_for(|ended| *ended).await.ok();
     });

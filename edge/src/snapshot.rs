@@ -3,6 +3,7 @@
 use crate::cache::Head;
 use crate::stage::lookup::Named;
 use crate::stage::shield::Installation;
+use crate::tls::{Certificates, Challenges, Secret};
 use api::id::SiteId;
 use api::purge::Purge;
 use arc_swap::ArcSwap;
@@ -66,6 +67,11 @@ pub(crate) struct Snapshot {
     pub(crate) sites: usize,
     /// Of which installation this edge is; none while that is not known.
     pub(crate) installation: Option<Installation>,
+    pub(crate) certificates: Certificates,
+    /// What certificate authorities are answered.
+    pub(crate) challenges: Challenges,
+    /// What all edges of the installation have in common; none while that is not known.
+    pub(crate) secret: Option<Arc<Secret>>,
     /// Whether this came from control, now or at an earlier start.
     pub(crate) adopted: bool,
 }
@@ -97,7 +103,7 @@ impl Snapshot {
                 table.put(host, Arc::clone(&served));
             }
         }
-        Self { epoch, applied, table, sites, installation: None, adopted: true }
+        Self { epoch, applied, table, sites, adopted: true, ..Self::default() }
     }
 }
 

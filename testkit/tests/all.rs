@@ -30,6 +30,8 @@ mod forwarding;
 mod head;
 #[path = "scenarios/hostile.rs"]
 mod hostile;
+#[path = "scenarios/https.rs"]
+mod https;
 #[path = "scenarios/incomplete.rs"]
 mod incomplete;
 #[path = "scenarios/interim.rs"]

@@ -10,6 +10,7 @@ use api::site::headers::HeaderChanges;
 use api::site::host::HostPattern;
 use api::site::origin::{OriginAddress, OriginProtocol};
 use api::site::path::PathPattern;
+use api::site::tls::{ClientAuth, Hsts, TlsVersion};
 use http::{HeaderName, HeaderValue, StatusCode};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,10 +24,25 @@ pub struct Site {
     pub name: Box<str>,
     /// The hosts it serves.
     pub hosts: Vec<HostPattern>,
+    /// How clients reach it.
+    pub tls: Tls,
     /// Every rule, for each of its paths, the most specific path first.
     rules: Vec<(PathPattern, Arc<Rule>)>,
     /// What is done with a path that no rule is for; without origins, nothing.
     otherwise: Arc<Rule>,
+}
+
+/// TLS of a site's hosts.
+#[derive(Debug, Default)]
+pub struct Tls {
+    /// The oldest version that clients may use.
+    pub minimum_version: TlsVersion,
+    /// Whether requests over plain HTTP are answered with a redirect. They are where clients must have certificates, too.
+    pub redirects_http: bool,
+    /// The value of `Strict-Transport-Security` (RFC 6797 §6.1).
+    pub hsts: Option<HeaderValue>,
+    /// Whose certificates clients have to show. Of equal ones, what holds for a client with one holds with the other.
+    pub client_auth: Option<Arc<ClientAuth>>,
 }
 
 /// What is done with a request.
@@ -160,7 +176,8 @@ impl Site {
         rules.sort_by(|(one, _), (other, _)| one.by_specificity(other));
         let everything = api::site::rule::Rule::default();
         let otherwise = Arc::new(Rule::resolve(&everything, &site.cache, &origins)?);
-        Some(Self { id, name: site.name.as_str().into(), hosts, rules, otherwise })
+        let (name, tls) = (site.name.as_str().into(), Tls::resolve(&site.tls)?);
+        Some(Self { id, name, hosts, tls, rules, otherwise })
     }
 
     /// The rule for `path`, the path of a request without its query: the most specific that matches, alone.
@@ -181,6 +198,30 @@ impl Site {
         let found = self.rules.iter().find(|(pattern, _)| pattern.matches(path, &mut captures));
         found.map(|(pattern, _)| pattern)
     }
+}
+
+impl Tls {
+    fn resolve(written: &api::site::tls::Tls) -> Option<Self> {
+        let client_auth = written.client_auth.clone();
+        let needs_certificates = client_auth.as_ref().is_some_and(|auth| !auth.optional);
+        Some(Self {
+            minimum_version: written.minimum_version,
+            redirects_http: written.redirect_http || needs_certificates,
+            hsts: written.hsts.as_ref().map(hsts_value).transpose().ok()?,
+            client_auth: client_auth.map(Arc::new),
+        })
+    }
+}
+
+fn hsts_value(hsts: &Hsts) -> Result<HeaderValue, http::header::InvalidHeaderValue> {
+    let mut value = format!("max-age={}", hsts.max_age_seconds);
+    if hsts.include_subdomains {
+        value.push_str("; includeSubDomains");
+    }
+    if hsts.preload {
+        value.push_str("; preload");
+    }
+    HeaderValue::try_from(value)
 }
 
 fn problems_of(site: &api::site::Site) -> Vec<FieldProblem> {

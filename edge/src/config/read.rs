@@ -46,7 +46,7 @@ impl Config {
     }
 
     fn numbers(&self) -> Vec<Number> {
-        let Self { http, memory, disk, collapse, origins, access_log, .. } = self;
+        let Self { http, https, memory, disk, collapse, origins, access_log, .. } = self;
         let seconds = |key, value, range| (key, value, range, "seconds");
         let bytes = |key, value, range| (key, value, range, "bytes");
         let count = |key, value: usize, range, of| (key, value as u64, range, of);
@@ -63,6 +63,9 @@ impl Config {
                 1..=86_400,
             ),
             seconds("http.drain_timeout_seconds", http.drain_timeout_seconds, 0..=3_600),
+            count("https.public_port", https.public_port.into(), 1..=65_535, "(a port)"),
+            seconds("https.handshake_timeout_seconds", https.handshake_timeout_seconds, 1..=3_600),
+            count("https.handshakes_max", https.handshakes_max, 1..=1_000_000, "handshakes"),
             bytes("memory.capacity_bytes", memory.capacity_bytes, 1 << 20..=1 << 50),
             bytes("memory.response_max_bytes", memory.response_max_bytes, 1_024..=4_000_000_000),
             bytes(
@@ -125,9 +128,13 @@ impl Check for Config {
         }
         self.check_shares(problems);
         self.check_directories(problems);
-        for (key, address) in
-            [("http.listen", &self.http.listen), ("admin.listen", &self.admin.listen)]
-        {
+        let listens = [
+            ("http.listen", Some(&self.http.listen)),
+            ("https.listen", self.https.listen.as_ref()),
+            ("admin.listen", Some(&self.admin.listen)),
+        ];
+        for (key, address) in listens {
+            let Some(address) = address else { continue };
             if !has_host_and_port(address) {
                 let detail = "must be a host or an IP address, and a port";
                 problems.at(key, |problems| problems.add(detail, Some(address)));

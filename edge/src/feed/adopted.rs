@@ -2,10 +2,13 @@
 //!
 //! A copy shares everything with its original, and a change costs what it changes, however many sites there are.
 
+mod certificates;
+
 use super::entry::{Entry, Says};
 use super::journal::Record;
 use crate::snapshot::{Served, Snapshot};
 use crate::stage::shield::Installation;
+use crate::tls::{self, Certificate, Certificates, Challenges, Secret};
 use crate::work::Task;
 use api::edge::RejectedSite;
 use api::feed::{Hello, Key};
@@ -25,6 +28,8 @@ pub(super) struct Adopted {
     log: Option<LogId>,
     /// What all followers of the log have in common.
     key: Option<Key>,
+    /// The same, as it is used. Invariant: that of `key`.
+    secret: Option<Arc<Secret>>,
     /// Invariant: every entry up to this number is applied, and it never decreases within one log.
     pub(super) applied: u64,
     sites: Shards<AdoptedSite>,
@@ -32,8 +37,13 @@ pub(super) struct Adopted {
     table: Table<Arc<Served>>,
     /// Sites whose newest document could not be used.
     rejected: Shards<Arc<Rejected>>,
-    /// While a log is read from its beginning: the sites it has named so far. The others go when it is caught up with.
-    named: Option<BTreeSet<SiteId>>,
+    certificates: Certificates,
+    /// Certificates that can't be used, by id.
+    unusable: Shards<Arc<Certificate>>,
+    challenges: Challenges,
+    /// While a log is read from its beginning: the sites, certificates and challenges it has named so far. The others go when
+    /// it is caught up with.
+    named: Option<BTreeSet<String>>,
 }
 
 /// A site that is served.
@@ -127,6 +137,9 @@ impl Adopted {
             table: self.table.clone(),
             sites: self.sites.len(),
             installation,
+            certificates: self.certificates.clone(),
+            challenges: self.challenges.clone(),
+            secret: self.secret.clone(),
             adopted: true,
         }
     }
@@ -135,7 +148,9 @@ impl Adopted {
     /// True when that changed what is served by now.
     pub(super) fn greet(&mut self, hello: &Hello, reading: u128) -> bool {
         let has_new_key = self.key != hello.key;
-        self.key.clone_from(&hello.key);
+        if has_new_key {
+            self.use_key(hello.key.clone());
+        }
         if hello.reset || self.log.as_ref() != Some(&hello.log) {
             self.epoch = epoch(&hello.log, reading);
             self.log = Some(hello.log.clone());
@@ -144,6 +159,14 @@ impl Adopted {
             self.forget_purges();
         }
         has_new_key && !self.is_resetting()
+    }
+
+    fn use_key(&mut self, key: Option<Key>) {
+        self.secret = key.as_ref().and_then(Secret::new).map(Arc::new);
+        self.key = key;
+        if let Some(secret) = &self.secret {
+            self.certificates.unlock(secret);
+        }
     }
 
     /// Purges are numbers of one reading, and nothing is stored under the name of a new one.
@@ -185,6 +208,14 @@ impl Adopted {
             Says::Warm(warm) => {
                 return Applied::Passed(concerns(&warm.regions).then_some(Task::Warm(warm)));
             }
+            Says::Certificate { told, text } => {
+                // what nobody would miss is looked at when it is asked for
+                self.put_certificate(seq, told, text, !self.is_resetting());
+            }
+            Says::CertificateRemoved { certificate_id } => {
+                self.remove_certificate(certificate_id.as_str());
+            }
+            Says::Challenge { told, text } => self.put_challenge(seq, told, text),
             Says::UnreadablePurge { site_id } => self.purge_all_of(site_id.as_ref(), seq),
             Says::Unreadable => return Applied::Passed(None),
         }
@@ -201,10 +232,11 @@ impl Adopted {
         let known = self.sites.iter().map(|(site_id, _)| site_id);
         let known = known.chain(self.rejected.iter().map(|(site_id, _)| site_id));
         let gone: Vec<SiteId> = known
+            .filter(|site_id| !named.contains(&***site_id))
             .filter_map(|site_id| site_id.parse().ok())
-            .filter(|site_id| !named.contains(site_id))
             .collect();
         gone.iter().for_each(|site_id| self.remove(site_id));
+        self.keep_named_certificates(&named);
         CaughtUp::Replaced
     }
 
@@ -226,7 +258,12 @@ impl Adopted {
                 self.apply(Entry::read(text, Some(seq))?, |_| true);
             }
             Record::Advanced(seq) => self.applied = self.applied.max(seq),
-            Record::Key(digits) => self.key = Some(Key::kept(digits.to_owned())),
+            Record::Key(digits) => self.use_key(Some(Key::kept(digits.to_owned()))),
+            Record::Certificate { seq, text } => match Entry::read(text, Some(seq))?.says {
+                Says::Certificate { told, text } => self.put_certificate(seq, told, text, false),
+                Says::Challenge { told, text } => self.put_challenge(seq, told, text),
+                _ => return None,
+            },
         }
         Some(())
     }
@@ -243,9 +280,7 @@ impl Adopted {
         document: &str,
         purges: impl FnOnce(&Arc<Site>) -> Arc<Purges>,
     ) {
-        if let Some(named) = &mut self.named {
-            named.insert(site_id.clone());
-        }
+        self.name(site_id.as_str());
         match resolve(site_id, document) {
             Ok(site) => {
                 let site = Arc::new(site);
@@ -270,6 +305,13 @@ impl Adopted {
                 let rejected = Rejected { told, document: document.into() };
                 self.rejected.insert(site_id.as_str(), Arc::new(rejected));
             }
+        }
+    }
+
+    /// Notes that a log names this.
+    fn name(&mut self, id: &str) {
+        if let Some(named) = &mut self.named {
+            named.insert(id.to_owned());
         }
     }
 
@@ -314,7 +356,17 @@ impl Adopted {
 
 fn resolve(site_id: &SiteId, document: &str) -> Result<Site, Vec<FieldProblem>> {
     match serde_json::from_str(document) {
-        Ok(value) => Site::resolve(site_id.clone(), &value),
+        Ok(value) => {
+            let site = Site::resolve(site_id.clone(), &value)?;
+            match site.tls.client_auth.as_deref().map(tls::check_client_auth) {
+                Some(Err(error)) => Err(vec![FieldProblem {
+                    field: "tls.client_auth.ca".to_owned(),
+                    detail: error.to_string(),
+                    value: None,
+                }]),
+                Some(Ok(())) | None => Ok(site),
+            }
+        }
         Err(error) => {
             let detail = format!("is no JSON: {error}");
             Err(vec![FieldProblem { field: String::new(), detail, value: None }])

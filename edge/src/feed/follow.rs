@@ -14,6 +14,7 @@ use super::nats::{Attempt, Message, Said, Session};
 use super::{Feed, number};
 use crate::clock;
 use crate::telemetry::metrics::Source;
+use crate::tls;
 use crate::work::Task;
 use api::edge::AWAY_SECONDS;
 use api::feed::{self, HEARTBEAT_SECONDS};
@@ -324,6 +325,7 @@ impl<'f> Follower<'f> {
     fn finish(&mut self, step: Step) {
         let Step { records, has_changed, is_replaced, is_current, tasks } = step;
         if has_changed {
+            self.adopted.tidy_challenges(tls::seconds(clock::wall()));
             self.feed.publish(&self.adopted);
             self.changed.send_replace(self.adopted.applied);
             let newest = &self.feed.telemetry.metrics.feed.newest;

@@ -29,6 +29,7 @@ const REJECTED: u8 = 3;
 const ENTRY: u8 = 4;
 const ADVANCED: u8 = 5;
 const KEY: u8 = 6;
+const CERTIFICATE: u8 = 7;
 
 /// One thing that a journal says.
 #[derive(Debug, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub(super) enum Record<'b> {
     Advanced(u64),
     /// What all followers of the log have in common, as digits.
     Key(&'b str),
+    /// The entry that had a certificate or a challenge, as it was received: private keys in it are sealed.
+    Certificate { seq: u64, text: &'b str },
 }
 
 /// What is in a journal.
@@ -114,6 +117,7 @@ impl<'b> Record<'b> {
             Self::Entry { seq, text } => (ENTRY, *seq, [text.as_bytes(), b"", b""]),
             Self::Advanced(seq) => (ADVANCED, *seq, [b"", b"", b""]),
             Self::Key(digits) => (KEY, 0, [digits.as_bytes(), b"", b""]),
+            Self::Certificate { seq, text } => (CERTIFICATE, *seq, [text.as_bytes(), b"", b""]),
         };
         out.push(kind);
         out.extend_from_slice(&number.to_le_bytes());
@@ -151,6 +155,7 @@ impl<'b> Record<'b> {
             ENTRY => Self::Entry { seq: number, text: first },
             ADVANCED => Self::Advanced(number),
             KEY => Self::Key(first),
+            CERTIFICATE => Self::Certificate { seq: number, text: first },
             _ => return None,
         })
     }
@@ -184,6 +189,12 @@ pub(super) fn write(adopted: &Adopted, out: &mut impl Write) -> io::Result<u64> 
         let (seq, document) = (site.seq, &*site.document);
         let record = Record::Site { seq, site_id, document, purges: &purges };
         record.write(&mut payload);
+        if payload.len() >= PAYLOAD_BYTES {
+            flush(&mut payload, &mut offset, out)?;
+        }
+    }
+    for (seq, text) in adopted.certificate_entries() {
+        Record::Certificate { seq, text }.write(&mut payload);
         if payload.len() >= PAYLOAD_BYTES {
             flush(&mut payload, &mut offset, out)?;
         }

@@ -73,6 +73,7 @@ fn report_of(feed: &Feed, adopted: &Adopted, progress: Vec<EdgeProgress>) -> Edg
     });
     EdgeReport {
         http_address: feed.http_address.clone(),
+        https_address: feed.https_address.clone(),
         admin_address: feed.admin_address.clone(),
         software_version: env!("CARGO_PKG_VERSION").to_owned(),
         log: adopted.log().cloned(),

@@ -182,6 +182,7 @@ pub(super) fn feed(
         changed: watch::Sender::default(),
         work,
         http_address: "127.0.0.1:1".to_owned(),
+        https_address: None,
         admin_address: "127.0.0.1:2".to_owned(),
         region: Some("here".to_owned()),
     }

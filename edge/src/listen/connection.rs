@@ -1,8 +1,12 @@
 //! What is known of a client's connection, whatever it speaks.
 
+use super::ClientStream;
 use crate::stage::identify::Scheme;
+use crate::tls::Secure;
+use pingora_core::protocols::http::ServerSession;
 use pingora_http::RequestHeader;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 /// A client's connection, for all requests on it.
 #[derive(Debug)]
@@ -15,15 +19,15 @@ pub(crate) struct Connection {
     pub(crate) secure: Option<Secure>,
 }
 
-/// What a TLS handshake came to.
-#[derive(Debug)]
-#[expect(dead_code, reason = "the listener for TLS comes next")]
-pub(crate) struct Secure {
-    /// The name the client asked for (RFC 6066 §3), in lower case.
-    pub(crate) server_name: Option<Box<str>>,
-}
-
 impl Connection {
+    /// That of a session with a client; none for a request of our own.
+    pub(crate) fn of(session: &ServerSession) -> Option<&Self> {
+        ClientStream::of(session)
+            .map(|stream| &**stream.connection())
+            // of a protocol that has many requests on a connection
+            .or_else(|| session.req_header().extensions.get::<Arc<Self>>().map(|own| &**own))
+    }
+
     pub(crate) const fn scheme(&self) -> Scheme {
         if self.secure.is_some() { Scheme::Https } else { Scheme::Http }
     }

@@ -123,7 +123,12 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
     }
 
     /// Answers what can't be processed, and closes.
-    async fn refuse(&self, mut stream: Stream, connection: &Connection, refusal: Refusal) {
+    pub(super) async fn refuse(
+        &self,
+        mut stream: Stream,
+        connection: &Connection,
+        refusal: Refusal,
+    ) {
         let (status, word) = refusal.reply();
         self.telemetry.refused(connection.client, status, word);
         let answer =

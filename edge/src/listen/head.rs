@@ -119,6 +119,12 @@ pub(crate) enum Refusal {
     Host,
     #[error("the target's scheme is not the connection's")]
     Scheme,
+    #[error("this address is for HTTPS, and what came is HTTP without TLS")]
+    Cleartext,
+    #[error("a pseudo-header field is missing, or not what it can be")]
+    PseudoField,
+    #[error("a field is about a connection of HTTP/1.1")]
+    ConnectionField,
 }
 
 impl Refusal {
@@ -134,11 +140,14 @@ impl Refusal {
             Self::Length => (400, "length"),
             Self::Host => (400, "host"),
             Self::Scheme => (421, "scheme"),
+            Self::Cleartext => (400, "cleartext"),
+            Self::PseudoField => (400, "pseudo_field"),
+            Self::ConnectionField => (400, "connection_field"),
         }
     }
 
     /// Every reason, for metrics.
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::TooLarge,
         Self::TooSlow,
         Self::LineEnd,
@@ -148,6 +157,9 @@ impl Refusal {
         Self::Length,
         Self::Host,
         Self::Scheme,
+        Self::Cleartext,
+        Self::PseudoField,
+        Self::ConnectionField,
     ];
 }
 

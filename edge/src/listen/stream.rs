@@ -59,7 +59,6 @@ impl ClientStream {
     }
 
     /// A connection whose handshake is done.
-    #[expect(dead_code, reason = "the listener for TLS comes next")]
     pub(crate) fn secure(tls: TlsStream<TcpStream>, connection: Arc<Connection>) -> Self {
         Self::new(Transport::Tls(Box::new(tls)), connection)
     }

@@ -28,6 +28,18 @@ const UNKNOWN_COUNTRY: &str = "XX";
 /// What `Connection` says of the connection itself, and Pingora acts on.
 const CONNECTION_OPTIONS: [&str; 3] = ["close", "keep-alive", "upgrade"];
 
+/// Makes the target that was asked for over TLS a whole one. It came in absolute form, of which Pingora leaves no more than
+/// the path where it can be read.
+pub(crate) fn complete_target(head: &mut RequestHeader) {
+    const HTTPS: &[u8] = b"https://";
+    let raw = head.raw_path();
+    if raw.get(..HTTPS.len()).is_some_and(|scheme| scheme.eq_ignore_ascii_case(HTTPS))
+        && let Ok(target) = http::Uri::try_from(raw)
+    {
+        head.set_uri(target);
+    }
+}
+
 /// Takes out of a request the fields that end with the client's connection (RFC 9110 §7.6.1). The origin won't see them,
 /// so nothing may be decided by them: neither which stored response answers, nor which the origin's will be.
 pub(crate) fn end_hop(head: &mut RequestHeader) {

@@ -53,7 +53,7 @@ impl Edge {
             Some(id) => Some(client_certificate(id, ctx).ok_or_else(|| {
                 if TOLD.is_time(clock::steady()) {
                     tracing::warn!(origin.name = %origin.name, certificate.id = %id,
-                        "the certificate for an origin is not known here");
+                        "the certificate that an origin is to be shown is not known here, or can't be used");
                 }
                 Error::new_in(fail::NO_CERTIFICATE)
             })?),
@@ -115,8 +115,8 @@ impl Edge {
 }
 
 /// The certificate that an origin is shown.
-fn client_certificate(_: &CertificateId, _: &Context) -> Option<Arc<CertKey>> {
-    None
+fn client_certificate(id: &CertificateId, ctx: &Context) -> Option<Arc<CertKey>> {
+    ctx.snapshot.certificates.get(id.as_str())?.shown().cloned()
 }
 
 /// Tells an HTTP/2 origin that the client takes trailers, where it says so in HTTP/2 or HTTP/3 itself: Pingora carries no

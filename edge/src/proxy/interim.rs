@@ -8,6 +8,8 @@ use crate::context::Context;
 use crate::listen::ClientStream;
 use crate::stage::fail::Failure;
 use bytes::BytesMut;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use http::{HeaderMap, Method, StatusCode, Version, header};
 use pingora_error::{Error, ErrorType, Result};
 use pingora_http::{RequestHeader, ResponseHeader};
@@ -15,7 +17,6 @@ use pingora_proxy::Session;
 use route::Rule;
 use semantics::fields::{CONSUMED_FIELDS, removed_when_forwarding};
 use std::future::poll_fn;
-use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -78,7 +79,8 @@ pub(super) async fn pass(
     ctx: &mut Context,
 ) -> Result<()> {
     let rule = ctx.route.as_ref().map(|routed| &*routed.rule);
-    let head = head(response, rule);
+    let passed = passed(response, rule);
+    let head = head(&passed);
     ctx.interim.count += 1;
     ctx.interim.bytes += head.len();
     if ctx.interim.count > COUNT_MAX || ctx.interim.bytes > BYTES_MAX {
@@ -88,17 +90,26 @@ pub(super) async fn pass(
     if session.req_header().version == Version::HTTP_10 || session.response_written().is_some() {
         return Ok(());
     }
-    let Some(stream) = ClientStream::of(session) else { return Ok(()) };
-    stream.send_ahead(&head);
-    // no body has begun, so this only flushes; what the client has no room for goes out when it is read or written next
-    let mut flush = pin!(session.as_downstream_mut().finish_body());
-    // a client that is gone shows it where the final response is written
-    drop(poll_fn(|cx| Poll::Ready(flush.as_mut().poll(cx))).await);
+    let is_custom = session.as_downstream().is_custom();
+    if let Some(stream) = ClientStream::of(session) {
+        stream.send_ahead(&head);
+    } else if !is_custom {
+        return Ok(());
+    }
+    // the one way that a bridge sends interim heads; otherwise, no body has begun, so this only flushes
+    let client = session.as_downstream_mut();
+    let mut sending: BoxFuture<'_, Result<()>> = match is_custom {
+        true => client.write_response_header_ref(&passed).boxed(),
+        false => client.finish_body().boxed(),
+    };
+    // What there is no room for goes out when the client is read from or written to next. One that is gone shows it where
+    // the final response is written.
+    drop(poll_fn(|cx| Poll::Ready(sending.as_mut().poll(cx))).await);
     Ok(())
 }
 
-/// An interim response as the client is sent it.
-fn head(response: &ResponseHeader, rule: Option<&Rule>) -> BytesMut {
+/// What is passed on of an interim response.
+fn passed(response: &ResponseHeader, rule: Option<&Rule>) -> ResponseHeader {
     let mut passed = response.clone();
     let ours = rule.into_iter().flat_map(|rule| &rule.response_headers.remove);
     // it has no body, whatever it says (RFC 9110 §8.6)
@@ -108,6 +119,11 @@ fn head(response: &ResponseHeader, rule: Option<&Rule>) -> BytesMut {
     for name in removed_when_forwarding(&response.headers) {
         passed.remove_header(&name);
     }
+    passed
+}
+
+/// It as it is in HTTP/1.1.
+fn head(passed: &ResponseHeader) -> BytesMut {
     let (status, reason) = (passed.status.as_u16(), passed.get_reason_phrase().unwrap_or_default());
     let mut head = BytesMut::from(format!("HTTP/1.1 {status} {reason}\r\n").as_bytes());
     passed.header_to_h1_wire(&mut head);
@@ -172,9 +188,9 @@ mod tests {
         ] {
             response.append_header(name, value).unwrap();
         }
-        let passed = head(&response, None);
-        assert_eq!(&*passed, b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nLink: </b>\r\n\r\n");
+        let wire = head(&passed(&response, None));
+        assert_eq!(&*wire, b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nLink: </b>\r\n\r\n");
         let unknown = ResponseHeader::build(110, None).unwrap();
-        assert_eq!(&*head(&unknown, None), b"HTTP/1.1 110 \r\n\r\n");
+        assert_eq!(&*head(&passed(&unknown, None)), b"HTTP/1.1 110 \r\n\r\n");
     }
 }

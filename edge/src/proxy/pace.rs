@@ -11,6 +11,7 @@
 //! than the client has taken nothing for.
 
 use super::Edge;
+use crate::bridge::Presence;
 use crate::context::Context;
 use crate::listen::ClientStream;
 use futures_util::FutureExt;
@@ -69,7 +70,10 @@ impl Edge {
 
     /// Notes where the client has gone that a fill is for.
     fn note_reading(&self, session: &Session, own: &Own) {
-        let has_gone = ClientStream::of(session).is_some_and(ClientStream::has_gone);
+        let has_gone = match ClientStream::of(session) {
+            Some(stream) => stream.has_gone(),
+            None => Presence::has_gone(session.req_header()),
+        };
         if has_gone || own.is_stuck(Instant::now(), self.stall_timeout + GRACE) {
             own.leave();
         }

@@ -6,7 +6,7 @@ use super::upgrade::{GO, PREPARE_TIMEOUT, PREPARED, SERVE_TIMEOUT, SERVING, Succ
 use super::{Bound, Shared, Stop, new_edge_id, notify};
 use crate::config::Config;
 use crate::feed::{Link, StateDirectory, Token};
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -14,6 +14,8 @@ use tokio::time::{Instant, sleep};
 
 /// How long what is being written to the state directory may take to end.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often it is tried to take up a state directory again.
+const RETRY: Duration = Duration::from_secs(5);
 const LEAVE_STEP: Duration = Duration::from_millis(2);
 
 /// How an edge ends.
@@ -46,6 +48,10 @@ impl Following {
         Ok(Self { task: Some(tokio::spawn(feed.run())), heard })
     }
 
+    const fn goes_on(&self) -> bool {
+        self.task.is_some()
+    }
+
     /// Ends it. What it was writing may be under way a little longer.
     pub(super) async fn end(&mut self) {
         if let Some(task) = self.task.take() {
@@ -70,7 +76,14 @@ impl Own<'_> {
     /// Does what signals ask for, until one of them ends this process.
     pub(super) async fn wait_for_end(&mut self, signals: &mut Signals) -> Ending {
         loop {
-            match signals.next().await {
+            let asked = tokio::select! {
+                asked = signals.next() => asked,
+                () = sleep(RETRY), if !self.following.goes_on() => {
+                    self.follow_again();
+                    continue;
+                }
+            };
+            match asked {
                 Asked::Stop => {
                     tracing::info!("stopping");
                     notify::tell("STOPPING=1");
@@ -109,7 +122,7 @@ impl Own<'_> {
         };
         if let Err(error) = relieved {
             successor.end().await;
-            self.take_up().context("it can't take up its state directory again")?;
+            self.take_up();
             return Err(error);
         }
         tracing::info!(
@@ -133,15 +146,23 @@ impl Own<'_> {
     }
 
     /// Takes up again what was left.
-    fn take_up(&mut self) -> anyhow::Result<()> {
-        if *self.stop.accepting.borrow() {
-            return Ok(());
+    fn take_up(&mut self) {
+        if self.following.goes_on() {
+            return;
         }
         self.shared.cache.store.resume();
         self.stop.accepting.send_replace(true);
-        let directory = StateDirectory::open(&self.config.state.directory, new_edge_id)?;
-        self.following =
-            Following::begin(self.shared, self.config, &self.token, &self.bound, directory)?;
-        Ok(())
+        self.follow_again();
+    }
+
+    fn follow_again(&mut self) {
+        let directory = StateDirectory::open(&self.config.state.directory, new_edge_id);
+        let following = directory.map_err(anyhow::Error::from).and_then(|directory| {
+            Following::begin(self.shared, self.config, &self.token, &self.bound, directory)
+        });
+        match following {
+            Ok(following) => self.following = following,
+            Err(error) => tracing::error!("control is not followed; it is tried again: {error:#}"),
+        }
     }
 }

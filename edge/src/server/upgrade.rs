@@ -66,8 +66,9 @@ impl Successor {
         let read = timeout(at_most, self.channel.read_line(&mut line)).await;
         let read = read.map_err(|_| {
             anyhow!("the new process did not say `{word}` within {} s", at_most.as_secs())
-        })??;
-        ensure!(read > 0, "the new process ended before it said `{word}`");
+        })?;
+        // one that ends with something unread resets the channel
+        ensure!(read.is_ok_and(|read| read > 0), "the new process ended before it said `{word}`");
         ensure!(line.trim_end() == word, "the new process said {:?}", line.trim_end());
         Ok(())
     }

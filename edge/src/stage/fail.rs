@@ -1,7 +1,11 @@
 //! What went wrong, and what the client is told: one match from failures to answers.
 
+use crate::answer::PROXY_STATUS;
+use crate::stage::deliver::CACHE_STATUS;
 use crate::stage::forward::certificate_problem;
-use http::StatusCode;
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Response, StatusCode};
 use pingora_error::{Error, ErrorSource, ErrorType};
 use std::time::SystemTime;
 
@@ -218,6 +222,26 @@ pub(crate) const fn sentence(failure: Failure) -> &'static str {
             "The server behind this one could not be reached, or gave no valid answer."
         }
     }
+}
+
+/// The answer to a refused request of HTTP/2 or HTTP/3, in two parts.
+pub(crate) fn refusal_page(status: u16, detail: &str, now: SystemTime) -> (Response<()>, Bytes) {
+    let body = page(status, &format!("The request was refused: {detail}."));
+    let mut head = Response::new(());
+    *head.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    let told = |name: &str| HeaderValue::try_from(format!("longshore; {name}={REFUSED}"));
+    for (name, value) in [
+        (header::DATE, HeaderValue::try_from(httpdate::fmt_http_date(now))),
+        (header::CONTENT_TYPE, HeaderValue::try_from("text/html; charset=utf-8")),
+        (header::CONTENT_LENGTH, HeaderValue::try_from(body.len().to_string())),
+        (header::CACHE_CONTROL, HeaderValue::try_from("no-store")),
+        (CACHE_STATUS, told("detail")),
+        (PROXY_STATUS, told("error")),
+    ] {
+        // every one of these is a value
+        head.headers_mut().extend(value.ok().map(|value| (name, value)));
+    }
+    (head, body.into())
 }
 
 /// A whole answer for a connection that no request could be read from.

@@ -135,6 +135,7 @@ pub(crate) fn certificate_problem(error: &Error) -> Option<&'static str> {
         ("NotValidForName", "wrong_name"),
         ("UnknownIssuer", "unknown_authority"),
         ("Revoked", "revoked"),
+        ("Other(OtherError(CaUsedAsEndEntity))", "is_an_authority"),
     ];
     let found = words.iter().find(|(prefix, _)| problem.starts_with(prefix));
     Some(found.map_or("other", |(_, word)| word))

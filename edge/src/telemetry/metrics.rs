@@ -9,7 +9,7 @@ use crate::stage::deliver::Handling;
 use crate::stage::record;
 use disk::DiskMetrics;
 pub(crate) use groups::Source;
-use groups::{ClientMetrics, FeedMetrics, Maker, OriginMetrics, PurgeMetrics};
+use groups::{ClientMetrics, FeedMetrics, HandshakeMetrics, Maker, OriginMetrics, PurgeMetrics};
 use prometheus::{Encoder, IntCounter, IntGauge, Registry, TextEncoder};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -21,6 +21,7 @@ pub(crate) struct Metrics {
     registry: Registry,
     clients: ClientMetrics,
     origins: OriginMetrics,
+    pub(crate) handshakes: HandshakeMetrics,
     pub(crate) feed: FeedMetrics,
     pub(crate) purges: PurgeMetrics,
     pub(crate) log_lines_dropped: IntCounter,
@@ -36,6 +37,7 @@ impl Metrics {
         Ok(Self {
             clients: ClientMetrics::new(&make)?,
             origins: OriginMetrics::new(&make)?,
+            handshakes: HandshakeMetrics::new(&make)?,
             feed: FeedMetrics::new(&make)?,
             purges: PurgeMetrics::new(&make)?,
             log_lines_dropped: make.counter(

@@ -1,7 +1,8 @@
 //! The metrics of each part of an edge: their names, and what they mean.
 
-use crate::listen::Refusal;
+use crate::listen::{Failed, Refusal};
 use crate::stage::deliver::Handling;
+use crate::tls::Secure;
 use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -9,6 +10,7 @@ use prometheus::{
 use semantics::cache_status::Forward;
 
 const STATUS_CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+const TLS_VERSIONS: [&str; 2] = ["TLSv1.2", "TLSv1.3"];
 const DURATION_BUCKETS_SECONDS: [f64; 14] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0];
 
@@ -27,6 +29,14 @@ pub(super) struct ClientMetrics {
     pub(super) requests_open: IntGauge,
     pub(super) websockets_open: IntGauge,
     pub(super) uncollapsed: IntCounter,
+}
+
+/// Handshakes of TLS.
+pub(crate) struct HandshakeMetrics {
+    /// By version of TLS, and whether an earlier session was gone on with: not, and so.
+    done: [[IntCounter; 2]; TLS_VERSIONS.len()],
+    challenges: IntCounter,
+    failed: [IntCounter; Failed::ALL.len()],
 }
 
 /// What origins were asked.
@@ -48,6 +58,8 @@ pub(crate) struct FeedMetrics {
     sources: [(Source, IntGauge); 2],
     pub(crate) sites: IntGauge,
     pub(crate) sites_rejected: IntGauge,
+    pub(crate) certificates: IntGauge,
+    pub(crate) certificates_unusable: IntGauge,
     /// In vain, and not.
     pub(super) waits_of_edges: [IntCounter; 2],
 }
@@ -166,6 +178,53 @@ impl ClientMetrics {
     }
 }
 
+impl HandshakeMetrics {
+    pub(super) fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+        let done = make.register(IntCounterVec::new(
+            Opts::new(
+                "longshore_edge_tls_handshakes_total",
+                "TLS handshakes of clients, by version and whether an earlier session was resumed.",
+            ),
+            &["version", "resumed"],
+        ))?;
+        let of = |version: &str| ["no", "yes"].map(|word| done.with_label_values(&[version, word]));
+        Ok(Self {
+            done: TLS_VERSIONS.map(of),
+            challenges: make.counter(
+                "longshore_edge_tls_challenges_total",
+                "TLS handshakes of certificate authorities that wanted to see who has a host.",
+            )?,
+            failed: make.counters(
+                "longshore_edge_tls_handshake_failures_total",
+                "TLS handshakes of clients that came to nothing, by reason.",
+                "reason",
+                Failed::ALL.map(Failed::as_str),
+            )?,
+        })
+    }
+
+    /// Counts a handshake that is done.
+    pub(crate) fn done(&self, secure: &Secure) {
+        let place = TLS_VERSIONS.iter().position(|version| *version == secure.version);
+        if let Some([full, resumed]) = place.and_then(|place| self.done.get(place)) {
+            if secure.resumed { resumed.inc() } else { full.inc() }
+        }
+    }
+
+    /// Counts a handshake that answered a challenge.
+    pub(crate) fn challenge(&self) {
+        self.challenges.inc();
+    }
+
+    /// Counts a handshake that came to nothing.
+    pub(crate) fn failed(&self, reason: Failed) {
+        let place = Failed::ALL.iter().position(|other| *other == reason);
+        if let Some(counter) = place.and_then(|place| self.failed.get(place)) {
+            counter.inc();
+        }
+    }
+}
+
 impl OriginMetrics {
     pub(super) fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
         Ok(Self {
@@ -237,6 +296,12 @@ impl FeedMetrics {
             sites_rejected: make.gauge(
                 "longshore_edge_sites_rejected",
                 "Sites whose newest document could not be used.",
+            )?,
+            certificates: make
+                .gauge("longshore_edge_certificates", "Certificates that control has told of.")?,
+            certificates_unusable: make.gauge(
+                "longshore_edge_certificates_unusable",
+                "Certificates that could not be opened or read; the last good one of each stays in use.",
             )?,
             waits_of_edges: make.counters(
                 "longshore_edge_shield_waits_total",
