@@ -21,7 +21,7 @@ mod simulation;
 #[cfg(test)]
 mod testing;
 
-pub(crate) use keep::{StateDirectory, StateError};
+pub(crate) use keep::{Owner, StateDirectory, StateError};
 pub(crate) use link::{Link, Token};
 pub(crate) use nats::{Nats, Secret};
 

@@ -4,16 +4,19 @@ mod bind;
 mod files;
 mod handover;
 mod notify;
+mod order;
 mod process;
 mod signals;
 mod sockets;
 mod upgrade;
 
+pub(crate) use order::upgrade;
+
 use crate::admin::{self, Admin};
 use crate::cache::{Cache, Head};
 use crate::collapse::Collapse;
-use crate::config::{self, Config, Directory, Shares};
-use crate::feed::{Changes, Feed, Link, Nats, Secret, StateDirectory, Token};
+use crate::config::{self, Config, ConfigError, Directory, Shares};
+use crate::feed::{Changes, Feed, Link, Nats, Owner, Secret, StateDirectory, Token};
 use crate::listen::{Entrance, Front, Handshakes, Limits};
 use crate::origin::{Addresses, Authorities};
 use crate::plain::PlainHits;
@@ -67,7 +70,8 @@ pub(crate) struct Bound {
     pub(crate) admin: SocketAddr,
 }
 
-/// Runs an edge until it is told to stop, or another process has followed on it. `started` is told where it listens.
+/// Runs an edge until it is told to stop, or another process has followed on it. `started` is told where it listens; `again`
+/// reads the configuration as it is now.
 ///
 /// # Errors
 /// When something it needs can't be had: an address, a directory, a file.
@@ -75,6 +79,7 @@ pub(crate) fn run(
     config: &Config,
     token: Token,
     started: impl FnOnce(&Bound),
+    again: &dyn Fn() -> Result<Config, ConfigError>,
 ) -> anyhow::Result<()> {
     let (mut predecessor, inherited) = match Predecessor::meet()? {
         Some((predecessor, inherited)) => (Some(predecessor), inherited),
@@ -126,13 +131,15 @@ pub(crate) fn run(
             // where it is gone, there is nobody to be relieved
             predecessor.relieve().unwrap_or_else(|error| tracing::warn!("{error:#}"));
         }
-        let mut own =
-            Own { config, token, bound, shared: &shared, stop: &stop, sockets, following };
+        let owner = Owner { serves: true, ..Owner::this() };
+        let (shared, stop) = (&shared, &stop);
+        let mut own = Own { config, again, token, bound, shared, stop, sockets, following, owner };
+        own.say();
         let ending = own.wait_for_end(&mut signals).await;
         own.following.end().await;
         sweeping.abort();
         working.abort();
-        servers.stop(&stop, &shared.telemetry, ending, drain_timeout(config)).await;
+        servers.stop(stop, &shared.telemetry, ending, drain_timeout(config)).await;
         timeout(ADMIN_DRAIN, admin).await.ok();
         anyhow::Ok(())
     })?;

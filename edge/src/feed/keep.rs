@@ -34,6 +34,42 @@ pub(crate) enum StateError {
     Id { path: PathBuf },
 }
 
+/// The process that has a state directory, for who looks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) process: u32,
+    pub(crate) serves: bool,
+    /// Upgrades that were tried.
+    pub(crate) upgrades: u32,
+    /// Why the last of them failed.
+    pub(crate) failure: Option<String>,
+}
+
+impl Owner {
+    /// This process, before it serves.
+    pub(crate) fn this() -> Self {
+        Self { process: std::process::id(), serves: false, upgrades: 0, failure: None }
+    }
+
+    /// One line, and another one where an upgrade has failed.
+    fn text(&self) -> String {
+        let Self { process, serves, upgrades, failure } = self;
+        let state = if *serves { "serving" } else { "starting" };
+        let failure = failure.as_deref().unwrap_or_default().replace('\n', " ");
+        format!("{process} {state} {upgrades}\n{failure}\n")
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (first, failure) = text.split_once('\n')?;
+        let mut words = first.split(' ');
+        let process = words.next()?.parse().ok()?;
+        let serves = words.next()? == "serving";
+        let upgrades = words.next()?.parse().ok()?;
+        let failure = Some(failure.trim_end().to_owned()).filter(|failure| !failure.is_empty());
+        Some(Self { process, serves, upgrades, failure })
+    }
+}
+
 /// A directory that this process alone uses.
 pub(crate) struct StateDirectory {
     path: PathBuf,
@@ -69,8 +105,7 @@ impl StateDirectory {
             Err(TryLockError::WouldBlock) => return Err(StateError::Taken(path.into())),
             Err(TryLockError::Error(source)) => return Err(wrap(source)),
         }
-        // for who looks for this process
-        lock.set_len(0).and_then(|()| writeln!(&lock, "{}", std::process::id())).map_err(wrap)?;
+        Self::say(path, &Owner::this());
         let id_path = path.join(ID);
         let edge_id = match fs::read_to_string(&id_path) {
             Ok(text) => text.trim().parse().map_err(|_| StateError::Id { path: id_path })?,
@@ -104,8 +139,15 @@ impl StateDirectory {
     }
 
     /// The process that has a directory, as it says itself.
-    pub(crate) fn owner(path: &Path) -> Option<u32> {
-        fs::read_to_string(path.join(LOCK)).ok()?.trim().parse().ok()
+    pub(crate) fn owner(path: &Path) -> Option<Owner> {
+        Owner::parse(&fs::read_to_string(path.join(LOCK)).ok()?)
+    }
+
+    /// Has others know of the process that has it.
+    pub(crate) fn say(path: &Path, owner: &Owner) {
+        if let Err(error) = fs::write(path.join(LOCK), owner.text()) {
+            tracing::warn!(%error, "the state directory doesn't tell of this process");
+        }
     }
 
     /// What was adopted before, and the journal that says so. One that is damaged is set aside: the edge starts without,

@@ -97,6 +97,11 @@ impl Link {
         Events::of(self.checked(request.send().await)?)
     }
 
+    /// Whether control gives out its feed, to this token.
+    pub(crate) async fn is_open(&self) -> Result<(), LinkError> {
+        self.open_feed(0, None).await.map(drop)
+    }
+
     pub(super) async fn report(
         &self,
         edge_id: &EdgeId,

@@ -4,8 +4,8 @@ use super::signals::{Asked, Signals};
 use super::sockets::Sockets;
 use super::upgrade::{GO, PREPARE_TIMEOUT, PREPARED, SERVE_TIMEOUT, SERVING, Successor};
 use super::{Bound, Shared, Stop, new_edge_id, notify};
-use crate::config::Config;
-use crate::feed::{Link, StateDirectory, Token};
+use crate::config::{Config, ConfigError};
+use crate::feed::{Link, Owner, StateDirectory, Token};
 use anyhow::ensure;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -64,12 +64,14 @@ impl Following {
 /// What an edge holds while it serves.
 pub(super) struct Own<'e> {
     pub(super) config: &'e Config,
+    pub(super) again: &'e dyn Fn() -> Result<Config, ConfigError>,
     pub(super) token: Token,
     pub(super) bound: Bound,
     pub(super) shared: &'e Shared,
     pub(super) stop: &'e Stop,
     pub(super) sockets: Sockets,
     pub(super) following: Following,
+    pub(super) owner: Owner,
 }
 
 impl Own<'_> {
@@ -93,6 +95,8 @@ impl Own<'_> {
                 Asked::Upgrade => match self.hand_over().await {
                     Ok(()) => return Ending::Relieved,
                     Err(error) => {
+                        self.owner.failure = Some(format!("{error:#}"));
+                        self.say();
                         tracing::error!(
                             "the upgrade has failed, and this process goes on: {error:#}"
                         );
@@ -103,10 +107,25 @@ impl Own<'_> {
         }
     }
 
+    /// Has others know of this process.
+    pub(super) fn say(&self) {
+        StateDirectory::say(&self.config.state.directory, &self.owner);
+    }
+
     fn reload(&self) {
         notify::reloading();
         if let Some(log) = &self.shared.telemetry.log {
             log.reopen();
+        }
+        match (self.again)().map(|config| self.config.differs_from(&config)) {
+            Ok(sections) if sections.is_empty() => {}
+            Ok(sections) => tracing::warn!(
+                sections = sections.join(", "),
+                "the configuration has changed: it is used after an upgrade (SIGUSR2)"
+            ),
+            Err(error) => {
+                tracing::error!("the configuration is wrong, and the one before goes on: {error}");
+            }
         }
         notify::ready();
     }
@@ -114,6 +133,7 @@ impl Own<'_> {
     /// Has another process follow on this one. On an error, this one serves as before.
     async fn hand_over(&mut self) -> anyhow::Result<()> {
         notify::reloading();
+        self.owner.upgrades += 1;
         let mut successor = Successor::start(&self.sockets)?;
         tracing::info!(process.id = successor.id(), "upgrading: a new process prepares");
         let relieved = match successor.hear(PREPARED, PREPARE_TIMEOUT).await {
