@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use testkit::{Client, Edge, EdgeOptions, Feed, Origin, eventually};
+use testkit::{Client, Control, Edge, Origin, eventually};
 
 /// An edge with a disk tier.
 struct Upgraded {
     origin: Origin,
-    _feed: Feed,
+    _control: Control,
     edge: Edge,
     _disk: tempfile::TempDir,
 }
@@ -19,14 +19,14 @@ struct Upgraded {
 impl Upgraded {
     async fn start() -> Self {
         let disk = tempfile::tempdir().unwrap();
-        let (origin, feed) = (Origin::start().await, Feed::start().await);
+        let (origin, control) = (Origin::start().await, Control::start().await);
         let path = disk.path().join("disk");
         let config = format!("[[disk.directories]]\npath = {path:?}\ncapacity_bytes = 268435456\n");
-        let options = EdgeOptions::new().control(&feed.url(), "ls_test").config(&config);
-        let edge = Edge::start(options).await;
+        let edge = control.edge_with(&config).await;
         let document = crate::scene::site("a", HOST, &origin.url(), serde_json::json!({}));
-        feed.adopted(feed.put_site(1, document)).await;
-        Self { origin, _feed: feed, edge, _disk: disk }
+        let put = control.put_site(&document).await;
+        control.wait_adopted(&edge, put.seq).await;
+        Self { origin, _control: control, edge, _disk: disk }
     }
 
     fn state(&self) -> PathBuf {
@@ -129,7 +129,7 @@ async fn a_connection_that_waits_is_told_that_its_next_answer_is_the_last() {
     let mut scene = Upgraded::start().await;
     scene.origin.on("/a").respond(200).header("Cache-Control", FRESH).body("stored");
     let mut client = scene.edge.connect().await;
-    assert_eq!(client.get(HOST, "/a").await.field("connection"), None);
+    assert_ne!(client.get(HOST, "/a").await.field("connection"), Some("close"));
     assert_eq!(scene.upgrade().0, Some(0));
     let answer = client.get(HOST, "/a").await;
     assert_eq!((answer.text(), answer.field("connection")), ("stored", Some("close")));
