@@ -30,6 +30,14 @@ pub(crate) fn site(members: &serde_json::Value) -> route::Site {
     route::Site::resolve(id, &document).unwrap()
 }
 
+/// To this origin.
+pub(crate) fn routed_to(origin: &serde_json::Value) -> Routed {
+    let mut origin = origin.clone();
+    origin["name"] = "main".into();
+    let document = serde_json::json!({ "name": "a", "hosts": ["a.example"], "origins": [origin] });
+    routed_in(&document)
+}
+
 /// By the rule of a site with this caching.
 pub(crate) fn routed_by(cache: &serde_json::Value) -> Routed {
     let site = site(&serde_json::json!({ "cache": cache }));
