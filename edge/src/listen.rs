@@ -21,6 +21,7 @@ pub(crate) use tls::{Failed, Handshakes};
 
 use crate::config;
 use crate::plain::PlainHits;
+use crate::quic::AltSvc;
 use crate::telemetry::Telemetry;
 use bytes::BytesMut;
 use pingora_core::apps::HttpServerApp;
@@ -38,6 +39,8 @@ pub(crate) struct Front<A> {
     pub(crate) app: Arc<A>,
     pub(crate) plain_hits: PlainHits,
     pub(crate) limits: Limits,
+    /// What clients over TLS are told of other protocols.
+    pub(crate) alt_svc: Option<&'static AltSvc>,
     /// None where no client comes over TLS.
     pub(crate) handshakes: Option<Handshakes>,
     pub(crate) telemetry: Arc<Telemetry>,
@@ -49,7 +52,7 @@ pub(crate) struct Front<A> {
 
 /// What clients speak who come to an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Entrance {
+pub(crate) enum Door {
     Http,
     Https,
 }
@@ -76,7 +79,7 @@ impl Limits {
 
 impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
     /// Accepts and serves until the edge is stopped.
-    pub(crate) async fn run(self: Arc<Self>, listener: TcpListener, entrance: Entrance) {
+    pub(crate) async fn run(self: Arc<Self>, listener: TcpListener, door: Door) {
         let mut stopping = self.stopping.clone();
         loop {
             let place = tokio::select! {
@@ -91,7 +94,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
                 Ok((tcp, client)) => {
                     let front = Arc::clone(&self);
                     tokio::spawn(async move {
-                        front.serve(tcp, client, entrance).await;
+                        front.serve(tcp, client, door).await;
                         drop(place);
                     });
                 }
@@ -103,17 +106,17 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
         }
     }
 
-    async fn serve(self: &Arc<Self>, tcp: TcpStream, client: SocketAddr, entrance: Entrance) {
+    async fn serve(self: &Arc<Self>, tcp: TcpStream, client: SocketAddr, door: Door) {
         let _open = self.telemetry.metrics.connection_opened();
         let Ok(local) = tcp.local_addr() else { return };
         // latency counts more than packets; a socket that can't has gone away and shows it at the first read
         tcp.set_nodelay(true).ok();
-        match entrance {
-            Entrance::Http => {
+        match door {
+            Door::Http => {
                 let connection = Arc::new(Connection { client, local, secure: None });
                 self.serve_cleartext(ClientStream::plain(tcp, connection)).await;
             }
-            Entrance::Https => self.serve_tls(tcp, client, local).await,
+            Door::Https => self.serve_tls(tcp, client, local).await,
         }
     }
 

@@ -11,13 +11,14 @@ use crate::record::shorten;
 use crate::request_id::RequestId;
 use crate::snapshot::{Current, Served};
 use crate::stage::deliver::{self, Handling, KeyText};
-use crate::stage::identify::Scheme;
+use crate::stage::entrance::{Access, Entrance};
 use crate::stage::lookup;
 use crate::stage::record::Over;
 use crate::stage::reuse::{self, Outcome};
 use crate::telemetry::Telemetry;
+use crate::tls;
 use bytes::{Buf, Bytes};
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header};
 use pingora_core::protocols::Stream;
 use route::Host;
 use semantics::cache_status::{self, CacheStatus};
@@ -63,7 +64,7 @@ impl PlainHits {
         request: &[u8],
     ) -> Option<io::Result<()>> {
         let received = clock::now();
-        let answer = self.find(connection.scheme(), plain, request, received.steady)?;
+        let answer = self.find(connection, plain, request, received.steady)?;
         let length = answer.body.len() as u64;
         let sent = self.send(stream, &answer.head, answer.body).await;
         let cache_status = answer.head.get(answer.cache_status).unwrap_or_default();
@@ -77,6 +78,7 @@ impl PlainHits {
             host: answer.host.authority(),
             target: plain.target(request),
             protocol: "HTTP/1.1",
+            tls: connection.secure.as_ref().into(),
             status: answer.status.as_u16(),
             body_bytes: if sent.is_ok() { length } else { 0 },
             duration: clock::steady().since(received.steady),
@@ -94,8 +96,14 @@ impl PlainHits {
     }
 
     /// Passes the request through the stages, as far as a hit goes.
-    fn find(&self, scheme: Scheme, plain: Plain, request: &[u8], now: Steady) -> Option<Answer> {
-        let snapshot = self.current.load();
+    fn find(
+        &self,
+        connection: &Connection,
+        plain: Plain,
+        request: &[u8],
+        now: Steady,
+    ) -> Option<Answer> {
+        let (snapshot, scheme) = (self.current.load(), connection.scheme());
         let host = Host::parse(plain.host(request), scheme.default_port()).ok()?;
         let served = snapshot.site(host.name())?;
         let target = plain.target(request);
@@ -103,6 +111,15 @@ impl PlainHits {
             Some((path, query)) => (path, Some(query)),
             None => (target, None),
         };
+        let (tls, entrance) = (&served.site.tls, Entrance::of(connection));
+        if entrance.access(&served.site) != Access::Granted
+            // the certificate may select another response
+            || tls.client_auth.is_some()
+            || (path.starts_with(tls::HTTP_PATH) && !snapshot.challenges.is_empty())
+        {
+            return None;
+        }
+        let hsts = tls.hsts.as_ref().filter(|_| connection.secure.is_some());
         let rule = served.site.rule(path).rule;
         let caching = &rule.caching;
         if rule.redirect.is_some()
@@ -122,11 +139,18 @@ impl PlainHits {
         if !is_usable(&buffer, &found.head, served, now) || !is_selected(&found.head, request) {
             return None;
         }
+        if hsts.is_some() && found.head.has(&header::STRICT_TRANSPORT_SECURITY) {
+            return None;
+        }
         found.head.count_request();
         let resident = found.head.kept().resident(now);
         buffer.clear();
         let cache_status =
-            write_head(&found.head, body.len() as u64, resident, &key.name, &mut buffer);
+            write_head(&found.head, body.len() as u64, resident, &key.name, hsts, &mut buffer);
+        if let Some(alternative) = connection.alternative() {
+            buffer.extend_from_slice(alternative.line.as_bytes());
+        }
+        buffer.extend_from_slice(b"\r\n");
         let (served, status) = (Arc::clone(served), found.head.status());
         Some(Answer { host, served, head: buffer, cache_status, status, body })
     }
@@ -164,12 +188,13 @@ fn is_selected(head: &Head, request: &[u8]) -> bool {
         || cache::variance(head.selecting(), variance, &listen::fields(request), None) == variance
 }
 
-/// Writes the head of a hit. Returns where in it the value of Cache-Status is.
+/// Writes the head of a hit, but for its end. Returns where in it the value of Cache-Status is.
 fn write_head(
     head: &Head,
     length: u64,
     resident: Duration,
     hash: &[u8; 16],
+    hsts: Option<&HeaderValue>,
     out: &mut Vec<u8>,
 ) -> std::ops::Range<usize> {
     let freshness = head.kept().freshness;
@@ -185,7 +210,11 @@ fn write_head(
     let key = Some(key.as_str());
     CacheStatus { ttl, key, ..cache_status::Outcome::Hit.into() }.append_to(out);
     let value = start..out.len();
-    out.extend_from_slice(b"\r\n\r\n");
+    if let Some(hsts) = hsts {
+        out.extend_from_slice(b"\r\nStrict-Transport-Security: ");
+        out.extend_from_slice(hsts.as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
     value
 }
 

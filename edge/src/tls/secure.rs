@@ -1,5 +1,6 @@
 //! What a handshake came to, for all requests on its connection.
 
+use crate::quic::AltSvc;
 use api::site::tls::{ClientAuth, TlsVersion};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,8 +12,6 @@ use std::sync::Arc;
 /// What a TLS handshake came to.
 #[derive(Debug)]
 pub(crate) struct Secure {
-    /// The name the client asked for (RFC 6066 §3), in lower case.
-    pub(crate) server_name: Option<Box<str>>,
     /// As the access log has it.
     pub(crate) version: &'static str,
     pub(crate) cipher: &'static str,
@@ -22,6 +21,8 @@ pub(crate) struct Secure {
     pub(crate) client_auth: Option<Arc<ClientAuth>>,
     /// The certificate that the client showed. It was verified by that rule.
     pub(crate) client_certificate: Option<ClientCertificate>,
+    /// What the client is told of other protocols.
+    pub(crate) alternative: Option<&'static AltSvc>,
 }
 
 /// A client's certificate.
@@ -33,28 +34,31 @@ pub(crate) struct ClientCertificate {
 
 impl Secure {
     /// What is known of a connection whose handshake went by the rule `client_auth`.
-    pub(crate) fn new(
-        session: &ServerConnection,
-        server_name: Option<Box<str>>,
-        client_auth: Option<Arc<ClientAuth>>,
-    ) -> Self {
+    pub(crate) fn new(session: &ServerConnection, client_auth: Option<Arc<ClientAuth>>) -> Self {
         let shown = session.peer_certificates().and_then(<[_]>::first);
         Self {
-            server_name,
             version: version(session.protocol_version()),
             cipher: session.negotiated_cipher_suite().map_or("", |suite| cipher(suite.suite())),
             resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
             client_certificate: shown.and_then(|shown| ClientCertificate::new(shown)),
             client_auth,
+            alternative: None,
         }
     }
 
     /// What is known of a connection of QUIC, which is always TLS 1.3 and asks for no certificates. Which cipher it has, and
     /// whether it goes on with an earlier session, quinn doesn't tell.
-    pub(crate) const fn quic(server_name: Option<Box<str>>) -> Self {
+    pub(crate) const fn quic() -> Self {
         let version = version(Some(ProtocolVersion::TLSv1_3));
         let (client_auth, client_certificate) = (None, None);
-        Self { server_name, version, cipher: "", resumed: false, client_auth, client_certificate }
+        Self {
+            version,
+            cipher: "",
+            resumed: false,
+            client_auth,
+            client_certificate,
+            alternative: None,
+        }
     }
 
     /// Whether this connection will do for requests to a site: whether a handshake for its hosts would have gone by the same
