@@ -11,6 +11,7 @@ mod exchange;
 mod fault;
 mod frame;
 mod head;
+mod measured;
 mod qpack;
 mod request;
 mod secret;

@@ -205,7 +205,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
         let is_early = receive.is_0rtt();
         let acknowledged = send.stopped();
         let stream = Stream::new(send, Frames::new(receive, Bytes::new()), Arc::clone(&peer));
-        self.answer_h3(stream, &connection, is_early).await;
+        self.answer_h3(stream, &peer, &connection, is_early).await;
         if *self.stopping.borrow() {
             timeout(LAST_WORDS, acknowledged).await.ok();
         }
