@@ -20,6 +20,7 @@ needs() {
         echo "openssl     openssl         is an origin that speaks TLS"
         echo "postgres    postgresql      is the other database control runs on"
         echo "nats-server nats-server     is what the feed is published to"
+        echo "python3     python3-venv    asks by HTTP/3"
         echo "node        nodejs          runs http-cache-tests"
         echo "npm         npm             fetches http-cache-tests"
         ;;
