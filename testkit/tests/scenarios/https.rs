@@ -2,6 +2,8 @@
 
 use crate::scene::{HOST, site};
 use api::certificate::Answer;
+use api::feed::Change;
+use api::purge::{Mode, Purge, Selector, Warm};
 use rustls::version::{TLS12, TLS13};
 use rustls::{HandshakeKind, ProtocolVersion};
 use serde_json::{Value, json};
@@ -450,6 +452,36 @@ async fn who_does_not_speak_tls_is_told_or_left() {
         assert!(metrics.sum(name, &[&format!("reason=\"{reason}\"")]) >= least, "{reason}");
     }
     world.connect(HOST).await;
+}
+
+#[tokio::test]
+async fn what_is_fetched_by_itself_is_fetched_by_its_scheme() {
+    let world = World::start().await;
+    world.put_site(1, &[HOST], json!({ "redirect_http": true })).await;
+    let warm = Warm {
+        site_id: Feed::site_id(1),
+        urls: vec![format!("https://{HOST}/a?b"), format!("https://{HOST}:443/c")],
+        sitemaps: Vec::new(),
+        rate: 1_000,
+        regions: Vec::new(),
+    };
+    let seq = world.feed.entry(Change::Warm(warm));
+    let progress = world.feed.progress(seq, |progress| progress.finished).await;
+    assert_eq!((progress.fetched, progress.failed), (2, 0));
+    for path in ["/a?b", "/c"] {
+        assert!(world.get(HOST, path).await.is_hit(), "{path}");
+    }
+    let (selector, mode) = (Selector::Everything, Mode::Soft);
+    let site_id = Feed::site_id(1);
+    let purge = Purge { site_id, selector, mode, regions: Vec::new(), refetch: 1 };
+    let seq = world.feed.entry(Change::Purge(purge));
+    let progress = world.feed.progress(seq, |progress| progress.finished).await;
+    assert_eq!((progress.fetched, progress.failed), (1, 0));
+    let hits = [world.get(HOST, "/a?b").await, world.get(HOST, "/c").await];
+    let fresh = hits.iter().filter(|hit| {
+        hit.cache_status().contains("hit; ttl=5") || hit.cache_status().contains("hit; ttl=60")
+    });
+    assert_eq!(fresh.count(), 1, "{hits:?}");
 }
 
 #[tokio::test]
