@@ -37,6 +37,7 @@ test: setup-test ## run every test, then the conformance suites
 
 conformance: setup-test ## run the suites nobody here wrote
 	conformance/cache-tests/run.sh
+	conformance/h3/run.sh
 
 faults: setup-test ## kill an edge 200 times, and damage what it stores
 	conformance/faults/run.sh

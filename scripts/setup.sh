@@ -21,6 +21,7 @@ needs() {
         echo "postgres    postgresql      is the other database control runs on"
         echo "nats-server nats-server     is what the feed is published to"
         echo "pebble      pebble          is the ACME authority that certificates are got from"
+        echo "python3     python3-venv    asks by HTTP/3"
         echo "node        nodejs          runs http-cache-tests"
         echo "npm         npm             fetches http-cache-tests"
         ;;

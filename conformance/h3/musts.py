@@ -153,12 +153,15 @@ async def settings_not_first(scene):
 
 @must("RFC 9114 6.2.1: the control stream stays open")
 async def closed_control_stream(scene):
-    def reset(wire):
+    await ends(scene, lambda wire: wire.beside_stream(CONTROL, frame(SETTINGS), end=True),
+               codes=[CLOSED_CRITICAL])
+    async with Connected(scene) as wire:
         stream = wire.settle()
+        # once it is known what the stream is
+        await wire.over(wire.open(headers(get(scene))))
         wire._quic.reset_stream(stream, NO_ERROR)
         wire.transmit()
-    await ends(scene, lambda wire: wire.beside_stream(CONTROL, frame(SETTINGS), end=True), reset,
-               codes=[CLOSED_CRITICAL])
+        assert await wire.termination() == CLOSED_CRITICAL
 
 
 @must("RFC 9114 6.2.1: one control stream")

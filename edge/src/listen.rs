@@ -21,6 +21,7 @@ pub(crate) use tls::{Failed, Handshakes};
 
 use crate::config;
 use crate::plain::PlainHits;
+use crate::quic::AltSvc;
 use crate::telemetry::Telemetry;
 use bytes::BytesMut;
 use pingora_core::apps::HttpServerApp;
@@ -38,6 +39,8 @@ pub(crate) struct Front<A> {
     pub(crate) app: Arc<A>,
     pub(crate) plain_hits: PlainHits,
     pub(crate) limits: Limits,
+    /// What clients over TLS are told of other protocols.
+    pub(crate) alt_svc: Option<&'static AltSvc>,
     /// None where no client comes over TLS.
     pub(crate) handshakes: Option<Handshakes>,
     pub(crate) telemetry: Arc<Telemetry>,

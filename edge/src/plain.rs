@@ -147,6 +147,10 @@ impl PlainHits {
         buffer.clear();
         let cache_status =
             write_head(&found.head, body.len() as u64, resident, &key.name, hsts, &mut buffer);
+        if let Some(alternative) = connection.alternative() {
+            buffer.extend_from_slice(alternative.line.as_bytes());
+        }
+        buffer.extend_from_slice(b"\r\n");
         let (served, status) = (Arc::clone(served), found.head.status());
         Some(Answer { host, served, head: buffer, cache_status, status, body })
     }
@@ -184,7 +188,7 @@ fn is_selected(head: &Head, request: &[u8]) -> bool {
         || cache::variance(head.selecting(), variance, &listen::fields(request), None) == variance
 }
 
-/// Writes the head of a hit. Returns where in it the value of Cache-Status is.
+/// Writes the head of a hit, but for its end. Returns where in it the value of Cache-Status is.
 fn write_head(
     head: &Head,
     length: u64,
@@ -210,7 +214,7 @@ fn write_head(
         out.extend_from_slice(b"\r\nStrict-Transport-Security: ");
         out.extend_from_slice(hsts.as_bytes());
     }
-    out.extend_from_slice(b"\r\n\r\n");
+    out.extend_from_slice(b"\r\n");
     value
 }
 

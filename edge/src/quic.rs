@@ -1,7 +1,7 @@
 //! HTTP/3: RFC 9114 over QUIC, which quinn speaks, in front of the same proxy as HTTP/1.1 and HTTP/2.
 //!
 //! Frames, field sections and the streams beside requests are read here, strictly and within bounds; see
-//! docs/adr/0017-http3.md for why.
+//! docs/adr/0023-http3.md for why.
 
 mod alt_svc;
 mod connection;
@@ -11,6 +11,7 @@ mod exchange;
 mod fault;
 mod frame;
 mod head;
+mod measured;
 mod qpack;
 mod request;
 mod secret;

@@ -20,6 +20,7 @@
 mod client;
 mod dns;
 mod feed;
+mod http3;
 mod message;
 mod origin;
 mod program;
@@ -30,6 +31,7 @@ mod wire;
 pub use client::{Call, Client, Interim, Response};
 pub use dns::Dns;
 pub use feed::Feed;
+pub use http3::{Http3, Http3Response};
 pub use message::{Broken, Fields};
 pub use origin::{Live, Origin, Request, Script, Unreachable};
 pub use program::control::Control;

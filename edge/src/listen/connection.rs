@@ -1,6 +1,7 @@
 //! What is known of a client's connection, whatever it speaks.
 
 use super::ClientStream;
+use crate::quic::AltSvc;
 use crate::stage::identify::Scheme;
 use crate::tls::Secure;
 use pingora_core::protocols::http::ServerSession;
@@ -26,6 +27,11 @@ impl Connection {
             .map(|stream| &**stream.connection())
             // of a protocol that has many requests on a connection
             .or_else(|| session.req_header().extensions.get::<Arc<Self>>().map(|own| &**own))
+    }
+
+    /// What the client is told of other protocols.
+    pub(crate) fn alternative(&self) -> Option<&'static AltSvc> {
+        self.secure.as_ref()?.alternative
     }
 
     pub(crate) const fn scheme(&self) -> Scheme {

@@ -174,8 +174,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
         let Some(handshakes) = &self.handshakes else { return };
         let metrics = &self.telemetry.metrics.handshakes;
         match Box::pin(handshakes.shake(tcp, local.ip())).await {
-            Ok(Shaken::Requests(stream, secure)) => {
+            Ok(Shaken::Requests(stream, mut secure)) => {
                 metrics.done(&secure);
+                secure.alternative = self.alt_svc;
                 let connection = Arc::new(Connection { client, local, secure: Some(secure) });
                 let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 let stream = ClientStream::secure(stream, Arc::clone(&connection));

@@ -2,7 +2,7 @@
 
 use crate::answer;
 use crate::context::Context;
-use crate::listen::ClientStream;
+use crate::listen::{ClientStream, Connection};
 use crate::proxy::interim;
 use crate::proxy::slices::Told;
 use crate::stage::deliver::{self, KeyText};
@@ -55,6 +55,7 @@ pub(super) fn respond(
         request.tell(Told::Answered { handling, status, response_time: now.wall, kept });
         return Ok(());
     }
+    tell_alternative(session, response, ctx)?;
     deliver::write(response, &status, ctx)?;
     (ctx.handling, ctx.told) = (handling, Some(status));
     keep_date(session, response);
@@ -92,6 +93,19 @@ pub(super) async fn fail(
         answer::failure(session, failure, &told, ctx.hsts()).await.ok();
     }
     FailToProxy { error_code: status.unwrap_or(0), can_reuse_downstream: is_kept && answers }
+}
+
+/// Tells the client which other protocols are spoken here. Another edge that asks tells its client itself.
+fn tell_alternative(
+    session: &Session,
+    response: &mut ResponseHeader,
+    ctx: &Context,
+) -> pingora_error::Result<()> {
+    let alternative = Connection::of(session).and_then(Connection::alternative);
+    match alternative.filter(|_| !ctx.asking.is_edge()) {
+        Some(alternative) => response.insert_header(header::ALT_SVC, &alternative.value),
+        None => Ok(()),
+    }
 }
 
 /// An HTTP/1.0 client knows no chunks: a body of unknown length ends with the connection (RFC 9112 §6.1).

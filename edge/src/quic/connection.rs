@@ -9,7 +9,6 @@ use crate::listen::{Connection, Front};
 use crate::tls::Secure;
 use bytes::{BufMut, Bytes, BytesMut};
 use pingora_core::apps::HttpServerApp;
-use quinn::crypto::rustls::HandshakeData;
 use quinn::{RecvStream, SendStream};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -206,7 +205,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
         let is_early = receive.is_0rtt();
         let acknowledged = send.stopped();
         let stream = Stream::new(send, Frames::new(receive, Bytes::new()), Arc::clone(&peer));
-        self.answer_h3(stream, &connection, is_early).await;
+        self.answer_h3(stream, &peer, &connection, is_early).await;
         if *self.stopping.borrow() {
             timeout(LAST_WORDS, acknowledged).await.ok();
         }
@@ -228,13 +227,10 @@ fn follow(peer: &Peer, connection: &mut Arc<Connection>) {
     }
 }
 
-/// What is known of a connection at its beginning.
+/// What is known of a connection.
 fn connection(quic: &quinn::Connection, client: SocketAddr, local: SocketAddr) -> Connection {
-    let said = quic.handshake_data().and_then(|data| data.downcast::<HandshakeData>().ok());
-    let server_name = said.and_then(|said| said.server_name);
-    let server_name = server_name.map(|name| name.to_ascii_lowercase().into_boxed_str());
-    let address = quic.local_ip().map_or(local, |ip| SocketAddr::new(ip, local.port()));
-    Connection { client, local: address, secure: Some(Secure::quic(server_name)) }
+    let local = quic.local_ip().map_or(local, |ip| SocketAddr::new(ip, local.port()));
+    Connection { client, local, secure: Some(Secure::quic()) }
 }
 
 /// Opens the control stream, with SETTINGS (RFC 9114 §6.2.1). There are none for QPACK: nothing is said there without a

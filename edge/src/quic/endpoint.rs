@@ -2,13 +2,14 @@
 //!
 //! One task reads the socket, on the first serving thread. A connection lives on the thread that it is handed to, in turn.
 
+use super::measured::Measured;
 use super::secret::Secret;
 use crate::config::{self, Config};
 use crate::listen::Front;
 use pingora_core::apps::HttpServerApp;
 use quinn::{
     ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, IdleTimeout, Incoming,
-    ServerConfig, TokioRuntime, TransportConfig, VarInt,
+    Runtime as _, ServerConfig, TokioRuntime, TransportConfig, VarInt,
 };
 use rustls::server::{ProducesTickets, ServerSessionMemoryCache};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -177,7 +178,9 @@ impl Quic {
             .supported_versions(VERSIONS.to_vec())
             .min_reset_interval(RESET_INTERVAL)
             .cid_generator(|| Box::new(Ids));
-        let endpoint = Endpoint::new(config, Some(server), socket, Arc::new(TokioRuntime))?;
+        let socket = Arc::new(Measured::new(TokioRuntime.wrap_udp_socket(socket)?));
+        let runtime = Arc::new(TokioRuntime);
+        let endpoint = Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime)?;
         Ok((endpoint, local))
     }
 }

@@ -1,5 +1,6 @@
 //! One request of HTTP/3, from its first byte to its answer.
 
+use super::connection::Peer;
 use super::exchange::{Opening, Stream, UNDECODABLE};
 use super::fault::Fault;
 use super::head::{self, NoRequest, Section};
@@ -21,6 +22,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
     pub(super) async fn answer_h3(
         &self,
         mut stream: Stream,
+        peer: &Peer,
         connection: &Arc<Connection>,
         is_early: bool,
     ) {
@@ -39,14 +41,15 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
             return self.refuse_exchange(stream, false, connection, refusal).await;
         }
         stream.heed_priority(&parts.headers);
-        parts.extensions.insert(Arc::clone(connection));
         let arrival = Arrival {
             scheme: Scheme::Https,
             protocol: Protocol::Http3,
             tunnel: tunnel.as_deref(),
             ends,
         };
-        self.serve_exchange(stream, parts, arrival, connection).await;
+        if self.serve_exchange(stream, parts, arrival, connection).await.is_none() {
+            peer.answered();
+        }
     }
 
     async fn read_section(&self, stream: &mut Stream) -> Result<Section, NoSection> {

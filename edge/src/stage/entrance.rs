@@ -59,6 +59,7 @@ mod tests {
             resumed: false,
             client_auth: client_auth.map(Arc::new),
             client_certificate: None,
+            alternative: None,
         }
     }
 

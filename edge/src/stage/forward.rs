@@ -238,12 +238,17 @@ pub(crate) fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }
 
-/// The fields that end here. An upgraded connection's are what the client waits for.
+/// The fields that end here. An upgraded connection's are what the client waits for. Alt-Svc names other places for the
+/// origin, where its clients would get around this edge.
 pub(crate) fn removed_from_response(response: &ResponseHeader) -> Vec<HeaderName> {
     if response.status == StatusCode::SWITCHING_PROTOCOLS {
         return Vec::new();
     }
-    semantics::fields::removed_when_forwarding(&response.headers)
+    let mut removed = semantics::fields::removed_when_forwarding(&response.headers);
+    if response.headers.contains_key(header::ALT_SVC) {
+        removed.push(header::ALT_SVC);
+    }
+    removed
 }
 
 /// Who asked for what, in the customary fields and in that of RFC 7239.

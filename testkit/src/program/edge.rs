@@ -67,6 +67,12 @@ impl EdgeOptions {
         Self { https_listen: Some("127.0.0.1:0".to_owned()), ..self }
     }
 
+    /// Listens for TLS too, there.
+    #[must_use]
+    pub fn https_at(self, address: &str) -> Self {
+        Self { https_listen: Some(address.to_owned()), ..self }
+    }
+
     /// Trusts the certificate authorities in a file, and no others.
     #[must_use]
     pub fn trusting(self, certificates: &Path) -> Self {

@@ -119,7 +119,7 @@ pub(super) fn decode(coded: &[u8], out: &mut Vec<u8>) -> Result<(), NoString> {
     loop {
         bits.fill();
         // what is left at the end is less than a byte, and the beginning of the code of the end: ones
-        if bits.held < 8 && bits.window == !(u64::MAX.checked_shr(bits.held as u32).unwrap_or(0)) {
+        if bits.held < 8 && bits.window == !(u64::MAX >> bits.held) {
             return Ok(());
         }
         let symbol = bits.symbol().ok_or(NoString)?;
