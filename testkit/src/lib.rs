@@ -19,6 +19,7 @@
 
 mod client;
 mod feed;
+mod http2;
 mod message;
 mod origin;
 mod program;
@@ -28,6 +29,7 @@ mod wire;
 
 pub use client::{Call, Client, Interim, Response};
 pub use feed::Feed;
+pub use http2::{Http2, Http2Stream};
 pub use message::{Broken, Fields};
 pub use origin::{Live, Origin, Request, Script, Unreachable};
 pub use program::control::Control;

@@ -30,6 +30,8 @@ mod forwarding;
 mod head;
 #[path = "scenarios/hostile.rs"]
 mod hostile;
+#[path = "scenarios/http2.rs"]
+mod http2;
 #[path = "scenarios/https.rs"]
 mod https;
 #[path = "scenarios/incomplete.rs"]
