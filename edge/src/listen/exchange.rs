@@ -50,6 +50,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
     ) {
         let (status, word) = refusal.reply();
         self.telemetry.refused(connection.client, status, word);
+        if refusal.is_malformed() {
+            return exchange.refuse();
+        }
         let (head, mut body) = refusal_page(status, &refusal.to_string(), clock::wall());
         let answered = async {
             exchange.send_head(head, is_head).await?;

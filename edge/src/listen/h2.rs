@@ -15,7 +15,7 @@ use ::h2::server::{self, Builder, SendResponse};
 use ::h2::{Reason, RecvStream};
 use bytes::{Bytes, BytesMut};
 use http::Request;
-use meter::Excess;
+use meter::Fault;
 use pingora_core::apps::HttpServerApp;
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -178,7 +178,7 @@ enum Next {
     /// It has ended, or is broken.
     Ended,
     /// Its client asks too much.
-    Excess(Excess),
+    Fault(Fault),
     /// There may be reason to end it.
     Look,
 }
@@ -215,8 +215,8 @@ where
                 biased;
                 next = poll_fn(|cx| self.poll_next(timer.as_mut(), cx)) => match next {
                     Next::Request(request, respond) => self.begin(*request, respond),
-                    Next::Excess(excess) => {
-                        self.end_for(excess).await;
+                    Next::Fault(fault) => {
+                        self.end_for(fault).await;
                         break;
                     }
                     Next::Look if self.look() => timer.as_mut().reset(self.next_look()),
@@ -247,8 +247,8 @@ where
             Poll::Ready(None) => return Poll::Ready(Next::Ended),
             Poll::Pending => {}
         }
-        if let Some(excess) = self.wire.excess() {
-            return Poll::Ready(Next::Excess(excess));
+        if let Some(fault) = self.wire.fault() {
+            return Poll::Ready(Next::Fault(fault));
         }
         if let Poll::Ready(Err(_)) = self.wire.poll_flush_all(cx) {
             return Poll::Ready(Next::Ended);
@@ -291,10 +291,11 @@ where
     }
 
     /// Ends at once, and says why.
-    async fn end_for(&mut self, excess: Excess) {
-        let reason = match excess {
-            Excess::Frames | Excess::Resets => Reason::ENHANCE_YOUR_CALM,
-            Excess::Preface => Reason::PROTOCOL_ERROR,
+    async fn end_for(&mut self, fault: Fault) {
+        let reason = match fault {
+            Fault::Frames | Fault::Resets => Reason::ENHANCE_YOUR_CALM,
+            Fault::Unexpected => Reason::PROTOCOL_ERROR,
+            Fault::Length => Reason::FRAME_SIZE_ERROR,
         };
         if reason == Reason::ENHANCE_YOUR_CALM {
             self.front.telemetry.metrics.http2.floods.inc();

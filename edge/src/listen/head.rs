@@ -125,6 +125,8 @@ pub(crate) enum Refusal {
     PseudoField,
     #[error("a field is about a connection of HTTP/1.1")]
     ConnectionField,
+    #[error("nothing is connected to here")]
+    Connect,
 }
 
 impl Refusal {
@@ -143,11 +145,18 @@ impl Refusal {
             Self::Cleartext => (400, "cleartext"),
             Self::PseudoField => (400, "pseudo_field"),
             Self::ConnectionField => (400, "connection_field"),
+            Self::Connect => (501, "connect"),
         }
     }
 
+    /// Whether a request of HTTP/2 or HTTP/3 is malformed by that, so that its stream is reset and not answered (RFC 9113
+    /// §8.1.1).
+    pub(crate) const fn is_malformed(self) -> bool {
+        !matches!(self, Self::TooLarge | Self::TooSlow | Self::Scheme | Self::Connect)
+    }
+
     /// Every reason, for metrics.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::TooLarge,
         Self::TooSlow,
         Self::LineEnd,
@@ -160,6 +169,7 @@ impl Refusal {
         Self::Cleartext,
         Self::PseudoField,
         Self::ConnectionField,
+        Self::Connect,
     ];
 }
 
