@@ -115,10 +115,6 @@ impl Exchange for Mock {
         self.client.note(Done::Reset);
     }
 
-    fn refuse(&mut self) {
-        self.reset();
-    }
-
     async fn gone(&mut self) -> io::Error {
         io::ErrorKind::ConnectionReset.into()
     }

@@ -367,7 +367,7 @@ pub(crate) fn fields(head: &[u8]) -> HeaderMap {
 }
 
 /// Whether a field decides about stored responses (RFC 9111 §5.2.1, RFC 9110 §13.1, §14.2), the connection, or loops.
-fn is_special(name: &[u8], value: &[u8]) -> bool {
+pub(crate) fn is_special(name: &[u8], value: &[u8]) -> bool {
     const NAMES: [&[u8]; 15] = [
         b"te",
         b"range",
