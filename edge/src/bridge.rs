@@ -64,6 +64,11 @@ pub(crate) trait Exchange: Send + Sync + Unpin + 'static {
     /// Breaks the response off.
     fn reset(&mut self);
 
+    /// Gives the request back, because it is malformed (RFC 9113 §8.1.1, RFC 9114 §4.1.2).
+    fn refuse(&mut self) {
+        self.reset();
+    }
+
     /// Waits until the client gives up or the connection ends, and says which.
     async fn gone(&mut self) -> io::Error;
 }

@@ -15,7 +15,7 @@ mod tls;
 pub(crate) use connection::{Connection, Protocol};
 #[cfg(test)]
 pub(crate) use head::read as read_head;
-pub(crate) use head::{FIELDS_MAX, Plain, Refusal, fields};
+pub(crate) use head::{FIELDS_MAX, Plain, Refusal, fields, is_special};
 pub(crate) use stream::ClientStream;
 pub(crate) use tls::{Failed, Handshakes};
 

@@ -18,7 +18,7 @@ use crate::stage::reuse::{self, Outcome};
 use crate::telemetry::Telemetry;
 use crate::tls;
 use bytes::{Buf, Bytes};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use pingora_core::protocols::Stream;
 use route::Host;
 use semantics::cache_status::{self, CacheStatus};
@@ -28,6 +28,7 @@ use std::borrow::Cow;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::Duration;
+use store::Found;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
@@ -40,6 +41,28 @@ pub(crate) struct PlainHits {
     pub(crate) cache: &'static Cache,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) stall_timeout: Duration,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy)]
+struct Asked<'r> {
+    connection: &'r Connection,
+    host: &'r str,
+    /// Path and query.
+    target: &'r str,
+}
+
+/// A stored response that answers it.
+struct Hit {
+    host: Host,
+    served: Arc<Served>,
+    found: Found<Head>,
+    /// That of its name.
+    hash: [u8; 16],
+    resident: Duration,
+    body: Bytes,
+    /// Empty, with room for a head.
+    buffer: Vec<u8>,
 }
 
 /// An answer, ready to be sent.
@@ -95,7 +118,7 @@ impl PlainHits {
         Some(sent)
     }
 
-    /// Passes the request through the stages, as far as a hit goes.
+    /// The answer in HTTP/1.1.
     fn find(
         &self,
         connection: &Connection,
@@ -103,10 +126,30 @@ impl PlainHits {
         request: &[u8],
         now: Steady,
     ) -> Option<Answer> {
+        let asked = Asked { connection, host: plain.host(request), target: plain.target(request) };
+        let selected = |head: &Head| is_selected(head, || Cow::Owned(listen::fields(request)));
+        let Hit { host, served, found, hash, resident, body, buffer: mut head } =
+            self.look_up(asked, selected, now)?;
+        let (hsts, length) = (hsts(&served, connection), body.len() as u64);
+        let cache_status = write_head(&found.head, length, resident, &hash, hsts, &mut head);
+        if let Some(alternative) = connection.alternative() {
+            head.extend_from_slice(alternative.line.as_bytes());
+        }
+        head.extend_from_slice(b"\r\n");
+        let status = found.head.status();
+        Some(Answer { host, served, head, cache_status, status, body })
+    }
+
+    /// Passes the request through the stages, as far as a hit goes.
+    fn look_up(
+        &self,
+        Asked { connection, host, target }: Asked<'_>,
+        is_selected: impl FnOnce(&Head) -> bool,
+        now: Steady,
+    ) -> Option<Hit> {
         let (snapshot, scheme) = (self.current.load(), connection.scheme());
-        let host = Host::parse(plain.host(request), scheme.default_port()).ok()?;
+        let host = Host::parse(host, scheme.default_port()).ok()?;
         let served = snapshot.site(host.name())?;
-        let target = plain.target(request);
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (target, None),
@@ -119,7 +162,7 @@ impl PlainHits {
         {
             return None;
         }
-        let hsts = tls.hsts.as_ref().filter(|_| connection.secure.is_some());
+        let tells_hsts = tls.hsts.is_some() && connection.secure.is_some();
         let rule = served.site.rule(path).rule;
         let caching = &rule.caching;
         if rule.redirect.is_some()
@@ -136,23 +179,17 @@ impl PlainHits {
         let key = cache::first_variant(&buffer);
         let found = self.cache.store.find_now(&key, &buffer)?;
         let body = found.reader.whole()?;
-        if !is_usable(&buffer, &found.head, served, now) || !is_selected(&found.head, request) {
+        if !is_usable(&buffer, &found.head, served, now) || !is_selected(&found.head) {
             return None;
         }
-        if hsts.is_some() && found.head.has(&header::STRICT_TRANSPORT_SECURITY) {
+        if tells_hsts && found.head.has(&header::STRICT_TRANSPORT_SECURITY) {
             return None;
         }
         found.head.count_request();
         let resident = found.head.kept().resident(now);
         buffer.clear();
-        let cache_status =
-            write_head(&found.head, body.len() as u64, resident, &key.name, hsts, &mut buffer);
-        if let Some(alternative) = connection.alternative() {
-            buffer.extend_from_slice(alternative.line.as_bytes());
-        }
-        buffer.extend_from_slice(b"\r\n");
-        let (served, status) = (Arc::clone(served), found.head.status());
-        Some(Answer { host, served, head: buffer, cache_status, status, body })
+        let served = Arc::clone(served);
+        Some(Hit { host, served, found, hash: key.name, resident, body, buffer })
     }
 
     /// Sends head and body in as few writes as the client lets it, and without copying them.
@@ -182,10 +219,14 @@ fn is_usable(name: &[u8], head: &Head, served: &Served, now: Steady) -> bool {
 }
 
 /// Whether the request selects this variant (RFC 9111 §4.1). Other variants are looked for by Pingora.
-fn is_selected(head: &Head, request: &[u8]) -> bool {
+fn is_selected<'f>(head: &Head, fields: impl FnOnce() -> Cow<'f, HeaderMap>) -> bool {
     let variance = head.variance();
-    variance.is_none()
-        || cache::variance(head.selecting(), variance, &listen::fields(request), None) == variance
+    variance.is_none() || cache::variance(head.selecting(), variance, &fields(), None) == variance
+}
+
+/// What browsers are told of using `https` alone (RFC 6797).
+fn hsts<'s>(served: &'s Served, connection: &Connection) -> Option<&'s HeaderValue> {
+    served.site.tls.hsts.as_ref().filter(|_| connection.secure.is_some())
 }
 
 /// Writes the head of a hit, but for its end. Returns where in it the value of Cache-Status is.
@@ -205,10 +246,7 @@ fn write_head(
     out.extend_from_slice(deliver::CACHE_STATUS.as_str().as_bytes());
     out.extend_from_slice(b": ");
     let start = out.len();
-    let ttl = Some(freshness.ttl(resident));
-    let key = KeyText::of(hash);
-    let key = Some(key.as_str());
-    CacheStatus { ttl, key, ..cache_status::Outcome::Hit.into() }.append_to(out);
+    append_cache_status(freshness.ttl(resident), hash, out);
     let value = start..out.len();
     if let Some(hsts) = hsts {
         out.extend_from_slice(b"\r\nStrict-Transport-Security: ");
@@ -217,6 +255,17 @@ fn write_head(
     out.extend_from_slice(b"\r\n");
     value
 }
+
+/// What Cache-Status says of a hit.
+fn append_cache_status(ttl: i64, hash: &[u8; 16], out: &mut Vec<u8>) {
+    let key = KeyText::of(hash);
+    let (ttl, key) = (Some(ttl), Some(key.as_str()));
+    CacheStatus { ttl, key, ..cache_status::Outcome::Hit.into() }.append_to(out);
+}
+
+mod many;
+
+pub(crate) use many::Whole;
 
 #[cfg(test)]
 mod tests;

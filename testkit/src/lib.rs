@@ -20,6 +20,7 @@
 mod client;
 mod dns;
 mod feed;
+mod http2;
 mod http3;
 mod message;
 mod origin;
@@ -31,6 +32,7 @@ mod wire;
 pub use client::{Call, Client, Interim, Response};
 pub use dns::Dns;
 pub use feed::Feed;
+pub use http2::{Http2, Http2Stream};
 pub use http3::{Http3, Http3Response};
 pub use message::{Broken, Fields};
 pub use origin::{Live, Origin, Request, Script, Unreachable};

@@ -36,6 +36,8 @@ mod forwarding;
 mod head;
 #[path = "scenarios/hostile.rs"]
 mod hostile;
+#[path = "scenarios/http2.rs"]
+mod http2;
 #[path = "scenarios/http3.rs"]
 mod http3;
 #[path = "scenarios/https.rs"]

@@ -61,7 +61,7 @@ pub(crate) fn read(
     check_size(&parts, bytes_max)?;
     check_fields(&parts.headers)?;
     let length = declared_length(&parts.headers, arrival)?;
-    let is_upgrade = asks_for_websocket(&parts.method, arrival)?;
+    let is_upgrade = asks_for_websocket((&parts.method, parts.uri.authority().is_some()), arrival)?;
     let said = parts.uri.scheme_str();
     if said.is_some_and(|said| !said.eq_ignore_ascii_case(arrival.scheme.as_str())) {
         return Err(Refusal::Scheme);
@@ -129,12 +129,17 @@ fn declared_length(fields: &HeaderMap, arrival: Arrival<'_>) -> Result<Option<u6
 }
 
 /// Whether this is an extended CONNECT for a WebSocket. There is no other CONNECT here.
-fn asks_for_websocket(method: &Method, arrival: Arrival<'_>) -> Result<bool, Refusal> {
+fn asks_for_websocket(
+    (method, has_authority): (&Method, bool),
+    arrival: Arrival<'_>,
+) -> Result<bool, Refusal> {
     match (*method == Method::CONNECT, arrival.tunnel) {
         (false, None) => Ok(false),
+        (true, None) if has_authority => Err(Refusal::Connect),
         (true, Some(tunnel)) if tunnel.eq_ignore_ascii_case("websocket") && !arrival.ends => {
             Ok(true)
         }
+        (true, Some(_)) if !arrival.ends => Err(Refusal::Connect),
         _ => Err(Refusal::PseudoField),
     }
 }

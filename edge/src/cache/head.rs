@@ -180,6 +180,15 @@ impl Head {
         self.lines.values(std::slice::from_ref(name)).next().is_some()
     }
 
+    /// The fields that clients are sent, with the `length` of the body, up to where each reuse adds its own.
+    pub(crate) fn sent_fields(&self, length: u64) -> HeaderMap {
+        let mut fields = self.lines.sent_fields();
+        if !self.lines.have_length() {
+            fields.insert(header::CONTENT_LENGTH, length.into());
+        }
+        fields
+    }
+
     /// The header, made from its lines each time.
     pub(crate) fn header(&self) -> ResponseHeader {
         self.header_with(None)

@@ -1,14 +1,17 @@
 //! One request of a connection that carries many: HTTP/2 and HTTP/3.
 
 use super::{Connection, Front, Refusal};
-use crate::bridge::head::{self, Arrival};
+use crate::bridge::head::{self, Arrival, Head};
 use crate::bridge::{Bridge, Exchange};
 use crate::clock;
+use crate::plain::Whole;
 use crate::stage::fail::refusal_page;
 use http::Method;
 use http::request::Parts;
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
+use pingora_http::RequestHeader;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
@@ -16,8 +19,40 @@ use tokio::time::timeout;
 /// How long the answer to a refused request may take to be sent.
 const REFUSED: Duration = Duration::from_secs(5);
 
+/// A request whose head was read.
+pub(crate) enum Begun {
+    /// It goes through the proxy.
+    Proxied(Box<Head>),
+    /// A stored response answers it as it is.
+    Found(Box<(RequestHeader, Whole)>),
+    Refused {
+        refusal: Refusal,
+        is_head: bool,
+    },
+}
+
 impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
-    /// Answers one request. Says why where it is refused.
+    /// Reads a request's head, and finds out what becomes of it.
+    pub(crate) fn begin_exchange(
+        &self,
+        parts: Parts,
+        arrival: Arrival<'_>,
+        connection: &Connection,
+    ) -> Begun {
+        let is_head = parts.method == Method::HEAD;
+        match head::read(parts, arrival, self.limits.head_max_bytes) {
+            Ok(head) if arrival.ends && !*self.stopping.borrow() => {
+                match self.plain_hits.find_whole(&head.request, connection) {
+                    Some(whole) => Begun::Found(Box::new((head.request, whole))),
+                    None => Begun::Proxied(Box::new(head)),
+                }
+            }
+            Ok(head) => Begun::Proxied(Box::new(head)),
+            Err(refusal) => Begun::Refused { refusal, is_head },
+        }
+    }
+
+    /// Reads a request's head, and answers. Says why where it is refused.
     pub(crate) async fn serve_exchange<E: Exchange>(
         &self,
         exchange: E,
@@ -25,20 +60,63 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
         arrival: Arrival<'_>,
         connection: &Arc<Connection>,
     ) -> Option<Refusal> {
+        let begun = self.begin_exchange(parts, arrival, connection);
+        let refused = match begun {
+            Begun::Refused { refusal, .. } => Some(refusal),
+            _ => None,
+        };
+        self.serve_begun(exchange, begun, connection).await;
+        refused
+    }
+
+    /// Answers a request.
+    pub(crate) async fn serve_begun<E: Exchange>(
+        &self,
+        exchange: E,
+        begun: Begun,
+        connection: &Arc<Connection>,
+    ) {
         let _busy = self.telemetry.metrics.request_begun();
-        let is_head = parts.method == Method::HEAD;
-        match head::read(parts, arrival, self.limits.head_max_bytes) {
-            Ok(head) => {
-                let bridge = Bridge::new(exchange, head, connection);
+        match begun {
+            Begun::Proxied(head) => {
+                let bridge = Bridge::new(exchange, *head, connection);
                 let session = ServerSession::new_custom(Box::new(bridge));
                 self.app.process_new_http(session, &self.stopping).await;
-                None
             }
-            Err(refusal) => {
+            Begun::Found(found) => {
+                let (request, whole) = *found;
+                self.send_whole(exchange, &request, whole, connection).await;
+            }
+            Begun::Refused { refusal, is_head } => {
                 self.refuse_exchange(exchange, is_head, connection, refusal).await;
-                Some(refusal)
             }
         }
+    }
+
+    async fn send_whole<E: Exchange>(
+        &self,
+        mut exchange: E,
+        request: &RequestHeader,
+        whole: Whole,
+        connection: &Connection,
+    ) {
+        let (head, mut body, told) = whole.into_parts();
+        let stall_timeout = self.plain_hits.stall_timeout;
+        let stalled = |_| io::Error::from(io::ErrorKind::TimedOut);
+        let sending = async {
+            let ends = body.is_empty();
+            timeout(stall_timeout, exchange.send_head(head, ends)).await.map_err(stalled)??;
+            while !body.is_empty() {
+                let sending = exchange.send_data(&mut body, true);
+                timeout(stall_timeout, sending).await.map_err(stalled)??;
+            }
+            io::Result::Ok(())
+        };
+        let is_sent = sending.await.is_ok();
+        if !is_sent {
+            exchange.reset();
+        }
+        self.plain_hits.whole_is_over(&told, request, connection, is_sent);
     }
 
     /// Answers what can't be processed.
@@ -51,13 +129,16 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
     ) {
         let (status, word) = refusal.reply();
         self.telemetry.refused(connection.client, status, word);
+        if refusal.is_malformed() {
+            return exchange.refuse();
+        }
         let (head, mut body) = refusal_page(status, &refusal.to_string(), clock::wall());
         let answered = async {
             exchange.send_head(head, is_head).await?;
             while !is_head && !body.is_empty() {
                 exchange.send_data(&mut body, true).await?;
             }
-            std::io::Result::Ok(())
+            io::Result::Ok(())
         };
         // the client may be gone, or take nothing
         if !matches!(timeout(REFUSED, answered).await, Ok(Ok(()))) {

@@ -8,15 +8,18 @@ mod meter;
 mod stream;
 mod wire;
 
+use super::exchange::Begun;
 use super::{Connection, Front, Protocol};
 use crate::bridge::head::Arrival;
 use crate::config;
+use crate::plain::Whole;
 use ::h2::server::{self, Builder, SendResponse};
 use ::h2::{Reason, RecvStream};
 use bytes::{Bytes, BytesMut};
 use http::Request;
-use meter::Excess;
+use meter::Fault;
 use pingora_core::apps::HttpServerApp;
+use pingora_http::RequestHeader;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,6 +37,8 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Bytes that wait to be sent on one stream.
 const SEND_BUFFER_BYTES: usize = 262_144;
+/// Of an answer that is handed over whole, however much room there is for it.
+const AT_ONCE_BYTES: usize = 65_536;
 /// Streams that were reset here and are remembered, as frames for them may be on their way.
 const RESET_REMEMBERED: usize = 64;
 /// Streams of one connection that may have to be reset because of what the client does wrong on them.
@@ -157,6 +162,11 @@ impl Streams {
         self.open.load(Ordering::Relaxed) > 0
     }
 
+    /// Notes that one has come and gone.
+    fn touch(&self) {
+        *self.changed.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    }
+
     fn changed(&self) -> Instant {
         *self.changed.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -168,7 +178,7 @@ struct OpenStream(Arc<Streams>);
 impl Drop for OpenStream {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::Relaxed);
-        *self.0.changed.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+        self.0.touch();
     }
 }
 
@@ -178,7 +188,7 @@ enum Next {
     /// It has ended, or is broken.
     Ended,
     /// Its client asks too much.
-    Excess(Excess),
+    Fault(Fault),
     /// There may be reason to end it.
     Look,
 }
@@ -215,8 +225,8 @@ where
                 biased;
                 next = poll_fn(|cx| self.poll_next(timer.as_mut(), cx)) => match next {
                     Next::Request(request, respond) => self.begin(*request, respond),
-                    Next::Excess(excess) => {
-                        self.end_for(excess).await;
+                    Next::Fault(fault) => {
+                        self.end_for(fault).await;
                         break;
                     }
                     Next::Look if self.look() => timer.as_mut().reset(self.next_look()),
@@ -247,8 +257,8 @@ where
             Poll::Ready(None) => return Poll::Ready(Next::Ended),
             Poll::Pending => {}
         }
-        if let Some(excess) = self.wire.excess() {
-            return Poll::Ready(Next::Excess(excess));
+        if let Some(fault) = self.wire.fault() {
+            return Poll::Ready(Next::Fault(fault));
         }
         if let Poll::Ready(Err(_)) = self.wire.poll_flush_all(cx) {
             return Poll::Ready(Next::Ended);
@@ -268,18 +278,43 @@ where
         }
         let (mut parts, body) = request.into_parts();
         let tunnel = parts.extensions.remove::<::h2::ext::Protocol>();
-        let (front, connection) = (Arc::clone(&self.front), Arc::clone(&self.connection));
-        let open = self.streams.begin();
-        tokio::spawn(async move {
-            let arrival = Arrival {
-                scheme: connection.scheme(),
-                protocol: Protocol::Http2,
-                tunnel: tunnel.as_ref().map(::h2::ext::Protocol::as_str),
-                ends: body.is_end_stream(),
-            };
-            front.serve_exchange(Stream::new(body, respond), parts, arrival, &connection).await;
-            drop(open);
+        let arrival = Arrival {
+            scheme: self.connection.scheme(),
+            protocol: Protocol::Http2,
+            tunnel: tunnel.as_ref().map(::h2::ext::Protocol::as_str),
+            ends: body.is_end_stream(),
+        };
+        match self.front.begin_exchange(parts, arrival, &self.connection) {
+            Begun::Found(found) if found.1.body.len() <= AT_ONCE_BYTES => {
+                let (request, whole) = *found;
+                self.send_at_once(respond, &request, whole);
+            }
+            begun => {
+                let (front, connection) = (Arc::clone(&self.front), Arc::clone(&self.connection));
+                let open = self.streams.begin();
+                tokio::spawn(async move {
+                    front.serve_begun(Stream::new(body, respond), begun, &connection).await;
+                    drop(open);
+                });
+            }
+        }
+    }
+
+    /// Hands over an answer that is there and small, to be sent as there is room for it.
+    fn send_at_once(
+        &self,
+        mut respond: SendResponse<Bytes>,
+        request: &RequestHeader,
+        whole: Whole,
+    ) {
+        let (head, body, told) = whole.into_parts();
+        let sending = respond.send_response(head, body.is_empty());
+        let sent = sending.and_then(|mut sending| match body.is_empty() {
+            true => Ok(()),
+            false => sending.send_data(body, true),
         });
+        self.streams.touch();
+        self.front.plain_hits.whole_is_over(&told, request, &self.connection, sent.is_ok());
     }
 
     /// Takes nothing new, and ends once what is open has ended.
@@ -291,10 +326,11 @@ where
     }
 
     /// Ends at once, and says why.
-    async fn end_for(&mut self, excess: Excess) {
-        let reason = match excess {
-            Excess::Frames | Excess::Resets => Reason::ENHANCE_YOUR_CALM,
-            Excess::Preface => Reason::PROTOCOL_ERROR,
+    async fn end_for(&mut self, fault: Fault) {
+        let reason = match fault {
+            Fault::Frames | Fault::Resets => Reason::ENHANCE_YOUR_CALM,
+            Fault::Unexpected => Reason::PROTOCOL_ERROR,
+            Fault::Length => Reason::FRAME_SIZE_ERROR,
         };
         if reason == Reason::ENHANCE_YOUR_CALM {
             self.front.telemetry.metrics.http2.floods.inc();

@@ -127,6 +127,8 @@ pub(crate) enum Refusal {
     ConnectionField,
     #[error("this may be a request that was sent before; it can be sent again after the handshake")]
     TooEarly,
+    #[error("nothing is connected to here")]
+    Connect,
 }
 
 impl Refusal {
@@ -146,11 +148,21 @@ impl Refusal {
             Self::PseudoField => (400, "pseudo_field"),
             Self::ConnectionField => (400, "connection_field"),
             Self::TooEarly => (425, "too_early"),
+            Self::Connect => (501, "connect"),
         }
     }
 
+    /// Whether a request of HTTP/2 or HTTP/3 is malformed by that, so that its stream is reset and not answered (RFC 9113
+    /// §8.1.1).
+    pub(crate) const fn is_malformed(self) -> bool {
+        !matches!(
+            self,
+            Self::TooLarge | Self::TooSlow | Self::Scheme | Self::TooEarly | Self::Connect
+        )
+    }
+
     /// Every reason, for metrics.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::TooLarge,
         Self::TooSlow,
         Self::LineEnd,
@@ -164,6 +176,7 @@ impl Refusal {
         Self::PseudoField,
         Self::ConnectionField,
         Self::TooEarly,
+        Self::Connect,
     ];
 }
 
@@ -361,7 +374,7 @@ pub(crate) fn fields(head: &[u8]) -> HeaderMap {
 }
 
 /// Whether a field decides about stored responses (RFC 9111 §5.2.1, RFC 9110 §13.1, §14.2), the connection, or loops.
-fn is_special(name: &[u8], value: &[u8]) -> bool {
+pub(crate) fn is_special(name: &[u8], value: &[u8]) -> bool {
     const NAMES: [&[u8]; 15] = [
         b"te",
         b"range",

@@ -285,6 +285,10 @@ impl Exchange for Stream {
         self.break_off(Code::InternalError);
     }
 
+    fn refuse(&mut self) {
+        self.break_off(Code::MessageError);
+    }
+
     async fn gone(&mut self) -> io::Error {
         let stopped = self.send.stopped();
         match stopped.await {

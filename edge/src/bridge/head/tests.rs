@@ -153,8 +153,8 @@ fn connect_asks_for_nothing_but_a_websocket() {
     check("GET", None, true, Ok(false));
     check("CONNECT", Some("websocket"), false, Ok(true));
     check("CONNECT", Some("websocket"), true, Err(Refusal::PseudoField));
-    check("CONNECT", Some("connect-udp"), false, Err(Refusal::PseudoField));
-    check("CONNECT", None, false, Err(Refusal::PseudoField));
+    check("CONNECT", Some("connect-udp"), false, Err(Refusal::Connect));
+    check("CONNECT", None, false, Err(Refusal::Connect));
     check("GET", Some("websocket"), false, Err(Refusal::PseudoField));
 }
 

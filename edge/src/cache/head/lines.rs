@@ -104,17 +104,12 @@ impl Lines {
 
     /// All fields.
     pub(super) fn fields(&self) -> HeaderMap {
-        // one copy that all values are parts of
-        let bytes = Bytes::copy_from_slice(&self.bytes);
-        // room for what an answer adds
-        let mut fields = HeaderMap::with_capacity(memchr_iter(b'\n', &bytes).count() + 2);
-        for (name, value) in field_lines(&bytes) {
-            let value = HeaderValue::from_maybe_shared(bytes.slice_ref(value));
-            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), value) {
-                fields.append(name, value);
-            }
-        }
-        fields
+        fields_of(&self.bytes)
+    }
+
+    /// The fields that clients are sent.
+    pub(super) fn sent_fields(&self) -> HeaderMap {
+        fields_of(self.sent())
     }
 
     /// The values of the fields of these names.
@@ -134,6 +129,21 @@ impl Lines {
         }
         fields
     }
+}
+
+/// The fields of some lines.
+fn fields_of(lines: &[u8]) -> HeaderMap {
+    // one copy that all values are parts of
+    let bytes = Bytes::copy_from_slice(lines);
+    // room for what an answer adds
+    let mut fields = HeaderMap::with_capacity(memchr_iter(b'\n', &bytes).count() + 2);
+    for (name, value) in field_lines(&bytes) {
+        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(value));
+        if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name), value) {
+            fields.append(name, value);
+        }
+    }
+    fields
 }
 
 /// Whether `name` is that of the field `field`, in any case.

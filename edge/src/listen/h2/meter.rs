@@ -11,8 +11,12 @@ const HEADER_BYTES: usize = 9;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
+const PRIORITY: u8 = 2;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PUSH_PROMISE: u8 = 5;
+const PING: u8 = 6;
+const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 /// `END_STREAM` of DATA and HEADERS, and `ACK` of SETTINGS.
 const END_STREAM: u8 = 0x1;
@@ -36,13 +40,15 @@ struct Credit {
 
 /// Why a connection is to be ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Excess {
+pub(super) enum Fault {
     /// More frames that bring nothing than there is credit for.
     Frames,
     /// More requests taken back.
     Resets,
-    /// The first frame is no SETTINGS (RFC 9113 §3.4).
-    Preface,
+    /// The first frame is no SETTINGS (RFC 9113 §3.4), or one is there that no client sends (§6.6).
+    Unexpected,
+    /// A frame that has one length has another (RFC 9113 §4.2).
+    Length,
 }
 
 /// What is known of the frames of a connection.
@@ -63,7 +69,7 @@ pub(super) struct Meter {
     in_head: bool,
     /// Since when something incomplete is held.
     held_since: Option<Instant>,
-    pub(super) excess: Option<Excess>,
+    pub(super) fault: Option<Fault>,
 }
 
 impl Meter {
@@ -79,7 +85,7 @@ impl Meter {
             has_begun: false,
             in_head: false,
             held_since: Some(now),
-            excess: None,
+            fault: None,
         }
     }
 
@@ -123,8 +129,10 @@ impl Meter {
         let [high, middle, low, kind, flags, ..] = self.header;
         self.left = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
         let is_first = !std::mem::replace(&mut self.has_begun, true);
-        if is_first && (kind != SETTINGS || flags & END_STREAM != 0) {
-            self.excess = Some(Excess::Preface);
+        if (is_first && (kind != SETTINGS || flags & END_STREAM != 0)) || kind == PUSH_PROMISE {
+            self.fault = Some(Fault::Unexpected);
+        } else if !has_right_length(kind, flags, self.left) {
+            self.fault = Some(Fault::Length);
         }
         match kind {
             HEADERS => {
@@ -145,10 +153,10 @@ impl Meter {
         }
         (self.frames, self.resets) = (self.frames.min(FRAMES.most), self.resets.min(RESETS.most));
         if self.frames < 0 {
-            self.excess.get_or_insert(Excess::Frames);
+            self.fault.get_or_insert(Fault::Frames);
         }
         if self.resets < 0 {
-            self.excess.get_or_insert(Excess::Resets);
+            self.fault.get_or_insert(Fault::Resets);
         }
     }
 
@@ -164,6 +172,18 @@ impl Meter {
             self.resets = self.resets.saturating_add(worth(RESETS));
             self.grown = now;
         }
+    }
+}
+
+/// Whether a frame is as long as all of its kind are.
+const fn has_right_length(kind: u8, flags: u8, length: usize) -> bool {
+    match kind {
+        PRIORITY => length == 5,
+        RST_STREAM | WINDOW_UPDATE => length == 4,
+        SETTINGS if flags & END_STREAM != 0 => length == 0,
+        SETTINGS => length.is_multiple_of(6),
+        PING => length == 8,
+        _ => true,
     }
 }
 
@@ -187,27 +207,33 @@ mod tests {
         start.extend(frame(SETTINGS, 0, 18));
         assert_eq!(meter.held_since(), Some(now));
         meter.receive(&start, now);
-        assert_eq!((meter.held_since(), meter.excess), (None, None));
+        assert_eq!((meter.held_since(), meter.fault), (None, None));
         (meter, now)
     }
 
     /// Whether so many of some frames, at once, are too many.
-    fn check(frames: &[Vec<u8>], times: usize, expected: Option<Excess>) {
+    fn check(frames: &[Vec<u8>], times: usize, expected: Option<Fault>) {
         let (mut meter, now) = begun();
         for _ in 0..times {
             meter.receive(&frames.concat(), now);
         }
-        assert_eq!(meter.excess, expected, "{frames:?} {times} times");
+        assert_eq!(meter.fault, expected, "{frames:?} {times} times");
     }
 
     #[test]
     fn frames_that_bring_nothing_are_counted() {
-        const PING: u8 = 6;
         check(&[frame(PING, 0, 8)], 4_000, None);
-        for kind in [PING, SETTINGS, CONTINUATION, 2, 8, 200] {
-            check(&[frame(kind, 0, 8)], 5_000, Some(Excess::Frames));
+        for (kind, length) in [
+            (PING, 8),
+            (SETTINGS, 6),
+            (CONTINUATION, 9),
+            (PRIORITY, 5),
+            (WINDOW_UPDATE, 4),
+            (200, 9),
+        ] {
+            check(&[frame(kind, 0, length)], 5_000, Some(Fault::Frames));
         }
-        check(&[frame(DATA, 0, 0)], 5_000, Some(Excess::Frames));
+        check(&[frame(DATA, 0, 0)], 5_000, Some(Fault::Frames));
         check(&[frame(DATA, 0, 1)], 100_000, None);
     }
 
@@ -222,7 +248,7 @@ mod tests {
     fn requests_that_are_taken_back_are_counted() {
         let (headers, reset) = (frame(HEADERS, END_HEADERS, 40), frame(RST_STREAM, 0, 4));
         check(&[headers.clone(), reset.clone()], 500, None);
-        check(&[headers.clone(), reset.clone()], 600, Some(Excess::Resets));
+        check(&[headers.clone(), reset.clone()], 600, Some(Fault::Resets));
         check(&[headers.clone(), headers, reset], 100_000, None);
     }
 
@@ -234,26 +260,42 @@ mod tests {
             now += Duration::from_secs(1);
             meter.receive(&update.repeat(120), now);
         }
-        assert_eq!(meter.excess, None);
+        assert_eq!(meter.fault, None);
         for _ in 0..10_000 {
             meter.send(2 * SENT_BYTES_PER_FRAME);
             meter.receive(&update.repeat(2), now);
         }
-        assert_eq!(meter.excess, None);
+        assert_eq!(meter.fault, None);
     }
 
     #[test]
     fn the_first_frame_is_settings() {
         for (kind, flags, expected) in [
             (SETTINGS, 0, None),
-            (SETTINGS, END_STREAM, Some(Excess::Preface)),
-            (HEADERS, END_HEADERS, Some(Excess::Preface)),
+            (SETTINGS, END_STREAM, Some(Fault::Unexpected)),
+            (HEADERS, END_HEADERS, Some(Fault::Unexpected)),
         ] {
             let mut meter = Meter::new(Instant::now());
             meter.receive(&[0; PREFACE_BYTES], Instant::now());
             meter.receive(&frame(kind, flags, 0), Instant::now());
-            assert_eq!(meter.excess, expected);
+            assert_eq!(meter.fault, expected);
         }
+    }
+
+    #[test]
+    fn frames_that_cannot_be_are_found() {
+        for (kind, flags, length) in [
+            (PING, 0, 7),
+            (PRIORITY, 0, 4),
+            (RST_STREAM, 0, 5),
+            (WINDOW_UPDATE, 0, 3),
+            (SETTINGS, 0, 7),
+            (SETTINGS, 1, 6),
+        ] {
+            check(&[frame(kind, flags, length)], 1, Some(Fault::Length));
+        }
+        check(&[frame(SETTINGS, 0, 12)], 1, None);
+        check(&[frame(PUSH_PROMISE, END_HEADERS, 12)], 1, Some(Fault::Unexpected));
     }
 
     #[test]

@@ -75,6 +75,10 @@ impl Exchange for Stream {
         self.respond.send_reset(Reason::INTERNAL_ERROR);
     }
 
+    fn refuse(&mut self) {
+        self.respond.send_reset(Reason::PROTOCOL_ERROR);
+    }
+
     async fn gone(&mut self) -> io::Error {
         let reason = match &mut self.body {
             Some(body) => poll_fn(|cx| body.poll_reset(cx)).await,

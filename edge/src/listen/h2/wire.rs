@@ -3,7 +3,7 @@
 //! The crate `h2` flushes after each frame with a body. That is put off until it has nothing more to write, so that what
 //! answers many requests leaves in few pieces.
 
-use super::meter::{Excess, Meter};
+use super::meter::{Fault, Meter};
 use bytes::{Buf, BytesMut};
 use std::io;
 use std::pin::Pin;
@@ -50,8 +50,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Poll::Ready(Ok(()))
     }
 
-    pub(super) fn excess(&self) -> Option<Excess> {
-        self.lock().meter.excess
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.lock().meter.fault
     }
 
     /// Since when the first frame, or the rest of a head, is waited for.
@@ -88,7 +88,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
     ) -> Poll<io::Result<()>> {
         let mut shared = self.lock();
         let Shared { stream, ahead, meter, .. } = &mut *shared;
-        if meter.excess.is_some() {
+        if meter.fault.is_some() {
             // nothing more is taken from it; whoever drives the connection looks before it waits
             return Poll::Pending;
         }
@@ -101,6 +101,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Wire<S> {
             ahead.advance(length);
         }
         meter.receive(into.filled().get(before..).unwrap_or_default(), Instant::now());
+        if meter.fault.is_some() {
+            // what is wrong is not for the crate `h2` to find as well, which would end the connection for another reason
+            into.set_filled(before);
+            return Poll::Pending;
+        }
         Poll::Ready(Ok(()))
     }
 }
