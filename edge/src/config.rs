@@ -18,6 +18,7 @@ pub(crate) const DEFAULTS: &str = include_str!("../../config/edge.toml");
 pub(crate) struct Config {
     pub(crate) node: Node,
     pub(crate) http: Http,
+    pub(crate) http2: Http2,
     pub(crate) https: Https,
     pub(crate) admin: Admin,
     pub(crate) control: Control,
@@ -51,6 +52,17 @@ pub(crate) struct Http {
     pub(crate) idle_timeout_seconds: u64,
     pub(crate) stall_timeout_seconds: u64,
     pub(crate) drain_timeout_seconds: u64,
+}
+
+/// HTTP/2 to clients.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Http2 {
+    pub(crate) cleartext: bool,
+    pub(crate) streams_max: u64,
+    pub(crate) requests_max: u64,
+    pub(crate) stream_window_bytes: u64,
+    pub(crate) connection_window_bytes: u64,
 }
 
 /// Where and how clients are served over TLS.
@@ -188,6 +200,18 @@ impl Default for Http {
             idle_timeout_seconds: 60,
             stall_timeout_seconds: 60,
             drain_timeout_seconds: 10,
+        }
+    }
+}
+
+impl Default for Http2 {
+    fn default() -> Self {
+        Self {
+            cleartext: false,
+            streams_max: 128,
+            requests_max: 100_000,
+            stream_window_bytes: 1 << 20,
+            connection_window_bytes: 2 << 20,
         }
     }
 }

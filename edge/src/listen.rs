@@ -5,9 +5,9 @@
 //! thread that accepted it.
 
 mod connection;
-#[expect(dead_code, reason = "listeners for HTTP/2 and HTTP/3 come next")]
 mod exchange;
 mod h1;
+mod h2;
 mod head;
 mod stream;
 mod tls;
@@ -22,6 +22,7 @@ pub(crate) use tls::{Failed, Handshakes};
 use crate::config;
 use crate::plain::PlainHits;
 use crate::telemetry::Telemetry;
+use bytes::BytesMut;
 use pingora_core::apps::HttpServerApp;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -59,11 +60,13 @@ pub(crate) struct Limits {
     head_max_bytes: usize,
     head_timeout: Duration,
     idle_timeout: Duration,
+    h2: h2::Limits,
 }
 
 impl Limits {
-    pub(crate) const fn new(http: &config::Http) -> Self {
+    pub(crate) fn new(http: &config::Http, http2: &config::Http2) -> Self {
         Self {
+            h2: h2::Limits::new(http2),
             head_max_bytes: http.head_max_bytes,
             head_timeout: Duration::from_secs(http.head_timeout_seconds),
             idle_timeout: Duration::from_secs(http.idle_timeout_seconds),
@@ -100,7 +103,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
         }
     }
 
-    async fn serve(&self, tcp: TcpStream, client: SocketAddr, door: Door) {
+    async fn serve(self: &Arc<Self>, tcp: TcpStream, client: SocketAddr, door: Door) {
         let _open = self.telemetry.metrics.connection_opened();
         let Ok(local) = tcp.local_addr() else { return };
         // latency counts more than packets; a socket that can't has gone away and shows it at the first read
@@ -108,9 +111,25 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
         match door {
             Door::Http => {
                 let connection = Arc::new(Connection { client, local, secure: None });
-                self.serve_h1(ClientStream::plain(tcp, connection)).await;
+                self.serve_cleartext(ClientStream::plain(tcp, connection)).await;
             }
             Door::Https => self.serve_tls(tcp, client, local).await,
         }
+    }
+
+    async fn serve_cleartext(self: &Arc<Self>, mut stream: ClientStream) {
+        let mut read = BytesMut::new();
+        if self.limits.h2.cleartext {
+            let timeouts = (self.limits.idle_timeout, self.limits.head_timeout);
+            match h2::is_meant(&mut stream, &mut read, timeouts).await {
+                Some(true) => {
+                    let connection = Arc::clone(stream.connection());
+                    return self.serve_h2(stream, read, connection).await;
+                }
+                Some(false) => {}
+                None => return,
+            }
+        }
+        self.serve_h1(stream, read).await;
     }
 }

@@ -327,7 +327,7 @@ impl Servers {
         let front = Arc::new(Front {
             app: Arc::clone(&proxy),
             plain_hits,
-            limits: Limits::new(&config.http),
+            limits: Limits::new(&config.http, &config.http2),
             handshakes,
             telemetry: Arc::clone(telemetry),
             stopping: stop.watch(),

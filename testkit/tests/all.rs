@@ -8,6 +8,10 @@ mod acme;
 mod bodies;
 #[path = "scenarios/cache_tool.rs"]
 mod cache_tool;
+#[path = "scenarios/certificates.rs"]
+mod certificates;
+#[path = "scenarios/channel.rs"]
+mod channel;
 #[path = "scenarios/collapse.rs"]
 mod collapse;
 #[path = "scenarios/conditional.rs"]

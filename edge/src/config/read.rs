@@ -31,6 +31,9 @@ pub(crate) type Given<'g> = (&'static str, &'static str, Option<&'g str>);
 /// A number: its key, its value, the values it may have, and what it counts.
 type Number = (&'static str, u64, RangeInclusive<u64>, &'static str);
 
+/// Windows of HTTP/2: its initial one, up to its largest (RFC 9113 §6.9.1).
+const WINDOW_BYTES: RangeInclusive<u64> = 65_535..=(1 << 31) - 1;
+
 impl Config {
     /// Reads a file; without one, the defaults.
     pub(crate) fn read(path: Option<&Path>, given: &[Given<'_>]) -> Result<Self, ConfigError> {
@@ -47,7 +50,7 @@ impl Config {
     }
 
     fn numbers(&self) -> Vec<Number> {
-        let Self { http, https, memory, disk, collapse, origins, access_log, .. } = self;
+        let Self { http, http2, https, memory, disk, collapse, origins, access_log, .. } = self;
         let seconds = |key, value, range| (key, value, range, "seconds");
         let bytes = |key, value, range| (key, value, range, "bytes");
         let count = |key, value: usize, range, of| (key, value as u64, range, of);
@@ -59,6 +62,10 @@ impl Config {
             seconds("http.idle_timeout_seconds", http.idle_timeout_seconds, 1..=86_400),
             seconds("http.stall_timeout_seconds", http.stall_timeout_seconds, 1..=86_400),
             seconds("http.drain_timeout_seconds", http.drain_timeout_seconds, 0..=3_600),
+            ("http2.streams_max", http2.streams_max, 1..=10_000, "streams"),
+            ("http2.requests_max", http2.requests_max, 1..=1_000_000_000, "requests"),
+            bytes("http2.stream_window_bytes", http2.stream_window_bytes, WINDOW_BYTES),
+            bytes("http2.connection_window_bytes", http2.connection_window_bytes, WINDOW_BYTES),
             count("https.public_port", https.public_port.into(), 1..=65_535, "(a port)"),
             seconds("https.handshake_timeout_seconds", https.handshake_timeout_seconds, 1..=3_600),
             count("https.handshakes_max", https.handshakes_max, 1..=1_000_000, "handshakes"),

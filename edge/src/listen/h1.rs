@@ -25,11 +25,10 @@ enum NoHead {
 }
 
 impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
-    /// Serves a connection until it ends.
-    pub(super) async fn serve_h1(&self, stream: ClientStream) {
+    /// Serves a connection until it ends. `buffer` was read of it before.
+    pub(super) async fn serve_h1(&self, stream: ClientStream, mut buffer: BytesMut) {
         let connection = Arc::clone(stream.connection());
         let mut stream: Stream = Box::new(stream);
-        let mut buffer = BytesMut::new();
         loop {
             let head = match self.read_head(&mut stream, &mut buffer).await {
                 Ok(head) => head,

@@ -2,6 +2,7 @@
 
 use super::{ClientStream, Connection, Front, Refusal};
 use crate::tls::{Chosen, Configs, Secure};
+use bytes::BytesMut;
 use pingora_core::apps::HttpServerApp;
 use rustls::server::{Acceptor, ClientHello};
 use std::io;
@@ -164,15 +165,25 @@ fn asked_name(hello: &ClientHello<'_>) -> Option<Box<str>> {
 
 impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
     /// Serves a connection over TLS until it ends.
-    pub(super) async fn serve_tls(&self, tcp: TcpStream, client: SocketAddr, local: SocketAddr) {
+    pub(super) async fn serve_tls(
+        self: &Arc<Self>,
+        tcp: TcpStream,
+        client: SocketAddr,
+        local: SocketAddr,
+    ) {
         let Some(handshakes) = &self.handshakes else { return };
         let metrics = &self.telemetry.metrics.handshakes;
         match Box::pin(handshakes.shake(tcp, local.ip())).await {
             Ok(Shaken::Requests(stream, secure)) => {
                 metrics.done(&secure);
                 let connection = Arc::new(Connection { client, local, secure: Some(secure) });
-                // what was agreed on is what is offered
-                self.serve_h1(ClientStream::secure(stream, connection)).await;
+                let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                let stream = ClientStream::secure(stream, Arc::clone(&connection));
+                if is_h2 {
+                    self.serve_h2(stream, BytesMut::new(), connection).await;
+                } else {
+                    self.serve_h1(stream, BytesMut::new()).await;
+                }
             }
             Ok(Shaken::Challenge) => metrics.challenge(),
             Ok(Shaken::Cleartext(tcp)) => {

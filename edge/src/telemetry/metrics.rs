@@ -9,7 +9,8 @@ use crate::stage::deliver::Handling;
 use crate::stage::record;
 use disk::DiskMetrics;
 pub(crate) use groups::Source;
-use groups::{ClientMetrics, FeedMetrics, HandshakeMetrics, Maker, OriginMetrics, PurgeMetrics};
+use groups::{ClientMetrics, FeedMetrics, HandshakeMetrics, Http2Metrics, Maker};
+use groups::{OriginMetrics, PurgeMetrics};
 use prometheus::{Encoder, IntCounter, IntGauge, Registry, TextEncoder};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use stored::StoreMetrics;
 pub(crate) struct Metrics {
     registry: Registry,
     clients: ClientMetrics,
+    pub(crate) http2: Http2Metrics,
     origins: OriginMetrics,
     pub(crate) handshakes: HandshakeMetrics,
     pub(crate) feed: FeedMetrics,
@@ -36,6 +38,7 @@ impl Metrics {
         let make = Maker(&registry);
         Ok(Self {
             clients: ClientMetrics::new(&make)?,
+            http2: Http2Metrics::new(&make)?,
             origins: OriginMetrics::new(&make)?,
             handshakes: HandshakeMetrics::new(&make)?,
             feed: FeedMetrics::new(&make)?,

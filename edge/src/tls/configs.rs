@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// Sets of rules for hosts that ask clients for certificates, of those that are kept.
 const CLIENT_AUTHS_MAX: usize = 1_024;
 /// What is spoken over TLS, the best first.
-const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// The rules of all handshakes of an edge.
 pub(crate) struct Configs {

@@ -10,6 +10,8 @@ use api::sites::SiteRecord;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
+use std::path::Path;
+use std::process::Output;
 use tempfile::TempDir;
 
 /// A running control service and an admin token for it.
@@ -71,6 +73,30 @@ impl Control {
         self.program = started.unwrap_or_else(|error| panic!("{error}"));
     }
 
+    /// Starts again with other arguments than before, which it keeps.
+    ///
+    /// # Errors
+    /// When it ends before it is ready.
+    pub async fn try_start_again(&mut self, arguments: &[&str]) -> Result<(), Box<Failed>> {
+        self.arguments = arguments.iter().map(|&word| word.to_owned()).collect();
+        let listen = self.address.to_string();
+        self.program = launch(&self.directory, &listen, &self.arguments).await?;
+        Ok(())
+    }
+
+    /// Runs `longshore-control` on its directory, to the end.
+    pub async fn run(&self, words: &[&str]) -> Output {
+        let mut command = command("longshore-control");
+        command.args(words).arg("--data-dir").arg(self.directory.path());
+        run("longshore-control", command).await
+    }
+
+    /// Where its database, its keys and its log are.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     /// Starts a second one, in a directory of its own, at `listen`.
     ///
     /// # Errors
@@ -86,10 +112,11 @@ impl Control {
         self.address
     }
 
-    /// `http://127.0.0.1:port`
+    /// `http://127.0.0.1:port`, or `https`
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let url = self.program.ready.get("control").and_then(Value::as_str);
+        url.unwrap_or_default().to_owned()
     }
 
     /// A token of scope `admin`.

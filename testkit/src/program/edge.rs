@@ -145,6 +145,12 @@ impl Edge {
         *self = Self::start(self.options.clone()).await;
     }
 
+    /// Where its state, its logs and its configuration are.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        self.options.directory.path()
+    }
+
     /// Where it serves HTTP.
     #[must_use]
     pub fn http(&self) -> SocketAddr {
@@ -212,6 +218,12 @@ impl Edge {
     pub async fn metrics(&self) -> Metrics {
         let answer = Call::new(self.admin, "GET", "admin", "/metrics").send().await;
         Metrics::parse(answer.text())
+    }
+
+    /// Where it keeps what it has adopted.
+    #[must_use]
+    pub fn state_directory(&self) -> PathBuf {
+        self.options.directory.path().join("state")
     }
 
     /// The lines of its access log that were written so far.

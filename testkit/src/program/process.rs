@@ -167,9 +167,9 @@ async fn first_line(name: &str, stdout: impl AsyncRead + Unpin + Send + 'static)
     line.ok().flatten()
 }
 
-/// The `host:port` under `key` of a line of JSON, with or without `http://` before it.
+/// The `host:port` under `key` of a line of JSON, with or without a scheme before it.
 pub(crate) fn address(ready: &Value, key: &str) -> std::net::SocketAddr {
     let text = ready.get(key).and_then(Value::as_str).unwrap_or_default();
-    let text = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    let text = text.split_once("://").map_or(text, |(_, rest)| rest).trim_end_matches('/');
     text.parse().unwrap_or_else(|_| panic!("no address under `{key}` in {ready}"))
 }

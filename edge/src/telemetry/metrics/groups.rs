@@ -30,6 +30,12 @@ pub(super) struct ClientMetrics {
     pub(super) uncollapsed: IntCounter,
 }
 
+/// Connections of HTTP/2.
+pub(crate) struct Http2Metrics {
+    pub(crate) streams: IntCounter,
+    pub(crate) floods: IntCounter,
+}
+
 /// Handshakes of TLS.
 pub(crate) struct HandshakeMetrics {
     /// By version of TLS, and whether an earlier session was gone on with: not, and so.
@@ -100,6 +106,19 @@ impl Maker<'_> {
     ) -> prometheus::Result<[IntCounter; N]> {
         let family = self.register(IntCounterVec::new(Opts::new(name, help), &[label]))?;
         Ok(values.map(|value| family.with_label_values(&[value])))
+    }
+}
+
+impl Http2Metrics {
+    pub(super) fn new(make: &Maker<'_>) -> prometheus::Result<Self> {
+        Ok(Self {
+            streams: make
+                .counter("longshore_edge_http2_streams_total", "Requests received over HTTP/2.")?,
+            floods: make.counter(
+                "longshore_edge_http2_floods_total",
+                "Connections of HTTP/2 ended because their clients asked too much of them.",
+            )?,
+        })
     }
 }
 
