@@ -46,6 +46,11 @@ fn addresses(config: &Config) -> impl Iterator<Item = (&'static str, &str)> {
     always.into_iter().chain(https)
 }
 
+/// Where relative paths begin.
+fn here<'p>() -> &'p Path {
+    Path::new(".")
+}
+
 #[derive(Default)]
 struct Found(Vec<FieldProblem>);
 
@@ -58,7 +63,7 @@ impl Found {
     /// One that can be written, or made where the first that is there can be.
     fn directory(&mut self, field: &str, path: &Path) {
         let there = path.ancestors().find(|path| path.exists() || path.as_os_str().is_empty());
-        let there = there.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let there = there.filter(|path| !path.as_os_str().is_empty()).unwrap_or_else(here);
         if !there.is_dir() {
             return self.add(field, format!("`{}` is no directory", there.display()), path);
         }
@@ -100,7 +105,7 @@ impl Found {
         let directory = path.parent().filter(|path| !path.as_os_str().is_empty());
         let (what, rights) = match path.exists() {
             true => (path, Access::WRITE_OK),
-            false => (directory.unwrap_or(Path::new(".")), Access::WRITE_OK | Access::EXEC_OK),
+            false => (directory.unwrap_or_else(here), Access::WRITE_OK | Access::EXEC_OK),
         };
         if let Err(error) = access(what, rights) {
             self.add(field, format!("`{}` can't be written: {error}", what.display()), path);

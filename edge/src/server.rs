@@ -101,6 +101,7 @@ pub(crate) fn run(
     sockets.close_others();
     let telemetry = Arc::new(telemetry(config)?);
     files::allow(config);
+    process::warn_of_rights();
 
     if let Some(predecessor) = &mut predecessor {
         predecessor.wait_for_go()?;

@@ -1,4 +1,4 @@
-//! Tells the service manager how this process is doing (sd_notify(3)), where there is one that wants to know.
+//! Tells the service manager how this process is doing (`sd_notify(3)`), where there is one that wants to know.
 
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;

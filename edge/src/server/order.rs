@@ -5,10 +5,14 @@ use crate::feed::{Owner, StateDirectory};
 use anyhow::{Context as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::Path;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 const STEP: Duration = Duration::from_millis(20);
+
+#[expect(clippy::disallowed_methods, reason = "this is a command, without a runtime")]
+fn wait() {
+    std::thread::sleep(STEP);
+}
 
 /// Has the edge that has a state directory start its program anew, and waits until that serves. Returns its process.
 ///
@@ -25,7 +29,7 @@ pub(crate) fn upgrade(directory: &Path) -> anyhow::Result<u32> {
     kill_process(process, Signal::USR2).context("its process can't be told")?;
     let until = Instant::now() + PREPARE_TIMEOUT + SERVE_TIMEOUT;
     while Instant::now() < until {
-        sleep(STEP);
+        wait();
         match running() {
             Some(Owner { process, serves: true, .. }) if process != before.process => {
                 return Ok(process);

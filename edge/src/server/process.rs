@@ -7,14 +7,17 @@ use rustix::process::{
 /// Set where a crash is to leave a core dump all the same.
 const VARIABLE: &str = "LONGSHORE_CORE_DUMPS";
 
-/// Has a crash leave no core dump, and no other process read this one's memory. Says where it has more rights than it
-/// needs.
-pub(super) fn harden() {
+/// Says where this process has more rights than it needs.
+pub(super) fn warn_of_rights() {
     if getuid().is_root() {
         tracing::warn!(
             "runs as root: CAP_NET_BIND_SERVICE is all it needs, and that for ports below 1024 only"
         );
     }
+}
+
+/// Has a crash leave no core dump, and no other process read this one's memory.
+pub(super) fn harden() {
     if std::env::var_os(VARIABLE).is_some() {
         return;
     }

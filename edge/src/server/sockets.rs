@@ -9,7 +9,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, BorrowedFd, FromRawFd as _, OwnedFd};
 
-/// The first that a service manager hands over (sd_listen_fds(3)).
+/// The first that a service manager hands over (`sd_listen_fds(3)`).
 const FIRST: i32 = 3;
 /// Sockets that may be handed over.
 pub(super) const SOCKETS_MAX: usize = 64;
@@ -96,12 +96,12 @@ pub(super) fn from_manager() -> Vec<Inherited> {
     if number("LISTEN_PID") != Some(std::process::id()) {
         return Vec::new();
     }
-    let count = number("LISTEN_FDS").unwrap_or_default().min(SOCKETS_MAX as u32);
+    let count = number("LISTEN_FDS").and_then(|count| usize::try_from(count).ok());
     let names = variable("LISTEN_FDNAMES").unwrap_or_default();
     let mut names = names.split(':');
     (FIRST..)
-        .zip(0..count)
-        .map(|(number, _)| {
+        .take(count.unwrap_or_default().min(SOCKETS_MAX))
+        .map(|number| {
             // what has no name of ours is for clients
             let name = names.next().map(section).filter(|name| !name.is_empty());
             let name = name.unwrap_or("http").to_owned();

@@ -24,11 +24,11 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Addresses of one origin that are tried for one request.
 pub(crate) const TRIES_MAX: usize = 3;
 /// Requests on one connection at a time where an origin speaks HTTP/2, if it takes as many.
-const STREAMS_MAX: usize = 100;
+const STREAMS_MAX: u32 = 100;
 /// Bytes an origin may send of one response before a client takes some of them. All streams together have room for as many
 /// each, so that a client that takes nothing holds up nobody else.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = STREAMS_MAX as u32 * STREAM_WINDOW_BYTES;
+const CONNECTION_WINDOW_BYTES: u32 = STREAMS_MAX * STREAM_WINDOW_BYTES;
 
 /// Fields by which clients have made origins answer for another host, path, method or client. They are no part of a
 /// stored response's name, so an origin never sees a client's.
@@ -86,7 +86,7 @@ pub(crate) fn peer(
     options.verify_hostname = verify;
     options.ca = shown.authorities;
     options.alpn = alpn(origin.protocol, websocket.is_some());
-    options.max_h2_streams = STREAMS_MAX;
+    options.max_h2_streams = STREAMS_MAX as usize;
     options.h2_stream_window_size = Some(STREAM_WINDOW_BYTES);
     options.h2_connection_window_size = Some(CONNECTION_WINDOW_BYTES);
     if let Some(agreement) = websocket {
