@@ -4,15 +4,25 @@
 //! Every serving thread has a runtime of its own and accepts from the same sockets, so that a connection stays on the
 //! thread that accepted it.
 
+mod addresses;
+mod admit;
 mod connection;
+mod fence;
 mod h1;
 mod head;
+mod pace;
+mod proxy_protocol;
+mod refusal;
 mod stream;
+mod transport;
 
+pub(crate) use admit::Clients;
 pub(crate) use connection::{Connection, Protocol};
+pub(crate) use fence::Wrong;
 #[cfg(test)]
 pub(crate) use head::read as read_head;
-pub(crate) use head::{Plain, Refusal, fields};
+pub(crate) use head::{Plain, fields};
+pub(crate) use refusal::Refusal;
 pub(crate) use stream::ClientStream;
 
 use crate::config;
@@ -33,6 +43,7 @@ pub(crate) struct Front<A> {
     pub(crate) app: Arc<A>,
     pub(crate) plain_hits: PlainHits,
     pub(crate) limits: Limits,
+    pub(crate) clients: Arc<Clients>,
     pub(crate) telemetry: Arc<Telemetry>,
     /// True once the edge is being stopped.
     pub(crate) stopping: watch::Receiver<bool>,
@@ -87,8 +98,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
         }
     }
 
-    async fn serve(&self, tcp: TcpStream, client: SocketAddr) {
+    async fn serve(&self, mut tcp: TcpStream, peer: SocketAddr) {
         let _open = self.telemetry.metrics.connection_opened();
+        let Some((client, _counted)) = self.admit(&mut tcp, peer).await else { return };
         let Ok(local) = tcp.local_addr() else { return };
         // latency counts more than packets; a socket that can't has gone away and shows it at the first read
         tcp.set_nodelay(true).ok();

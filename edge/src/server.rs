@@ -8,7 +8,7 @@ use crate::cache::{Cache, Head};
 use crate::collapse::Collapse;
 use crate::config::{self, Config, Directory, Shares};
 use crate::feed::{Changes, Feed, Link, Nats, Secret, StateDirectory, Token};
-use crate::listen::{Front, Limits};
+use crate::listen::{Clients, Front, Limits};
 use crate::origin::Addresses;
 use crate::plain::PlainHits;
 use crate::proxy::{Edge, Purging, Shields};
@@ -322,6 +322,11 @@ impl Servers {
             app: Arc::clone(&proxy),
             plain_hits,
             limits: Limits::new(&config.http),
+            clients: Arc::new(Clients::new(
+                &config.clients,
+                config.http.connections_max,
+                telemetry,
+            )),
             telemetry: Arc::clone(telemetry),
             stopping: stop.watch(),
             places: Arc::new(Semaphore::new(config.http.connections_max)),
