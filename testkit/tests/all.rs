@@ -6,6 +6,8 @@
 mod bodies;
 #[path = "scenarios/cache_tool.rs"]
 mod cache_tool;
+#[path = "scenarios/clients.rs"]
+mod clients;
 #[path = "scenarios/collapse.rs"]
 mod collapse;
 #[path = "scenarios/conditional.rs"]
@@ -46,6 +48,8 @@ mod messages;
 mod nginx;
 #[path = "scenarios/observability.rs"]
 mod observability;
+#[path = "scenarios/pipelining.rs"]
+mod pipelining;
 #[path = "scenarios/plain.rs"]
 mod plain;
 #[path = "scenarios/policy.rs"]

@@ -97,9 +97,10 @@ fn every_key_of_an_edge_is_described_with_its_default() {
 
 /// Whether a key stands in a section that no site document has.
 fn is_edge_key(key: &str) -> bool {
-    const SECTIONS: [&str; 13] = [
+    const SECTIONS: [&str; 14] = [
         "node",
         "http",
+        "clients",
         "admin",
         "control",
         "feed",
