@@ -5,7 +5,7 @@
 //! are read and left out. What two parsers could read in two ways is refused: signs, spaces and separators in a size,
 //! more digits than a size can need, bare line feeds, a chunk that does not end where its size says.
 
-use super::head::Body;
+use super::head::{Body, is_token};
 use std::io;
 
 /// Digits of a chunk's size, leading zeros included.
@@ -46,6 +46,7 @@ enum Chunks {
     /// Of an extension.
     Extension {
         size: u64,
+        part: Part,
     },
     /// The line feed after a size.
     SizeEnd {
@@ -63,6 +64,21 @@ enum Chunks {
     TrailerValue,
     TrailerLineFeed,
     LastLineFeed,
+}
+
+/// Where in an extension (RFC 9112 §7.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// Before the first of a name or of a value.
+    Name,
+    Value,
+    /// In a name or in a value.
+    InName,
+    InValue,
+    Quoted,
+    /// After a backslash.
+    Escaped,
+    AfterQuoted,
 }
 
 /// What was made of some bytes.
@@ -181,20 +197,28 @@ impl Chunks {
     const fn after(self, byte: u8) -> Option<(Option<Self>, bool)> {
         let (next, is_given) = match (self, byte) {
             (Self::Size { digits: 1.., size }, b'\r') => (Self::SizeEnd { size }, true),
-            (Self::Size { digits: 1.., size }, b';') => (Self::Extension { size }, false),
+            (Self::Size { digits: 1.., size }, b';') => {
+                (Self::Extension { size, part: Part::Name }, false)
+            }
             (Self::Size { size, digits: 0..SIZE_DIGITS_MAX }, _) => match self.digit(byte) {
                 // below 2^56, so that no parser of an origin's has it overflow
                 Some(digit) if size >> 52 == 0 => (digit, true),
                 _ => return None,
             },
-            (Self::Extension { size }, b'\r') => (Self::SizeEnd { size }, true),
-            (Self::Extension { .. }, _) if is_text(byte) => (self, false),
+            (
+                Self::Extension { size, part: Part::InName | Part::InValue | Part::AfterQuoted },
+                b'\r',
+            ) => (Self::SizeEnd { size }, true),
+            (Self::Extension { size, part }, _) => match part.after(byte) {
+                Some(part) => (Self::Extension { size, part }, false),
+                None => return None,
+            },
             (Self::SizeEnd { size: 0 }, b'\n') => (Self::TrailerStart, true),
             (Self::SizeEnd { size }, b'\n') => (Self::Content { left: size }, true),
             (Self::ContentCarriageReturn, b'\r') => (Self::ContentLineFeed, true),
             (Self::ContentLineFeed, b'\n') => (Self::Size { size: 0, digits: 0 }, true),
             (Self::TrailerStart, b'\r') => (Self::LastLineFeed, true),
-            (Self::TrailerStart | Self::TrailerName, _) if super::head::is_token(byte) => {
+            (Self::TrailerStart | Self::TrailerName, _) if is_token(byte) => {
                 (Self::TrailerName, false)
             }
             (Self::TrailerName, b':') => (Self::TrailerValue, false),
@@ -216,6 +240,22 @@ impl Chunks {
             _ => return None,
         };
         Some(Self::Size { size: size << 4 | digit as u64, digits: digits + 1 })
+    }
+}
+
+impl Part {
+    const fn after(self, byte: u8) -> Option<Self> {
+        Some(match (self, byte) {
+            (Self::InName | Self::InValue | Self::AfterQuoted, b';') => Self::Name,
+            (Self::InName, b'=') => Self::Value,
+            (Self::Value, b'"') => Self::Quoted,
+            (Self::Name | Self::InName, _) if is_token(byte) => Self::InName,
+            (Self::Value | Self::InValue, _) if is_token(byte) => Self::InValue,
+            (Self::Quoted, b'"') => Self::AfterQuoted,
+            (Self::Quoted, b'\\') => Self::Escaped,
+            (Self::Quoted | Self::Escaped, _) if is_text(byte) => Self::Quoted,
+            _ => return None,
+        })
     }
 }
 
@@ -264,7 +304,7 @@ mod tests {
         let check = |bytes, expected| check(Body::Chunked, bytes, Some(expected));
         check("3\r\nabc\r\n0\r\n\r\nGET", ("3\r\nabc\r\n0\r\n\r\n", "GET"));
         check("0a\r\n0123456789\r\n000\r\n\r\n", ("0a\r\n0123456789\r\n000\r\n\r\n", ""));
-        check("3;a=b;c=\"d\"\r\nabc\r\n0;x\r\n\r\nGET", ("3\r\nabc\r\n0\r\n\r\n", "GET"));
+        check("3;a=b;c=\"d; \\\" \"\r\nabc\r\n0;x\r\n\r\nGET", ("3\r\nabc\r\n0\r\n\r\n", "GET"));
         check("0\r\nA: b\r\nc:\r\n\r\nGET", ("0\r\n\r\n", "GET"));
         check("0\r\nContent-Length: 5\r\n\r\nGET", ("0\r\n\r\n", "GET"));
         check("2\r\n\r\n\r\n0\r\n\r\n", ("2\r\n\r\n\r\n0\r\n\r\n", ""));
@@ -288,6 +328,12 @@ mod tests {
             "3;a\nabc",
             "3;a\rb\r\n",
             "3;\0\r\n",
+            "3;\r\nabc",
+            "3; a\r\nabc",
+            "3;a=\r\nabc",
+            "3;a=\"b\r\nabc",
+            "3;a=\"b\"c\r\nabc",
+            "3;a=b c\r\nabc",
             "3\r\rabc",
             "3\r\nabcd\r\n",
             "3\r\nab\r\n",
@@ -327,7 +373,7 @@ mod tests {
         #[test]
         fn what_is_framed_comes_back(
             chunks in prop::collection::vec("[a-z\r\n0]{1,40}", 0..8),
-            extension in "(;[a-z]{0,5}(=[a-z]{1,3})?)?",
+            extension in "(;[a-z]{1,5}(=[a-z]{1,3})?)?",
             piece in 1_usize..50,
         ) {
             let mut bytes = String::new();

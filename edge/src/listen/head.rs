@@ -115,6 +115,51 @@ impl Plain {
     }
 }
 
+/// Methods that are read: those of the IANA registry, and PURGE. What else looks like a method is mostly the rest of a body
+/// that its client and we don't agree about.
+const METHODS: [&[u8]; 40] = [
+    b"HEAD",
+    b"POST",
+    b"PUT",
+    b"PATCH",
+    b"DELETE",
+    b"OPTIONS",
+    b"CONNECT",
+    b"TRACE",
+    b"QUERY",
+    b"PURGE",
+    b"ACL",
+    b"BASELINE-CONTROL",
+    b"BIND",
+    b"CHECKIN",
+    b"CHECKOUT",
+    b"COPY",
+    b"LABEL",
+    b"LINK",
+    b"LOCK",
+    b"MERGE",
+    b"MKACTIVITY",
+    b"MKCALENDAR",
+    b"MKCOL",
+    b"MKREDIRECTREF",
+    b"MKWORKSPACE",
+    b"MOVE",
+    b"ORDERPATCH",
+    b"PRI",
+    b"PROPFIND",
+    b"PROPPATCH",
+    b"REBIND",
+    b"REPORT",
+    b"SEARCH",
+    b"UNBIND",
+    b"UNCHECKOUT",
+    b"UNLINK",
+    b"UNLOCK",
+    b"UPDATE",
+    b"UPDATEREDIRECTREF",
+    b"VERSION-CONTROL",
+];
+
 /// What is known of a head while its lines are read.
 #[derive(Default)]
 struct Facts<'b> {
@@ -190,8 +235,8 @@ impl<'b> Facts<'b> {
             _ if version.starts_with(b"HTTP/") => return Err(Refusal::Version),
             _ => return Err(Refusal::RequestLine),
         };
-        let right = !method.is_empty() && method.iter().all(|byte| is_token(*byte));
-        if !right
+        let is_token = !method.is_empty() && method.iter().all(|byte| is_token(*byte));
+        if !is_token
             || target.is_empty()
             || !target.iter().all(u8::is_ascii_graphic)
             || target.contains(&b'#')
@@ -203,6 +248,9 @@ impl<'b> Facts<'b> {
             return Err(Refusal::RequestLine);
         }
         self.get = method == b"GET";
+        if !self.get && !METHODS.contains(&method) {
+            return Err(Refusal::Method);
+        }
         self.target = target;
         Ok(())
     }
@@ -228,6 +276,10 @@ impl<'b> Facts<'b> {
             7 if name.eq_ignore_ascii_case(b"referer") => {
                 self.referer = value;
                 Ok(())
+            }
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                self.special |= is_special(name, value);
+                check_options(value)
             }
             10 if name.eq_ignore_ascii_case(b"user-agent") => {
                 self.user_agent = value;
@@ -309,6 +361,22 @@ pub(crate) fn fields(head: &[u8]) -> HeaderMap {
         }
     }
     fields
+}
+
+/// Refuses a Connection field that has what frames or routes the message end with the connection (RFC 9110 §7.6.1): who
+/// removes these fields, as he is told to, reads another message than who doesn't.
+fn check_options(value: &[u8]) -> Result<(), Refusal> {
+    for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+        if option.eq_ignore_ascii_case(b"content-length")
+            || option.eq_ignore_ascii_case(b"transfer-encoding")
+        {
+            return Err(Refusal::Length);
+        }
+        if option.eq_ignore_ascii_case(b"host") {
+            return Err(Refusal::Host);
+        }
+    }
+    Ok(())
 }
 
 /// Whether a field decides about stored responses (RFC 9111 §5.2.1, RFC 9110 §13.1, §14.2), the connection, or loops.

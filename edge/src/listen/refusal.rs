@@ -13,6 +13,8 @@ pub(crate) enum Refusal {
     LineEnd,
     #[error("the request line is not `method target HTTP/1.x`")]
     RequestLine,
+    #[error("the method is in no registry")]
+    Method,
     #[error("the protocol is not HTTP/1.0 or HTTP/1.1")]
     Version,
     #[error("a field line is not `name: value`")]
@@ -41,6 +43,7 @@ impl Refusal {
             Self::TooSlow => (408, "too_slow"),
             Self::LineEnd => (400, "line_end"),
             Self::RequestLine => (400, "request_line"),
+            Self::Method => (501, "method"),
             Self::Version => (505, "version"),
             Self::FieldLine => (400, "field_line"),
             Self::Length => (400, "length"),
@@ -54,11 +57,12 @@ impl Refusal {
     }
 
     /// Every reason, for metrics.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::TooLarge,
         Self::TooSlow,
         Self::LineEnd,
         Self::RequestLine,
+        Self::Method,
         Self::Version,
         Self::FieldLine,
         Self::Length,

@@ -16,6 +16,7 @@ fn right_heads_pass() {
     check("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n", Ok(Some(false)));
     check("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n", Ok(Some(false)));
     check("GET http://a.b/c HTTP/1.1\r\nHost: A.b\r\n\r\n", Ok(Some(true)));
+    check("PROPFIND / HTTP/1.1\r\nHost: a\r\n\r\n", Ok(Some(true)));
     check("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", Ok(Some(true)));
     check("GET / HTTP/1.1\r\nHost:\r\nX-Obs: caf\u{e9}\r\n\r\n", Ok(Some(true)));
     check("GET / HTTP/1.1\r\nHo", Ok(None));
@@ -33,6 +34,8 @@ fn what_two_parsers_read_differently_is_refused() {
     check("GET a HTTP/1.1\r\n", Err(Refusal::RequestLine));
     check("CONNECT a:443 HTTP/1.1\r\n", Err(Refusal::RequestLine));
     check("G@T / HTTP/1.1\r\n", Err(Refusal::RequestLine));
+    check("get / HTTP/1.1\r\n", Err(Refusal::Method));
+    check("abcGET / HTTP/1.1\r\n", Err(Refusal::Method));
     check("GET / HTTP/2.0\r\n", Err(Refusal::Version));
     check("GET / HTTP/1.1\r\nHost : a\r\n", Err(Refusal::FieldLine));
     check("GET / HTTP/1.1\r\n Host: a\r\n", Err(Refusal::FieldLine));
@@ -52,6 +55,10 @@ fn what_two_parsers_read_differently_is_refused() {
         check(&with(&format!("Transfer-Encoding: {value}")), Err(Refusal::Length));
     }
     check("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", Err(Refusal::Length));
+    check(&with("Connection: close, content-Length"), Err(Refusal::Length));
+    check(&with("Connection: Transfer-Encoding"), Err(Refusal::Length));
+    check(&with("Connection: x,\tHost"), Err(Refusal::Host));
+    check(&with("Connection: TE, close"), Ok(Some(true)));
 }
 
 #[test]
