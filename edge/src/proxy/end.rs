@@ -44,6 +44,8 @@ pub(super) fn respond(
     if ctx.precondition_failed {
         deliver::precondition_failed(response)?;
     }
+    // each hop speaks its own (RFC 9110 §2.5)
+    response.set_version(Version::HTTP_11);
     let now = ctx.forward.response_time.unwrap_or(ctx.received);
     let part = part(session, ctx);
     let (handling, status) = deliver::decide(part, ctx, now.steady);
