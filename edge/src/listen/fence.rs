@@ -196,7 +196,11 @@ impl Chunks {
     /// What comes after `byte`, and whether it is passed on; none where it is wrong here. Nothing comes after the end.
     const fn after(self, byte: u8) -> Option<(Option<Self>, bool)> {
         let (next, is_given) = match (self, byte) {
-            (Self::Size { digits: 1.., size }, b'\r') => (Self::SizeEnd { size }, true),
+            (
+                Self::Size { digits: 1.., size }
+                | Self::Extension { size, part: Part::InName | Part::InValue | Part::AfterQuoted },
+                b'\r',
+            ) => (Self::SizeEnd { size }, true),
             (Self::Size { digits: 1.., size }, b';') => {
                 (Self::Extension { size, part: Part::Name }, false)
             }
@@ -205,10 +209,6 @@ impl Chunks {
                 Some(digit) if size >> 52 == 0 => (digit, true),
                 _ => return None,
             },
-            (
-                Self::Extension { size, part: Part::InName | Part::InValue | Part::AfterQuoted },
-                b'\r',
-            ) => (Self::SizeEnd { size }, true),
             (Self::Extension { size, part }, _) => match part.after(byte) {
                 Some(part) => (Self::Extension { size, part }, false),
                 None => return None,

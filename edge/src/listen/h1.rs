@@ -105,12 +105,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
             session.set_keepalive_reuses_remaining(Some(0));
         }
         let reused = self.app.process_new_http(session, &self.stopping).await;
-        let mut stream = match reused {
-            Some(reused) => reused.consume().0.into_any().downcast().ok()?,
-            None => {
-                let remains = left.lock().unwrap_or_else(PoisonError::into_inner).take()?;
-                Box::new(self.resume(remains, connection))
-            }
+        let mut stream: Box<ClientStream> = if let Some(reused) = reused {
+            reused.consume().0.into_any().downcast().ok()?
+        } else {
+            let remains = left.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+            Box::new(self.resume(remains, connection))
         };
         *buffer = stream.end()?;
         Some(stream)

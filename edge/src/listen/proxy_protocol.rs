@@ -1,4 +1,4 @@
-//! For whom does a proxy in front of this edge speak? The PROXY protocol, versions 1 and 2, as HAProxy's
+//! For whom does a proxy in front of this edge speak? The PROXY protocol, versions 1 and 2, as
 //! `proxy-protocol.txt` has it.
 //!
 //! It is read from proxies that are trusted, and from nobody else. From these a connection has to begin with it: without,

@@ -22,8 +22,8 @@ async fn too_slow(scene: &Scene) -> f64 {
 }
 
 fn binary(command: u8, family: u8, rest: &[u8]) -> Vec<u8> {
-    let length = u8::try_from(rest.len()).unwrap();
-    [b"\r\n\r\n\0\r\nQUIT\n", &[0x20 | command, family, 0, length][..], rest].concat()
+    let length = u16::try_from(rest.len()).unwrap_or_default().to_be_bytes();
+    [b"\r\n\r\n\0\r\nQUIT\n", &[0x20 | command, family][..], &length, rest].concat()
 }
 
 #[tokio::test]
@@ -104,7 +104,7 @@ async fn an_address_has_so_many_requests_a_second() {
     let scene = scene("unlimited = []\nrequests_per_second_max = 2\n").await;
     let mut client = scene.edge.connect().await;
     let posted = format!("POST /a HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 1\r\n\r\na");
-    client.send([&GET.repeat(5), &posted[..], GET].concat()).await;
+    client.send([&GET.repeat(5), posted.as_str(), GET].concat()).await;
     let mut statuses = Vec::new();
     while let Ok(answer) = client.response().await {
         statuses.push(answer.status);
