@@ -10,7 +10,7 @@ PREFIX ?= /usr/local
 PROGRAMS := longshore longshore-control longshore-edge
 RELEASE := $(CARGO_TARGET_DIR)/release
 
-.PHONY: help setup setup-test setup-bench build up test conformance faults purges bench bench-store bench-purge lint openapi install clean
+.PHONY: help setup setup-test setup-bench build up test conformance faults purges bench bench-store bench-purge bench-hostile lint openapi install clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -35,9 +35,11 @@ test: setup-test ## run every test, then the conformance suites
 	@scripts/test.sh
 	@$(MAKE) --no-print-directory conformance
 
-conformance: setup-test ## run the suites nobody here wrote
+conformance: setup-test ## run the suites: caching, scripted clients and origins, hostile requests
 	conformance/cache-tests/run.sh
 	conformance/h3/run.sh
+	conformance/vtc/run.sh
+	conformance/smuggling/run.sh
 
 faults: setup-test ## kill an edge 200 times, and damage what it stores
 	conformance/faults/run.sh
@@ -58,6 +60,9 @@ bench-store: setup-bench ## measure the store: disk, size, restarts, traces; abo
 bench-purge: setup-bench ## measure purges at 20 edges, outages, and 500 followers of 100,000 sites
 	bench/purge.sh
 	bench/outages.sh
+
+bench-hostile: setup-bench ## measure what hostile clients cost, beside nginx
+	bench/hostile.sh
 
 lint: ## format, clippy, documentation, dependencies
 	cargo fmt --all --check

@@ -24,11 +24,14 @@ needs() {
         echo "python3     python3-venv    asks by HTTP/3"
         echo "node        nodejs          runs http-cache-tests"
         echo "npm         npm             fetches http-cache-tests"
+        echo "python3     python3         is an origin for hostile requests"
+        echo "varnishtest varnish         scripts clients and origins"
         ;;
     bench)
         echo "nginx       nginx           is a peer to compare with"
         echo "varnishd    varnish         is a peer to compare with"
         echo "wrk         wrk             is the client"
+        echo "slowhttptest slowhttptest   is a hostile client"
         ;;
     *)
         say "there is no purpose \`$1\`: build, test, bench"

@@ -6,11 +6,19 @@ mod share;
 pub(crate) use read::ConfigError;
 pub(crate) use share::Shares;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
 /// The configuration file with every default, as shipped.
 pub(crate) const DEFAULTS: &str = include_str!("../../config/edge.toml");
+
+/// What runs on the same machine.
+const LOOPBACK: [IpNet; 2] = [
+    IpNet::new_assert(IpAddr::V4(Ipv4Addr::new(127, 0, 0, 0)), 8),
+    IpNet::new_assert(IpAddr::V6(Ipv6Addr::LOCALHOST), 128),
+];
 
 /// An edge's configuration. Every key's default is in `config/edge.toml`.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -21,6 +29,7 @@ pub(crate) struct Config {
     pub(crate) http2: Http2,
     pub(crate) http3: Http3,
     pub(crate) https: Https,
+    pub(crate) clients: Clients,
     pub(crate) admin: Admin,
     pub(crate) control: Control,
     pub(crate) feed: Feed,
@@ -99,6 +108,21 @@ pub(crate) struct Https {
     pub(crate) handshake_timeout_seconds: u64,
     pub(crate) handshakes_max: usize,
     pub(crate) default_certificate: Option<String>,
+}
+
+/// What clients may do, whatever they speak.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Clients {
+    pub(crate) proxy_protocol_from: Vec<IpNet>,
+    pub(crate) unlimited: Vec<IpNet>,
+    pub(crate) connections_per_address_max: u32,
+    pub(crate) handshakes_per_second_max: u32,
+    pub(crate) requests_per_second_max: Option<u32>,
+    pub(crate) addresses_max: usize,
+    pub(crate) requests_per_connection_max: u64,
+    pub(crate) rate_min_bytes_per_second: u64,
+    pub(crate) rate_grace_seconds: u64,
 }
 
 /// Where operators look.
@@ -267,6 +291,22 @@ impl Default for Https {
     }
 }
 
+impl Default for Clients {
+    fn default() -> Self {
+        Self {
+            proxy_protocol_from: Vec::new(),
+            unlimited: LOOPBACK.to_vec(),
+            connections_per_address_max: 2_000,
+            handshakes_per_second_max: 200,
+            requests_per_second_max: None,
+            addresses_max: 65_536,
+            requests_per_connection_max: 100_000,
+            rate_min_bytes_per_second: 1_024,
+            rate_grace_seconds: 20,
+        }
+    }
+}
+
 impl Default for Admin {
     fn default() -> Self {
         Self { listen: "127.0.0.1:9180".to_owned() }
@@ -358,6 +398,7 @@ mod tests {
             default_certificate: Some("d".to_owned()),
             ..Https::default()
         };
+        let clients = Clients { requests_per_second_max: Some(1), ..Clients::default() };
         let control = Control { token_file: Some("t".into()), ..Control::default() };
         let access_log = AccessLog { path: Some("p".into()), ..AccessLog::default() };
         let geo = Geo { database: Some("d".into()) };
@@ -382,6 +423,7 @@ mod tests {
             http: threads,
             http3,
             https,
+            clients,
             control,
             feed,
             access_log,
@@ -395,7 +437,9 @@ mod tests {
             assert!(DEFAULTS.contains(&format!("[{section}]")), "{section}");
             for (key, value) in keys.as_table().unwrap() {
                 let line = match value {
-                    toml::Value::Array(_) => format!("[[{section}.{key}]]"),
+                    toml::Value::Array(items) if items.iter().any(toml::Value::is_table) => {
+                        format!("[[{section}.{key}]]")
+                    }
                     toml::Value::Table(_) => format!("[{section}.{key}]"),
                     _ => format!("{key} ="),
                 };

@@ -4,18 +4,29 @@
 //! Every serving thread has a runtime of its own and accepts from the same sockets, so that a connection stays on the
 //! thread that accepted it.
 
+mod addresses;
+mod admit;
 mod connection;
 mod exchange;
+mod fence;
 mod h1;
 mod h2;
 mod head;
+mod pace;
+mod proxy_protocol;
+mod refusal;
 mod stream;
 mod tls;
+mod transport;
 
+pub(crate) use addresses::Counted;
+pub(crate) use admit::Clients;
 pub(crate) use connection::{Connection, Protocol};
+pub(crate) use fence::Wrong;
 #[cfg(test)]
 pub(crate) use head::read as read_head;
-pub(crate) use head::{FIELDS_MAX, Plain, Refusal, fields, is_special};
+pub(crate) use head::{FIELDS_MAX, Plain, fields, is_special};
+pub(crate) use refusal::Refusal;
 pub(crate) use stream::ClientStream;
 pub(crate) use tls::{Failed, Handshakes};
 
@@ -43,6 +54,7 @@ pub(crate) struct Front<A> {
     pub(crate) alt_svc: Option<&'static AltSvc>,
     /// None where no client comes over TLS.
     pub(crate) handshakes: Option<Handshakes>,
+    pub(crate) clients: Arc<Clients>,
     pub(crate) telemetry: Arc<Telemetry>,
     /// False while connections are to wait in the system's queue, for another process.
     pub(crate) accepting: watch::Receiver<bool>,
@@ -121,8 +133,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
         Arc::clone(&self.places).acquire_owned().await
     }
 
-    async fn serve(self: &Arc<Self>, tcp: TcpStream, client: SocketAddr, door: Door) {
+    async fn serve(self: &Arc<Self>, mut tcp: TcpStream, peer: SocketAddr, door: Door) {
         let _open = self.telemetry.metrics.connection_opened();
+        let Some((client, _counted)) = self.admit(&mut tcp, peer).await else { return };
         let Ok(local) = tcp.local_addr() else { return };
         // latency counts more than packets; a socket that can't has gone away and shows it at the first read
         tcp.set_nodelay(true).ok();

@@ -293,7 +293,7 @@ impl ProxyHttp for Edge {
         if forward::is_interim(response.status) {
             return interim::pass(session, response, ctx).await;
         }
-        let is_readable = forward::is_readable(response);
+        let is_readable = forward::is_readable(response) && forward::is_bounded(response);
         for name in forward::removed_from_response(response) {
             response.remove_header(&name);
         }

@@ -17,7 +17,7 @@ use crate::cache::{Cache, Head};
 use crate::collapse::Collapse;
 use crate::config::{self, Config, ConfigError, Directory, Shares};
 use crate::feed::{Changes, Feed, Link, Nats, Owner, Secret, StateDirectory, Token};
-use crate::listen::{Door, Front, Handshakes, Limits};
+use crate::listen::{Clients, Door, Front, Handshakes, Limits};
 use crate::origin::{Addresses, Authorities};
 use crate::plain::PlainHits;
 use crate::proxy::{Edge, Purging, Shields};
@@ -388,6 +388,11 @@ impl Servers {
             app: Arc::clone(&proxy),
             plain_hits,
             limits: Limits::new(&config.http, &config.http2),
+            clients: Arc::new(Clients::new(
+                &config.clients,
+                config.http.connections_max,
+                telemetry,
+            )),
             // there is one for as long as the process lives
             alt_svc: doors.alt_svc(config).map(|field| &*Box::leak(Box::new(field))),
             handshakes,
@@ -546,10 +551,7 @@ fn secure_doors(
     Ok((Some(https), quic))
 }
 
-fn bind_both(
-    config: &Config,
-    address: &str,
-) -> anyhow::Result<(TcpListener, Option<UdpSocket>)> {
+fn bind_both(config: &Config, address: &str) -> anyhow::Result<(TcpListener, Option<UdpSocket>)> {
     /// Ports the system chooses may be taken where it isn't asked.
     const TRIES: usize = 16;
     let mut tries = 0;

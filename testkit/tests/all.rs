@@ -12,6 +12,8 @@ mod cache_tool;
 mod certificates;
 #[path = "scenarios/channel.rs"]
 mod channel;
+#[path = "scenarios/clients.rs"]
+mod clients;
 #[path = "scenarios/collapse.rs"]
 mod collapse;
 #[path = "scenarios/conditional.rs"]
@@ -60,6 +62,8 @@ mod nginx;
 mod observability;
 #[path = "scenarios/origins.rs"]
 mod origins;
+#[path = "scenarios/pipelining.rs"]
+mod pipelining;
 #[path = "scenarios/plain.rs"]
 mod plain;
 #[path = "scenarios/policy.rs"]

@@ -50,10 +50,22 @@ impl Config {
     }
 
     fn numbers(&self) -> Vec<Number> {
-        let Self { http, http2, https, http3, memory, disk, collapse, origins, access_log, .. } =
-            self;
+        let Self {
+            http,
+            http2,
+            https,
+            http3,
+            clients,
+            memory,
+            disk,
+            collapse,
+            origins,
+            access_log,
+            ..
+        } = self;
         let seconds = |key, value, range| (key, value, range, "seconds");
         let bytes = |key, value, range| (key, value, range, "bytes");
+        let number = |key, value: u32, of| (key, u64::from(value), 1..=u64::from(u32::MAX), of);
         let count = |key, value: usize, range, of| (key, value as u64, range, of);
         vec![
             count("http.threads", http.threads.unwrap_or(1), 1..=1_024, "threads"),
@@ -89,6 +101,34 @@ impl Config {
             count("https.public_port", https.public_port.into(), 1..=65_535, "(a port)"),
             seconds("https.handshake_timeout_seconds", https.handshake_timeout_seconds, 1..=3_600),
             count("https.handshakes_max", https.handshakes_max, 1..=1_000_000, "handshakes"),
+            number(
+                "clients.connections_per_address_max",
+                clients.connections_per_address_max,
+                "connections",
+            ),
+            number(
+                "clients.handshakes_per_second_max",
+                clients.handshakes_per_second_max,
+                "handshakes",
+            ),
+            number(
+                "clients.requests_per_second_max",
+                clients.requests_per_second_max.unwrap_or(1),
+                "requests",
+            ),
+            count("clients.addresses_max", clients.addresses_max, 1_024..=10_000_000, "addresses"),
+            (
+                "clients.requests_per_connection_max",
+                clients.requests_per_connection_max,
+                1..=1 << 50,
+                "requests",
+            ),
+            bytes(
+                "clients.rate_min_bytes_per_second",
+                clients.rate_min_bytes_per_second,
+                0..=1 << 30,
+            ),
+            seconds("clients.rate_grace_seconds", clients.rate_grace_seconds, 1..=3_600),
             bytes("memory.capacity_bytes", memory.capacity_bytes, 1 << 20..=1 << 50),
             bytes("memory.response_max_bytes", memory.response_max_bytes, 1_024..=4_000_000_000),
             bytes(

@@ -6,8 +6,8 @@ use crate::bridge::{Bridge, Exchange};
 use crate::clock;
 use crate::plain::Whole;
 use crate::stage::fail::refusal_page;
-use http::Method;
 use http::request::Parts;
+use http::{HeaderValue, Method, header};
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::http::ServerSession;
 use pingora_http::RequestHeader;
@@ -18,6 +18,8 @@ use tokio::time::timeout;
 
 /// How long the answer to a refused request may take to be sent.
 const REFUSED: Duration = Duration::from_secs(5);
+/// When a client may ask again that has asked too often: what it may is counted by the second.
+const A_SECOND: HeaderValue = HeaderValue::from_static("1");
 
 /// A request whose head was read.
 pub(crate) enum Begun {
@@ -40,6 +42,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
         connection: &Connection,
     ) -> Begun {
         let is_head = parts.method == Method::HEAD;
+        if self.clients.request(connection.client.ip()).is_err() {
+            return Begun::Refused { refusal: Refusal::Requests, is_head };
+        }
         match head::read(parts, arrival, self.limits.head_max_bytes) {
             Ok(head) if arrival.ends && !*self.stopping.borrow() => {
                 match self.plain_hits.find_whole(&head.request, connection) {
@@ -132,7 +137,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
         if refusal.is_malformed() {
             return exchange.refuse();
         }
-        let (head, mut body) = refusal_page(status, &refusal.to_string(), clock::wall());
+        let (mut head, mut body) = refusal_page(status, &refusal.to_string(), clock::wall());
+        if refusal == Refusal::Requests {
+            head.headers_mut().insert(header::RETRY_AFTER, A_SECOND);
+        }
         let answered = async {
             exchange.send_head(head, is_head).await?;
             while !is_head && !body.is_empty() {

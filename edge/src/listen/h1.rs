@@ -1,11 +1,14 @@
 //! HTTP/1.1: reads each request's head strictly and in time, and hands requests over one at a time.
 
+use super::fence::Fence;
+use super::stream::Remains;
 use super::{ClientStream, Connection, Front, Refusal, head};
+use crate::stage::fail::{Answered, raw_page};
 use bytes::{Buf, BytesMut};
 use pingora_core::apps::HttpServerApp;
 use pingora_core::protocols::Stream;
 use pingora_core::protocols::http::ServerSession;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -26,10 +29,11 @@ enum NoHead {
 
 impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
     /// Serves a connection until it ends. `buffer` was read of it before.
-    pub(super) async fn serve_h1(&self, stream: ClientStream, mut buffer: BytesMut) {
+    pub(super) async fn serve_h1(&self, mut stream: ClientStream, mut buffer: BytesMut) {
         let connection = Arc::clone(stream.connection());
+        stream.demand(Arc::clone(&self.clients.rate));
         let mut stream: Stream = Box::new(stream);
-        loop {
+        for number in 1.. {
             let head = match self.read_head(&mut stream, &mut buffer).await {
                 Ok(head) => head,
                 Err(NoHead::Ended) => return,
@@ -41,28 +45,40 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
             if !head.is_of(connection.scheme(), &buffer) {
                 return self.refuse(stream, &connection, Refusal::Scheme).await;
             }
+            if let Err(after) = self.clients.request(connection.client.ip()) {
+                stream = match self.put_off(stream, &mut buffer, head, &connection, after).await {
+                    Some(stream) => stream,
+                    None => return,
+                };
+                continue;
+            }
             let _busy = self.telemetry.metrics.request_begun();
-            stream = match self.answer(stream, &mut buffer, head, &connection).await {
+            let ends = number >= self.clients.requests_max || *self.stopping.borrow();
+            stream = match self.answer(stream, &mut buffer, head, &connection, ends).await {
                 Some(stream) => stream,
                 None => return,
             };
             // one that was kept is told that its next answer is the last, also when the edge is being stopped
+            if ends {
+                return;
+            }
             if buffer.is_empty() && buffer.capacity() > HEAD_START_BYTES {
                 buffer = BytesMut::new();
             }
         }
     }
 
-    /// Answers the request at the beginning of `buffer`, and takes it out. The connection comes back if it can be used
-    /// for another request.
+    /// Answers the request at the beginning of `buffer`, and takes it out; the last on its connection if that `ends`. The
+    /// connection comes back if it can be used for another request.
     async fn answer(
         &self,
         mut stream: Stream,
         buffer: &mut BytesMut,
         head: head::Head,
-        connection: &Connection,
+        connection: &Arc<Connection>,
+        ends: bool,
     ) -> Option<Stream> {
-        if let Some(plain) = head.plain.filter(|_| !*self.stopping.borrow()) {
+        if let Some(plain) = head.plain.filter(|_| !ends) {
             match self.plain_hits.answer(&mut stream, connection, plain, buffer).await {
                 Some(Ok(())) => {
                     buffer.advance(head.length);
@@ -72,8 +88,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
                 None => {}
             }
         }
-        // what follows a request without a body is the next request's, and stays here
-        let mut given = if head.alone { buffer.split_to(head.length) } else { buffer.split() };
+        let mut given = buffer.split_to(head.length);
         if connection.secure.is_some()
             && let Some((place, scheme_and_host)) = head.absolute(connection.scheme(), &given)
         {
@@ -81,9 +96,56 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
             given.extend_from_slice(scheme_and_host.as_bytes());
             given.unsplit(after);
         }
+        let mut stream: Box<ClientStream> = stream.into_any().downcast().ok()?;
+        stream.begin(Fence::new(head.body, head.upgrades), std::mem::take(buffer));
+        let left = stream.left();
         let mut session = ServerSession::new_http1(stream);
         session.set_pipelined_prefix(given);
-        self.app.process_new_http(session, &self.stopping).await.map(|reused| reused.consume().0)
+        if ends {
+            session.set_keepalive_reuses_remaining(Some(0));
+        }
+        let reused = self.app.process_new_http(session, &self.stopping).await;
+        let mut stream: Box<ClientStream> = if let Some(reused) = reused {
+            reused.consume().0.into_any().downcast().ok()?
+        } else {
+            let remains = left.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+            Box::new(self.resume(remains, connection))
+        };
+        *buffer = stream.end()?;
+        Some(stream)
+    }
+
+    /// A connection that was dropped although its request was answered.
+    fn resume(&self, remains: Remains, connection: &Arc<Connection>) -> ClientStream {
+        let mut stream = ClientStream::from_remains(remains, Arc::clone(connection));
+        stream.demand(Arc::clone(&self.clients.rate));
+        stream
+    }
+
+    /// Answers a client that asks too often. Its connection comes back where nothing else belongs to the request.
+    async fn put_off(
+        &self,
+        mut stream: Stream,
+        buffer: &mut BytesMut,
+        head: head::Head,
+        connection: &Connection,
+        after: u64,
+    ) -> Option<Stream> {
+        self.turn_away(connection.client, Refusal::Requests);
+        let (status, reason) = (Refusal::Requests.reply().0, Refusal::Requests.to_string());
+        let more = Answered { retry_after: Some(after), is_kept: head.is_alone() };
+        let page = raw_page(status, &reason, more, crate::clock::wall());
+        if !head.is_alone() {
+            self.say_last(stream, &page).await;
+            return None;
+        }
+        buffer.advance(head.length);
+        let writing = async {
+            stream.write_all(&page).await?;
+            stream.flush().await
+        };
+        let written = timeout(LINGER, writing).await;
+        matches!(written, Ok(Ok(()))).then_some(stream)
     }
 
     async fn read_head(
@@ -122,18 +184,17 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
     }
 
     /// Answers what can't be processed, and closes.
-    pub(super) async fn refuse(
-        &self,
-        mut stream: Stream,
-        connection: &Connection,
-        refusal: Refusal,
-    ) {
-        let (status, word) = refusal.reply();
-        self.telemetry.refused(connection.client, status, word);
-        let answer =
-            crate::stage::fail::raw_page(status, &refusal.to_string(), crate::clock::wall());
+    pub(super) async fn refuse(&self, stream: Stream, connection: &Connection, refusal: Refusal) {
+        self.turn_away(connection.client, refusal);
+        let (status, reason) = (refusal.reply().0, refusal.to_string());
+        let page = raw_page(status, &reason, Answered::default(), crate::clock::wall());
+        self.say_last(stream, &page).await;
+    }
+
+    /// Sends an answer, and closes.
+    async fn say_last(&self, mut stream: Stream, answer: &[u8]) {
         let answered = async {
-            stream.write_all(&answer).await?;
+            stream.write_all(answer).await?;
             stream.shutdown().await?;
             let mut left = LINGER_BYTES;
             let mut scratch = [0; 4_096];

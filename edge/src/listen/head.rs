@@ -3,6 +3,7 @@
 //! What two parsers could read in two ways is refused: bare line feeds, folded lines, a space before a colon, two
 //! lengths, a length beside a transfer coding, a missing or second Host, bytes that no request line has.
 
+use super::Refusal;
 use crate::stage::identify::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use memchr::memchr;
@@ -18,14 +19,25 @@ pub(crate) struct Head {
     pub(crate) length: usize,
     /// Empty lines before the request line (RFC 9112 §2.2), in bytes.
     pub(crate) skipped: usize,
-    /// Whether nothing follows that belongs to this request: no body, no upgrade.
-    pub(crate) alone: bool,
+    /// What follows that belongs to this request.
+    pub(crate) body: Body,
+    /// Whether the client asks for another protocol on this connection (RFC 9110 §7.8).
+    pub(crate) upgrades: bool,
     /// The target, counted from the first byte of the request line.
     target: Place,
     /// The value of Host, counted likewise; none in HTTP/1.0.
     host: Option<Place>,
     /// For a GET that any stored response may answer as it is.
     pub(crate) plain: Option<Plain>,
+}
+
+/// How a request's body is framed (RFC 9112 §6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Body {
+    None,
+    /// Of so many bytes.
+    Length(u64),
+    Chunked,
 }
 
 /// Where the parts of a plain request lie, counted from the first byte of its request line. Plain is a GET in origin
@@ -59,6 +71,11 @@ impl Place {
 }
 
 impl Head {
+    /// Whether nothing follows that belongs to this request: no body, no upgrade.
+    pub(crate) fn is_alone(&self) -> bool {
+        matches!(self.body, Body::None | Body::Length(0)) && !self.upgrades
+    }
+
     /// Whether a client may say the scheme it says, if it says one, on a connection of `scheme` (RFC 9110 §7.4). `head` is
     /// the bytes of this head.
     pub(crate) fn is_of(&self, scheme: Scheme, head: &[u8]) -> bool {
@@ -98,87 +115,50 @@ impl Plain {
     }
 }
 
-/// Why a head is refused; displayed as the reason for logs and the answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]
-pub(crate) enum Refusal {
-    #[error("the head is larger than the limit, or has more than {FIELDS_MAX} fields")]
-    TooLarge,
-    #[error("the head did not arrive in time")]
-    TooSlow,
-    #[error("a line ends without carriage return, or holds one inside")]
-    LineEnd,
-    #[error("the request line is not `method target HTTP/1.x`")]
-    RequestLine,
-    #[error("the protocol is not HTTP/1.0 or HTTP/1.1")]
-    Version,
-    #[error("a field line is not `name: value`")]
-    FieldLine,
-    #[error("the message's length is given twice or wrongly")]
-    Length,
-    #[error("the Host field is missing, given twice, or not the target's")]
-    Host,
-    #[error("the target's scheme is not the connection's")]
-    Scheme,
-    #[error("this address is for HTTPS, and what came is HTTP without TLS")]
-    Cleartext,
-    #[error("a pseudo-header field is missing, or not what it can be")]
-    PseudoField,
-    #[error("a field is about a connection of HTTP/1.1")]
-    ConnectionField,
-    #[error("this may be a request that was sent before; it can be sent again after the handshake")]
-    TooEarly,
-    #[error("nothing is connected to here")]
-    Connect,
-}
-
-impl Refusal {
-    /// The status of the answer, and a word for metrics.
-    pub(crate) const fn reply(self) -> (u16, &'static str) {
-        match self {
-            Self::TooLarge => (431, "too_large"),
-            Self::TooSlow => (408, "too_slow"),
-            Self::LineEnd => (400, "line_end"),
-            Self::RequestLine => (400, "request_line"),
-            Self::Version => (505, "version"),
-            Self::FieldLine => (400, "field_line"),
-            Self::Length => (400, "length"),
-            Self::Host => (400, "host"),
-            Self::Scheme => (421, "scheme"),
-            Self::Cleartext => (400, "cleartext"),
-            Self::PseudoField => (400, "pseudo_field"),
-            Self::ConnectionField => (400, "connection_field"),
-            Self::TooEarly => (425, "too_early"),
-            Self::Connect => (501, "connect"),
-        }
-    }
-
-    /// Whether a request of HTTP/2 or HTTP/3 is malformed by that, so that its stream is reset and not answered (RFC 9113
-    /// §8.1.1).
-    pub(crate) const fn is_malformed(self) -> bool {
-        !matches!(
-            self,
-            Self::TooLarge | Self::TooSlow | Self::Scheme | Self::TooEarly | Self::Connect
-        )
-    }
-
-    /// Every reason, for metrics.
-    pub(crate) const ALL: [Self; 14] = [
-        Self::TooLarge,
-        Self::TooSlow,
-        Self::LineEnd,
-        Self::RequestLine,
-        Self::Version,
-        Self::FieldLine,
-        Self::Length,
-        Self::Host,
-        Self::Scheme,
-        Self::Cleartext,
-        Self::PseudoField,
-        Self::ConnectionField,
-        Self::TooEarly,
-        Self::Connect,
-    ];
-}
+/// Methods that are read: those of the IANA registry, and PURGE. What else looks like a method is mostly the rest of a body
+/// that its client and we don't agree about.
+const METHODS: [&[u8]; 40] = [
+    b"HEAD",
+    b"POST",
+    b"PUT",
+    b"PATCH",
+    b"DELETE",
+    b"OPTIONS",
+    b"CONNECT",
+    b"TRACE",
+    b"QUERY",
+    b"PURGE",
+    b"ACL",
+    b"BASELINE-CONTROL",
+    b"BIND",
+    b"CHECKIN",
+    b"CHECKOUT",
+    b"COPY",
+    b"LABEL",
+    b"LINK",
+    b"LOCK",
+    b"MERGE",
+    b"MKACTIVITY",
+    b"MKCALENDAR",
+    b"MKCOL",
+    b"MKREDIRECTREF",
+    b"MKWORKSPACE",
+    b"MOVE",
+    b"ORDERPATCH",
+    b"PRI",
+    b"PROPFIND",
+    b"PROPPATCH",
+    b"REBIND",
+    b"REPORT",
+    b"SEARCH",
+    b"UNBIND",
+    b"UNCHECKOUT",
+    b"UNLINK",
+    b"UNLOCK",
+    b"UPDATE",
+    b"UPDATEREDIRECTREF",
+    b"VERSION-CONTROL",
+];
 
 /// What is known of a head while its lines are read.
 #[derive(Default)]
@@ -186,7 +166,7 @@ struct Facts<'b> {
     old: bool,
     target: &'b [u8],
     host: Option<&'b [u8]>,
-    length: Option<&'b [u8]>,
+    length: Option<u64>,
     coded: bool,
     upgrade: bool,
     fields: usize,
@@ -221,15 +201,10 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Option<Head>, Refusal> {
     let plain = facts.plain(whole);
     let target = Place::of(facts.target, whole);
     let host = facts.host.map(|host| Place::of(host, whole));
-    let alone = facts.finish()?;
-    Ok(Some(Head {
-        length: whole.len() - rest.len(),
-        skipped,
-        alone,
-        target,
-        host,
-        plain: plain.filter(|_| alone),
-    }))
+    let (body, upgrades) = facts.finish()?;
+    let length = whole.len() - rest.len();
+    let head = Head { length, skipped, body, upgrades, target, host, plain };
+    Ok(Some(Head { plain: plain.filter(|_| head.is_alone()), ..head }))
 }
 
 /// A line without its end, and what comes after.
@@ -260,8 +235,8 @@ impl<'b> Facts<'b> {
             _ if version.starts_with(b"HTTP/") => return Err(Refusal::Version),
             _ => return Err(Refusal::RequestLine),
         };
-        let right = !method.is_empty() && method.iter().all(|byte| is_token(*byte));
-        if !right
+        let is_token = !method.is_empty() && method.iter().all(|byte| is_token(*byte));
+        if !is_token
             || target.is_empty()
             || !target.iter().all(u8::is_ascii_graphic)
             || target.contains(&b'#')
@@ -273,6 +248,9 @@ impl<'b> Facts<'b> {
             return Err(Refusal::RequestLine);
         }
         self.get = method == b"GET";
+        if !self.get && !METHODS.contains(&method) {
+            return Err(Refusal::Method);
+        }
         self.target = target;
         Ok(())
     }
@@ -299,6 +277,10 @@ impl<'b> Facts<'b> {
                 self.referer = value;
                 Ok(())
             }
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                self.special |= is_special(name, value);
+                check_options(value)
+            }
             10 if name.eq_ignore_ascii_case(b"user-agent") => {
                 self.user_agent = value;
                 Ok(())
@@ -318,7 +300,11 @@ impl<'b> Facts<'b> {
 
     fn read_length(&mut self, value: &'b [u8]) -> Result<(), Refusal> {
         let right = (1..=19).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
-        if !right || self.length.replace(value).is_some() { Err(Refusal::Length) } else { Ok(()) }
+        let text = std::str::from_utf8(value).ok().filter(|_| right).ok_or(Refusal::Length)?;
+        // what doesn't fit 63 bits is negative to some
+        let length = text.parse().ok().filter(|length| i64::try_from(*length).is_ok());
+        let length = length.ok_or(Refusal::Length)?;
+        if self.length.replace(length).is_some() { Err(Refusal::Length) } else { Ok(()) }
     }
 
     fn read_coding(&mut self, value: &[u8]) -> Result<(), Refusal> {
@@ -337,8 +323,8 @@ impl<'b> Facts<'b> {
         })
     }
 
-    /// What only the whole head tells. True when the request has no body and is no upgrade.
-    fn finish(self) -> Result<bool, Refusal> {
+    /// What only the whole head tells: how the body is framed, and whether another protocol is asked for.
+    fn finish(self) -> Result<(Body, bool), Refusal> {
         if self.coded && (self.length.is_some() || self.old) {
             return Err(Refusal::Length);
         }
@@ -350,8 +336,12 @@ impl<'b> Facts<'b> {
         {
             return Err(Refusal::Host);
         }
-        let empty = self.length.is_none_or(|length| length.iter().all(|digit| *digit == b'0'));
-        Ok(empty && !self.coded && !self.upgrade)
+        let body = match (self.coded, self.length) {
+            (true, _) => Body::Chunked,
+            (false, Some(length)) => Body::Length(length),
+            (false, None) => Body::None,
+        };
+        Ok((body, self.upgrade))
     }
 }
 
@@ -371,6 +361,22 @@ pub(crate) fn fields(head: &[u8]) -> HeaderMap {
         }
     }
     fields
+}
+
+/// Refuses a Connection field that has what frames or routes the message end with the connection (RFC 9110 §7.6.1): who
+/// removes these fields, as he is told to, reads another message than who doesn't.
+fn check_options(value: &[u8]) -> Result<(), Refusal> {
+    for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+        if option.eq_ignore_ascii_case(b"content-length")
+            || option.eq_ignore_ascii_case(b"transfer-encoding")
+        {
+            return Err(Refusal::Length);
+        }
+        if option.eq_ignore_ascii_case(b"host") {
+            return Err(Refusal::Host);
+        }
+    }
+    Ok(())
 }
 
 /// Whether a field decides about stored responses (RFC 9111 §5.2.1, RFC 9110 §13.1, §14.2), the connection, or loops.
@@ -411,7 +417,7 @@ fn absolute_authority(target: &[u8]) -> Option<&[u8]> {
 }
 
 /// `tchar` of RFC 9110 §5.6.2.
-const fn is_token(byte: u8) -> bool {
+pub(super) const fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
@@ -433,132 +439,4 @@ const fn is_token(byte: u8) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn check(head: &str, expected: Result<Option<bool>, Refusal>) {
-        let found = read(head.as_bytes()).map(|head| head.map(|head| head.alone));
-        assert_eq!(found, expected, "{head:?}");
-    }
-
-    #[test]
-    fn right_heads_pass() {
-        check("GET / HTTP/1.1\r\nHost: a\r\n\r\n", Ok(Some(true)));
-        check("GET / HTTP/1.0\r\n\r\n", Ok(Some(true)));
-        check("\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\nmore", Ok(Some(true)));
-        check("POST /a?b HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc", Ok(Some(false)));
-        check("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n", Ok(Some(true)));
-        check("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: Chunked\r\n\r\n", Ok(Some(false)));
-        check("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n", Ok(Some(false)));
-        check("GET http://a.b/c HTTP/1.1\r\nHost: A.b\r\n\r\n", Ok(Some(true)));
-        check("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", Ok(Some(true)));
-        check("GET / HTTP/1.1\r\nHost:\r\nX-Obs: caf\u{e9}\r\n\r\n", Ok(Some(true)));
-        check("GET / HTTP/1.1\r\nHo", Ok(None));
-    }
-
-    #[test]
-    fn what_two_parsers_read_differently_is_refused() {
-        check("GET / HTTP/1.1\nHost: a\n\n", Err(Refusal::LineEnd));
-        check("GET / HTTP/1.1\r\nHost: a\r\nX: a\rb\r\n\r\n", Err(Refusal::LineEnd));
-        check("GET /\r\n", Err(Refusal::RequestLine));
-        check("GET  / HTTP/1.1\r\n", Err(Refusal::RequestLine));
-        check("GET /a b HTTP/1.1\r\n", Err(Refusal::RequestLine));
-        check("GET /\u{e9} HTTP/1.1\r\n", Err(Refusal::RequestLine));
-        check("GET /#a HTTP/1.1\r\n", Err(Refusal::RequestLine));
-        check("GET a HTTP/1.1\r\n", Err(Refusal::RequestLine));
-        check("CONNECT a:443 HTTP/1.1\r\n", Err(Refusal::RequestLine));
-        check("G@T / HTTP/1.1\r\n", Err(Refusal::RequestLine));
-        check("GET / HTTP/2.0\r\n", Err(Refusal::Version));
-        check("GET / HTTP/1.1\r\nHost : a\r\n", Err(Refusal::FieldLine));
-        check("GET / HTTP/1.1\r\n Host: a\r\n", Err(Refusal::FieldLine));
-        check("GET / HTTP/1.1\r\nHost: a\r\n b\r\n", Err(Refusal::FieldLine));
-        check("GET / HTTP/1.1\r\nHost: a\r\nX: \0\r\n", Err(Refusal::FieldLine));
-        check("GET / HTTP/1.1\r\n\r\n", Err(Refusal::Host));
-        check("GET / HTTP/1.1\r\nHost: a\r\nHost: a\r\n", Err(Refusal::Host));
-        check("GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n", Err(Refusal::Host));
-        let with = |fields: &str| format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n\r\n");
-        check(&with("Content-Length: 3\r\nContent-Length: 3"), Err(Refusal::Length));
-        check(&with("Content-Length: 3\r\nTransfer-Encoding: chunked"), Err(Refusal::Length));
-        check(
-            &with("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked"),
-            Err(Refusal::Length),
-        );
-        for value in ["+3", "-1", "0x3", "3, 3", "", "99999999999999999999"] {
-            check(&with(&format!("Content-Length: {value}")), Err(Refusal::Length));
-        }
-        for value in ["gzip, chunked", "chunked, chunked", "identity", "xchunked", ""] {
-            check(&with(&format!("Transfer-Encoding: {value}")), Err(Refusal::Length));
-        }
-        check("POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", Err(Refusal::Length));
-    }
-
-    #[test]
-    fn only_a_get_that_asks_for_nothing_special_is_plain() {
-        let plain = |request_line: &str, fields: &str| {
-            let head =
-                format!("{request_line}\r\nHost: a.example\r\nUser-Agent: b\r\n{fields}\r\n");
-            let plain = read(head.as_bytes()).unwrap().unwrap().plain?;
-            let head = head.as_bytes();
-            assert_eq!(
-                (plain.host(head), plain.user_agent(head), plain.referer(head)),
-                ("a.example", "b", "")
-            );
-            Some(plain.target(head).to_owned())
-        };
-        assert_eq!(
-            plain("GET /a?b HTTP/1.1", "Accept: */*\r\nConnection: keep-alive\r\n").as_deref(),
-            Some("/a?b")
-        );
-        for request_line in [
-            "HEAD / HTTP/1.1",
-            "GET / HTTP/1.0",
-            "POST / HTTP/1.1",
-            "GET http://a.example/ HTTP/1.1",
-        ] {
-            assert_eq!(plain(request_line, ""), None, "{request_line}");
-        }
-        for field in [
-            "Range: bytes=0-1",
-            "If-None-Match: *",
-            "cache-control: no-cache",
-            "Connection: close",
-            "CDN-Loop: x",
-            "Content-Length: 1",
-            "Upgrade: h2c",
-        ] {
-            assert_eq!(plain("GET / HTTP/1.1", &format!("{field}\r\n")), None, "{field}");
-        }
-    }
-
-    #[test]
-    fn fields_are_read_as_they_are() {
-        let read =
-            fields(b"GET / HTTP/1.1\r\nHost: a\r\nAccept:  x, y \r\naccept: z\r\n\r\nX: next");
-        assert_eq!(read.len(), 3);
-        assert_eq!(read.get_all("accept").iter().collect::<Vec<_>>(), ["x, y", "z"]);
-    }
-
-    #[test]
-    fn fields_are_counted() {
-        let fields = "X: y\r\n".repeat(FIELDS_MAX);
-        check(&format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n"), Err(Refusal::TooLarge));
-    }
-
-    proptest! {
-        #[test]
-        fn no_bytes_panic_and_a_prefix_never_ends_elsewhere(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            if let Ok(Some(head)) = read(&bytes) {
-                prop_assert!(bytes[..head.skipped + head.length].ends_with(b"\r\n\r\n"));
-            }
-        }
-
-        #[test]
-        fn a_head_that_arrives_in_pieces_is_the_same_head(split in 0_usize..60) {
-            let whole = b"GET /a HTTP/1.1\r\nHost: a\r\nAccept: */*\r\nX-Y: z\r\n\r\n";
-            let split = split.min(whole.len() - 1);
-            prop_assert_eq!(read(&whole[..split]), Ok(None));
-            prop_assert!(matches!(read(whole), Ok(Some(head)) if head.length == whole.len()));
-        }
-    }
-}
+mod tests;

@@ -1,9 +1,13 @@
 //! A client's connection as Pingora reads and writes it.
 //!
-//! Writes are gathered: a head and its body leave in one system call, the body uncopied when it is large. Nothing is
+//! Whoever serves a request reads that request's bytes and none of the next one's: these are kept here until it is their
+//! turn. Writes are gathered: a head and its body leave in one system call, the body uncopied when it is large. Nothing is
 //! held back past a flush, and an idle connection holds no buffer.
 
 use super::Connection;
+use super::fence::Fence;
+use super::pace::{Rate, Watch};
+use super::transport::Transport;
 use async_trait::async_trait;
 use bytes::{Buf, BytesMut};
 use http::HeaderValue;
@@ -14,7 +18,6 @@ use pingora_core::protocols::{
     TimingDigest, UniqueID,
 };
 use std::io::{self, IoSlice};
-use std::os::fd::AsRawFd;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
@@ -24,6 +27,13 @@ use tokio_rustls::server::TlsStream;
 
 /// Writes up to this size are gathered by copying; larger ones go out beside what was gathered.
 const GATHER_MAX_BYTES: usize = 16_384;
+/// What is read of further requests while one is served. Beyond that, the client waits, and isn't seen to leave.
+const AHEAD_MAX_BYTES: usize = 16_384;
+/// How much of it is read at once.
+const AHEAD_BYTES: usize = 1_024;
+
+/// Where a connection is left by a stream that was dropped although it can be used further.
+pub(super) type Left = Arc<Mutex<Option<Remains>>>;
 
 #[derive(Debug)]
 pub(crate) struct ClientStream {
@@ -35,17 +45,29 @@ pub(crate) struct ClientStream {
     /// What is told to the stream while Pingora holds it.
     told: Mutex<Told>,
     digest: Arc<SocketDigest>,
+    /// What of what comes is the request's under way.
+    fence: Fence,
+    /// Bytes that have come: first what is left of the request under way, then others.
+    kept: BytesMut,
+    /// How slow the client may be; not watched where there is none.
+    rate: Option<Arc<Rate>>,
+    /// Of a request's body, and of what is written.
+    watches: [Option<Box<Watch>>; 2],
+    left: Left,
 }
 
-/// What carries the bytes.
+/// What is left of a stream, to make another of.
 #[derive(Debug)]
-enum Transport {
-    Tcp(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+pub(super) struct Remains {
+    transport: Transport,
+    kept: BytesMut,
+    gathered: BytesMut,
 }
 
 #[derive(Debug, Default)]
 struct Told {
+    /// That the answer is whole, and the connection to be kept whatever becomes of the session.
+    is_answered: bool,
     /// The Date of the next head that is written.
     date: Option<HeaderValue>,
     /// What goes out before anything that is written.
@@ -64,13 +86,62 @@ impl ClientStream {
     }
 
     fn new(transport: Transport, connection: Arc<Connection>) -> Self {
-        let digest = SocketDigest::from_raw_fd(transport.tcp().as_raw_fd());
+        let digest = SocketDigest::from_raw_fd(transport.file());
         // both are set once, here, so that nobody asks the system again
         let known = digest.peer_addr.set(Some(PingoraAddress::Inet(connection.client))).is_ok()
             && digest.local_addr.set(Some(PingoraAddress::Inet(connection.local))).is_ok();
         debug_assert!(known, "a new digest knows no address");
-        let (gathered, told) = (BytesMut::new(), Mutex::default());
-        Self { transport, connection, gathered, has_gone: false, told, digest: Arc::new(digest) }
+        Self {
+            transport,
+            connection,
+            gathered: BytesMut::new(),
+            has_gone: false,
+            told: Mutex::default(),
+            digest: Arc::new(digest),
+            fence: Fence::OPEN,
+            kept: BytesMut::new(),
+            rate: None,
+            watches: [None, None],
+            left: Left::default(),
+        }
+    }
+
+    /// Breaks off a client that sends a body, or takes a response, more slowly.
+    pub(super) fn demand(&mut self, rate: Arc<Rate>) {
+        self.rate = Some(rate);
+    }
+
+    /// A request begins whose head has been read, and `rest` after it. From here on, what is read ends with it.
+    pub(super) fn begin(&mut self, fence: Fence, rest: BytesMut) {
+        (self.fence, self.kept) = (fence, rest);
+        self.told.get_mut().unwrap_or_else(PoisonError::into_inner).is_answered = false;
+    }
+
+    /// The request is over: what has come after it. None where it isn't whole, so that nobody knows where another begins.
+    pub(super) fn end(&mut self) -> Option<BytesMut> {
+        self.watches = [None, None];
+        let is_whole = self.fence.has_ended();
+        self.fence = Fence::OPEN;
+        is_whole.then(|| std::mem::take(&mut self.kept))
+    }
+
+    /// Where the connection will be if the stream is dropped after [`Self::keep`].
+    pub(super) fn left(&self) -> Left {
+        Arc::clone(&self.left)
+    }
+
+    /// What was left in another stream's place.
+    pub(super) fn from_remains(remains: Remains, connection: Arc<Connection>) -> Self {
+        let Remains { transport, kept, gathered } = remains;
+        let mut stream = Self::new(transport, connection);
+        (stream.kept, stream.gathered, stream.fence) = (kept, gathered, Fence::ENDED);
+        stream
+    }
+
+    /// Notes that the request is answered in full. Pingora drops the connection after every failed exchange, whatever it
+    /// is told; then it is left for the next request.
+    pub(crate) fn keep(&self) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).is_answered = true;
     }
 
     /// What is known of the connection.
@@ -100,6 +171,98 @@ impl ClientStream {
         told.ahead.extend_from_slice(bytes);
     }
 
+    /// Takes note of how fast the client moves: of a body that is awaited, or of what is written.
+    fn watch(
+        &mut self,
+        is_write: bool,
+        cx: &mut Context<'_>,
+        moved: Poll<usize>,
+    ) -> io::Result<()> {
+        let [reading, writing] = &mut self.watches;
+        let watch = if is_write { writing } else { reading };
+        if let (None, Poll::Pending, Some(rate)) = (&watch, moved, &self.rate) {
+            *watch = Some(Box::new(Watch::new(Arc::clone(rate))));
+        }
+        let Some(watch) = watch else { return Ok(()) };
+        watch.note(cx, moved).inspect_err(|_| self.has_gone = true)
+    }
+
+    fn poll_write_parts(
+        &mut self,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = self.transport.poll_write_vectored(cx, parts);
+        self.watch(true, cx, moved(&written))?;
+        written
+    }
+
+    /// A 101 ends what is HTTP on this connection: every byte from here on is for whoever was asked.
+    fn note_upgrade(&mut self, written: &[u8]) {
+        if written.starts_with(b"HTTP/1.1 101 ") {
+            self.fence.upgrade();
+        }
+    }
+
+    /// Reads what is the request's, kept or new.
+    fn poll_read_request(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            if self.fence.has_ended() {
+                return self.poll_ahead(cx);
+            }
+            let before = buffer.filled().len();
+            if self.kept.is_empty() {
+                let read = self.transport.poll_read(cx, buffer);
+                let count = buffer.filled().len() - before;
+                if self.fence.awaits() {
+                    let moved = if read.is_ready() { Poll::Ready(count) } else { Poll::Pending };
+                    self.watch(false, cx, moved)?;
+                }
+                ready!(read)?;
+                if count == 0 {
+                    return Poll::Ready(Ok(()));
+                }
+            } else {
+                let count = self.kept.len().min(buffer.remaining());
+                buffer.put_slice(self.kept.get(..count).unwrap_or_default());
+            }
+            let bytes = buffer.filled_mut().get_mut(before..).unwrap_or_default();
+            let passed = self.fence.pass(bytes)?;
+            let rest = bytes.get(passed.taken..).unwrap_or_default();
+            if self.kept.is_empty() {
+                self.kept.extend_from_slice(rest);
+            } else {
+                self.kept.advance(passed.taken);
+            }
+            buffer.set_filled(before + passed.given);
+            if passed.given > 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Waits for the client to leave, and keeps what it sends for later.
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.kept.len() < AHEAD_MAX_BYTES {
+            let mut space = [0; AHEAD_BYTES];
+            let mut read = ReadBuf::new(&mut space);
+            ready!(self.transport.poll_read(cx, &mut read))?;
+            if !read.filled().is_empty() {
+                self.kept.extend_from_slice(read.filled());
+            } else if self.kept.is_empty() {
+                return Poll::Ready(Ok(()));
+            } else {
+                break; // it has asked for more before it ended
+            }
+        }
+        // whoever reads here only waits for an end, and does other things meanwhile
+        Poll::Pending
+    }
+
     /// Gathers what goes first.
     fn gather_ahead(&mut self) -> &mut Told {
         let told = self.told.get_mut().unwrap_or_else(PoisonError::into_inner);
@@ -114,7 +277,9 @@ impl ClientStream {
         loop {
             let held = self.gathered.len();
             let slices = [IoSlice::new(&self.gathered), IoSlice::new(more)];
-            let written = ready!(self.transport.poll_write_vectored(cx, &slices));
+            let written = self.transport.poll_write_vectored(cx, &slices);
+            self.watch(true, cx, moved(&written))?;
+            let written = ready!(written);
             self.has_gone |= written.is_err();
             let written = written?;
             if written == 0 && held + more.len() > 0 {
@@ -131,52 +296,19 @@ impl ClientStream {
     }
 }
 
-impl Transport {
-    fn tcp(&self) -> &TcpStream {
-        match self {
-            Self::Tcp(tcp) => tcp,
-            Self::Tls(tls) => tls.get_ref().0,
-        }
-    }
-
-    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, into),
-            Self::Tls(tls) => Pin::new(tls).poll_read(cx, into),
-        }
-    }
-
-    fn poll_write_vectored(
-        &mut self,
-        cx: &mut Context<'_>,
-        parts: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, parts),
-            Self::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, parts),
-        }
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
-            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
-        }
-    }
-}
-
 impl Drop for ClientStream {
-    /// Sends what Pingora wrote and did not flush before it gave up, as far as there is room: a client sees that an
+    /// Leaves a connection that can be used further. Of others, sends what Pingora wrote and did not flush before it gave up, as far as there is room: a client sees that an
     /// answer broke off, and not that there was none.
     fn drop(&mut self) {
-        if !self.gathered.is_empty() {
+        let told = self.told.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if told.is_answered && self.fence.has_ended() && !self.has_gone {
+            let remains = Remains {
+                transport: std::mem::replace(&mut self.transport, Transport::Taken),
+                kept: std::mem::take(&mut self.kept),
+                gathered: std::mem::take(&mut self.gathered),
+            };
+            *self.left.lock().unwrap_or_else(PoisonError::into_inner) = Some(remains);
+        } else if !self.gathered.is_empty() {
             let mut cx = Context::from_waker(Waker::noop());
             // the client may be gone
             drop(self.transport.poll_write_vectored(&mut cx, &[IoSlice::new(&self.gathered)]));
@@ -191,6 +323,7 @@ impl AsyncWrite for ClientStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.note_upgrade(bytes);
         let date = self.gather_ahead().date.take();
         if let Some((before, date, after)) = date.as_ref().and_then(|date| dated(bytes, date)) {
             for part in [before, date, after] {
@@ -213,7 +346,7 @@ impl AsyncWrite for ClientStream {
     ) -> Poll<io::Result<usize>> {
         let has_date = self.gather_ahead().date.is_some();
         if self.gathered.is_empty() && !has_date {
-            return self.transport.poll_write_vectored(cx, parts);
+            return self.poll_write_parts(cx, parts);
         }
         let first = parts.iter().find(|part| !part.is_empty());
         self.poll_write(cx, first.map_or(&[], |part| &**part))
@@ -230,6 +363,14 @@ impl AsyncWrite for ClientStream {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.as_mut().poll_flush(cx))?;
         self.transport.poll_shutdown(cx)
+    }
+}
+
+/// How many bytes were written.
+fn moved(written: &Poll<io::Result<usize>>) -> Poll<usize> {
+    match written {
+        Poll::Pending => Poll::Pending,
+        Poll::Ready(written) => Poll::Ready(*written.as_ref().unwrap_or(&0)),
     }
 }
 
@@ -255,7 +396,7 @@ impl AsyncRead for ClientStream {
             return Poll::Ready(Err(error));
         }
         let before = buffer.remaining();
-        let read = ready!(self.transport.poll_read(cx, buffer));
+        let read = ready!(self.poll_read_request(cx, buffer));
         self.has_gone |= read.is_err() || (before > 0 && buffer.remaining() == before);
         Poll::Ready(read)
     }
@@ -271,7 +412,7 @@ impl Shutdown for ClientStream {
 
 impl UniqueID for ClientStream {
     fn id(&self) -> i32 {
-        self.transport.tcp().as_raw_fd()
+        self.transport.file()
     }
 }
 
@@ -298,89 +439,4 @@ impl GetSocketDigest for ClientStream {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-    use tokio::io::AsyncReadExt;
-    use tokio::net::TcpListener;
-    use tokio::time::timeout;
-
-    async fn pair() -> (ClientStream, TcpStream) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let local = listener.local_addr().unwrap();
-        let client = TcpStream::connect(local).await.unwrap();
-        let (tcp, address) = listener.accept().await.unwrap();
-        let connection = Connection { client: address, local, secure: None };
-        (ClientStream::plain(tcp, Arc::new(connection)), client)
-    }
-
-    #[tokio::test]
-    async fn what_goes_ahead_waits_for_room_and_holds_nobody_up() {
-        let (mut stream, mut client) = pair().await;
-        let (piece, mut sent) = (vec![0; 65_536], 0);
-        while let Ok(written) = timeout(Duration::ZERO, stream.write(&piece)).await {
-            sent += written.unwrap();
-        }
-        stream.send_ahead(b"hint");
-        assert!(timeout(Duration::ZERO, stream.flush()).await.is_err());
-        let mut received = vec![0; sent + 4];
-        let mut asked = [0];
-        tokio::select! {
-            read = client.read_exact(&mut received) => assert_eq!(read.unwrap(), sent + 4),
-            _ = stream.read(&mut asked) => unreachable!("the client sends nothing"),
-        }
-        assert!(received.ends_with(b"hint"));
-    }
-
-    #[tokio::test]
-    async fn what_goes_ahead_is_before_what_is_written_later() {
-        let (mut stream, mut client) = pair().await;
-        stream.send_ahead(b"hint ");
-        stream.write_all(b"head ").await.unwrap();
-        stream.write_all(b"body").await.unwrap();
-        AsyncWriteExt::shutdown(&mut stream).await.unwrap();
-        let mut received = String::new();
-        client.read_to_string(&mut received).await.unwrap();
-        assert_eq!(received, "hint head body");
-    }
-
-    #[tokio::test]
-    async fn several_parts_go_out_in_order_and_after_what_waits() {
-        let (mut stream, mut client) = pair().await;
-        stream.send_ahead(b"hint ");
-        stream.write_all(b"first ").await.unwrap();
-        for mut parts in [&b"head body "[..], &b"head body"[..]] {
-            while !parts.is_empty() {
-                let (head, body) = parts.split_at(parts.len().min(5));
-                let parts_of = [IoSlice::new(head), IoSlice::new(body)];
-                let written = stream.write_vectored(&parts_of).await.unwrap();
-                parts.advance(written);
-            }
-            stream.flush().await.unwrap();
-        }
-        drop(stream);
-        let mut received = String::new();
-        client.read_to_string(&mut received).await.unwrap();
-        assert_eq!(received, "hint first head body head body");
-    }
-
-    #[test]
-    fn the_date_of_a_head_is_replaced() {
-        let check = |head: &str, expected: Option<&str>| {
-            let date = HeaderValue::from_static("then");
-            let parts = dated(head.as_bytes(), &date);
-            let whole = parts.map(|(before, date, after)| [before, date, after].concat());
-            assert_eq!(whole.as_deref(), expected.map(str::as_bytes), "{head}");
-        };
-        check(
-            "HTTP/1.1 200 OK\r\nDate: now\r\n\r\n",
-            Some("HTTP/1.1 200 OK\r\nDate: then\r\n\r\n"),
-        );
-        check(
-            "HTTP/1.1 200 OK\r\ndate: now\r\na: b\r\n\r\nx",
-            Some("HTTP/1.1 200 OK\r\ndate: then\r\na: b\r\n\r\nx"),
-        );
-        check("HTTP/1.1 200 OK\r\nx-date: now\r\n\r\n", None);
-        check("", None);
-    }
-}
+mod tests;

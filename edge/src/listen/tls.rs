@@ -172,6 +172,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
         local: SocketAddr,
     ) {
         let Some(handshakes) = &self.handshakes else { return };
+        if let Err(refusal) = self.clients.handshake(client.ip()) {
+            return self.turn_away(client, refusal);
+        }
         let metrics = &self.telemetry.metrics.handshakes;
         match Box::pin(handshakes.shake(tcp, local.ip())).await {
             Ok(Shaken::Requests(shaken)) => {
@@ -180,8 +183,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
                 secure.alternative = self.alt_svc;
                 let connection = Arc::new(Connection { client, local, secure: Some(secure) });
                 let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                let stream = ClientStream::secure(stream, Arc::clone(&connection));
+                let mut stream = ClientStream::secure(stream, Arc::clone(&connection));
                 if is_h2 {
+                    stream.demand(Arc::clone(&self.clients.rate));
                     self.serve_h2(stream, BytesMut::new(), connection).await;
                 } else {
                     self.serve_h1(stream, BytesMut::new()).await;

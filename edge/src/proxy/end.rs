@@ -44,6 +44,8 @@ pub(super) fn respond(
     if ctx.precondition_failed {
         deliver::precondition_failed(response)?;
     }
+    // each hop speaks its own (RFC 9110 §2.5)
+    response.set_version(Version::HTTP_11);
     let now = ctx.forward.response_time.unwrap_or(ctx.received);
     let part = part(session, ctx);
     let (handling, status) = deliver::decide(part, ctx, now.steady);
@@ -78,11 +80,6 @@ pub(super) async fn fail(
     if let Some(request) = &ctx.slice {
         request.tell(Told::Failed(token));
     }
-    // Pingora closes the connection after a failed exchange, whatever it is told here
-    let is_kept = ctx.forward.began.is_none();
-    if !is_kept {
-        session.as_downstream_mut().set_keepalive(None);
-    }
     let answers = status.is_some() && session.response_written().is_none();
     if answers {
         let told = deliver::failed(part(session, ctx), ctx, token);
@@ -90,9 +87,20 @@ pub(super) async fn fail(
         let key = ctx.hash.as_ref().map(KeyText::of);
         let told = CacheStatus { key: key.as_ref().map(KeyText::as_str), ..told };
         // the client may have left meanwhile: there is nobody to tell
-        answer::failure(session, failure, &told, ctx.hsts()).await.ok();
+        if answer::failure(session, failure, &told, ctx.hsts()).await.is_ok() {
+            keep(session);
+        }
     }
-    FailToProxy { error_code: status.unwrap_or(0), can_reuse_downstream: is_kept && answers }
+    FailToProxy { error_code: status.unwrap_or(0), can_reuse_downstream: answers }
+}
+
+/// Has the client's connection kept after an answer in full to a failed exchange, where the answer says so. Pingora drops
+/// it, whatever it is told.
+pub(super) fn keep(session: &mut Session) {
+    let says_so = session.get_keepalive().is_some();
+    if let Some(stream) = ClientStream::of(session).filter(|_| says_so) {
+        stream.keep();
+    }
 }
 
 /// Tells the client which other protocols are spoken here. Another edge that asks tells its client itself.

@@ -134,11 +134,11 @@ impl Edge {
         deliver::write(&mut header, &status, ctx).ok()?;
         (ctx.handling, ctx.told) = (handling, Some(status));
         end::keep_date(session, &header);
-        // Pingora closes the connection after a failed exchange
-        session.as_downstream_mut().set_keepalive(None);
         let code = header.status.as_u16();
         // the client may have left meanwhile: there is nobody to tell
-        session.write_response_header(Box::new(header), true).await.ok();
+        if session.write_response_header(Box::new(header), true).await.is_ok() {
+            end::keep(session);
+        }
         Some(FailToProxy { error_code: code, can_reuse_downstream: false })
     }
 

@@ -5,7 +5,7 @@
 use super::measured::Measured;
 use super::secret::Secret;
 use crate::config::{self, Config};
-use crate::listen::Front;
+use crate::listen::{Counted, Front};
 use pingora_core::apps::HttpServerApp;
 use quinn::{
     ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, IdleTimeout, Incoming,
@@ -46,8 +46,8 @@ pub(super) struct Arrived {
     pub(super) incoming: Incoming,
     /// Where the socket is bound.
     pub(super) local: SocketAddr,
-    /// One of those that [`Front`] has.
-    pub(super) place: OwnedSemaphorePermit,
+    /// One of those that [`Front`] has, and what counts the client's connection.
+    pub(super) place: (OwnedSemaphorePermit, Option<Counted>),
     pub(super) shaking: Shaking,
     pub(super) takes_early_data: bool,
 }
@@ -142,11 +142,25 @@ impl Quic {
                 incoming.retry().ok();
                 continue;
             }
+            let client = incoming.remote_address();
+            let ip = client.ip();
+            // an address that may be another's is not held against it
+            let validated = incoming.remote_address_validated();
+            let may_shake = if validated { front.clients.handshake(ip) } else { Ok(()) };
+            let counted = match may_shake.and_then(|()| front.clients.connect(ip)) {
+                Ok(counted) => counted,
+                Err(refusal) => {
+                    front.turn_away(client, refusal);
+                    incoming.refuse();
+                    continue;
+                }
+            };
             let Ok(place) = Arc::clone(&front.places).try_acquire_owned() else {
                 incoming.refuse();
                 continue;
             };
             let shaking = Shaking::new(&handshakes);
+            let place = (place, counted);
             let arrived = Arrived { incoming, local, place, shaking, takes_early_data };
             // a thread that is behind with so many would come to them too late
             thread.try_send(arrived).ok();

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 use pingora_error::{Error, ErrorSource, ErrorType};
+use std::io;
 use std::time::SystemTime;
 
 /// What Proxy-Status and Cache-Status call a request that can't be processed.
@@ -127,6 +128,7 @@ impl Failure {
             (ErrorType::Custom("not_pinned"), _) => Self::Certificate,
             (ErrorType::Custom("no_certificate"), _) => Self::Configuration,
             (ErrorType::TLSHandshakeFailure, _) => Self::of_handshake(error),
+            (ErrorType::ReadError, _) if is_wrong(error) => Self::Client,
             (kind, ErrorSource::Downstream) => Self::of_client(kind),
             (kind, ErrorSource::Upstream) => Self::of_origin(kind).unwrap_or(Self::Protocol),
             (kind, _) => Self::of_origin(kind).unwrap_or(Self::Internal),
@@ -184,6 +186,14 @@ impl Failure {
             _ => return None,
         })
     }
+}
+
+/// Whether the client's body was refused while it was read.
+fn is_wrong(error: &Error) -> bool {
+    let cause = error.root_cause().downcast_ref::<io::Error>();
+    cause.is_some_and(|cause| {
+        cause.get_ref().is_some_and(|cause| cause.is::<crate::listen::Wrong>())
+    })
 }
 
 /// A page for `status`, for people: HTML, one sentence, nothing about the inside.
@@ -248,16 +258,27 @@ pub(crate) fn refusal_page(status: u16, detail: &str, now: SystemTime) -> (Respo
     (head, body.into())
 }
 
-/// A whole answer for a connection that no request could be read from.
-pub(crate) fn raw_page(status: u16, detail: &str, now: SystemTime) -> Vec<u8> {
+/// What a raw page says besides.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Answered {
+    /// Seconds after which the client may ask again.
+    pub(crate) retry_after: Option<u64>,
+    /// Whether another request may follow on the connection.
+    pub(crate) is_kept: bool,
+}
+
+/// A whole answer to what no request could be read from, or was to be processed.
+pub(crate) fn raw_page(status: u16, detail: &str, more: Answered, now: SystemTime) -> Vec<u8> {
     let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
     let reason = reason.unwrap_or("Error");
     let body = page(status, &format!("The request was refused: {detail}."));
     let (length, date) = (body.len(), httpdate::fmt_http_date(now));
+    let retry = more.retry_after.map_or(String::new(), |after| format!("Retry-After: {after}\r\n"));
+    let connection = if more.is_kept { "keep-alive" } else { "close" };
     format!(
         "HTTP/1.1 {status} {reason}\r\nDate: {date}\r\nContent-Type: text/html; charset=utf-8\r\n\
          Content-Length: {length}\r\nCache-Control: no-store\r\nCache-Status: longshore; detail={REFUSED}\r\n\
-         Proxy-Status: longshore; error={REFUSED}\r\nConnection: close\r\n\r\n{body}"
+         Proxy-Status: longshore; error={REFUSED}\r\n{retry}Connection: {connection}\r\n\r\n{body}"
     )
     .into_bytes()
 }
@@ -288,8 +309,13 @@ mod tests {
 
     #[test]
     fn a_raw_page_is_a_whole_message() {
-        let text =
-            String::from_utf8(raw_page(400, "two Host fields", SystemTime::UNIX_EPOCH)).unwrap();
+        let text = String::from_utf8(raw_page(
+            400,
+            "two Host fields",
+            Answered::default(),
+            SystemTime::UNIX_EPOCH,
+        ))
+        .unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.starts_with("HTTP/1.1 400 Bad Request\r\n"));
         assert!(head.contains(&format!("Content-Length: {}", body.len())));

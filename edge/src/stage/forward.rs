@@ -233,6 +233,16 @@ pub(crate) fn is_readable(response: &ResponseHeader) -> bool {
     })
 }
 
+/// Bytes of the head of a response, as they are written.
+const RESPONSE_HEAD_MAX_BYTES: usize = 65_536;
+
+/// Whether a response's head is of a size that is passed on, stored and sent again.
+pub(crate) fn is_bounded(response: &ResponseHeader) -> bool {
+    let fields = response.headers.iter();
+    let bytes: usize = fields.map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    bytes <= RESPONSE_HEAD_MAX_BYTES
+}
+
 /// Whether another response follows this one (RFC 9110 §15.2). A 101 is the last of its exchange.
 pub(crate) fn is_interim(status: StatusCode) -> bool {
     status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS

@@ -110,6 +110,11 @@ impl Metrics {
         }
     }
 
+    /// Counts clients that were broken off because they were too slow.
+    pub(crate) fn clients_too_slow(&self) -> IntCounter {
+        self.clients.too_slow.clone()
+    }
+
     /// Counts a connection, open until the guard is dropped.
     pub(crate) fn connection_opened(&self) -> Open {
         self.clients.connections.inc();

@@ -4,7 +4,19 @@ use crate::scene::{FRESH, Scene};
 use serde_json::json;
 use testkit::Response;
 
-const HOSTILE: [(&str, &str); 17] = [
+const HOSTILE: [(&str, &str); 20] = [
+    (
+        "a length that ends with the connection",
+        "POST /a HTTP/1.1\r\nHost: a.example\r\nConnection: Content-Length\r\nContent-Length: 5\r\n\r\nabcde",
+    ),
+    (
+        "chunks that end with the connection",
+        "POST /a HTTP/1.1\r\nHost: a.example\r\nConnection: close, Transfer-Encoding\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
+    (
+        "a Host that ends with the connection",
+        "GET /a HTTP/1.1\r\nHost: a.example\r\nConnection: host\r\n\r\n",
+    ),
     ("no Host", "GET /a HTTP/1.1\r\n\r\n"),
     ("two Hosts", "GET /a HTTP/1.1\r\nHost: a.example\r\nHost: b.example\r\n\r\n"),
     ("a list of Hosts", "GET /a HTTP/1.1\r\nHost: a.example, b.example\r\n\r\n"),
@@ -75,6 +87,19 @@ async fn a_head_over_the_limits_is_431() {
         client.send(bytes).await;
         let answer = client.response().await.unwrap();
         assert_eq!(answer.status, 431, "{name}");
+        check_told(&answer);
+    }
+    assert_eq!(scene.origin.requests(), []);
+}
+
+#[tokio::test]
+async fn a_method_of_no_registry_is_501() {
+    let scene = Scene::start().await;
+    for method in ["get", "abcGET", "MKCOLA"] {
+        let mut client = scene.edge.connect().await;
+        client.send(format!("{method} /a HTTP/1.1\r\nHost: a.example\r\n\r\n")).await;
+        let answer = client.response().await.unwrap();
+        assert_eq!(answer.status, 501, "{method}");
         check_told(&answer);
     }
     assert_eq!(scene.origin.requests(), []);

@@ -24,6 +24,7 @@ pub(super) struct ClientMetrics {
     pub(super) durations: Vec<Histogram>,
     pub(super) body_bytes: IntCounter,
     pub(super) refused: Vec<IntCounter>,
+    pub(super) too_slow: IntCounter,
     pub(super) connections: IntCounter,
     pub(super) connections_open: IntGauge,
     pub(super) requests_open: IntGauge,
@@ -132,11 +133,15 @@ impl ClientMetrics {
             refused: make
                 .counters(
                     "longshore_edge_refused_total",
-                    "Connections closed because what came was no request to be processed, by reason.",
+                    "Clients turned away or refused before anything was processed, by reason.",
                     "reason",
                     Refusal::ALL.map(|refusal| refusal.reply().1),
                 )?
                 .into(),
+            too_slow: make.counter(
+                "longshore_edge_too_slow_total",
+                "Connections broken off because a request's body came, or a response was taken, too slowly.",
+            )?,
             body_bytes: make.counter(
                 "longshore_edge_response_body_bytes_total",
                 "Bytes of bodies sent to clients.",

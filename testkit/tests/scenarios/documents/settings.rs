@@ -98,12 +98,13 @@ fn every_key_of_an_edge_is_described_with_its_default() {
 
 /// Whether a key stands in a section that no site document has.
 fn is_edge_key(key: &str) -> bool {
-    const SECTIONS: [&str; 16] = [
+    const SECTIONS: [&str; 17] = [
         "node",
         "http",
         "http2",
         "http3",
         "https",
+        "clients",
         "admin",
         "control",
         "feed",
