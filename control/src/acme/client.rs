@@ -108,6 +108,42 @@ fn retry_after(text: &str, now: Moment) -> Option<Moment> {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn a_refusal_says_when_to_come_again() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/dir", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let body = r#"{"type":"urn:ietf:params:acme:error:rateLimited","detail":"slow"}"#;
+            loop {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 4_096]).await;
+                let head =
+                    "HTTP/1.1 429 Too Many Requests\r\nRetry-After: 7200\r\nConnection: close";
+                let length = body.len();
+                let answer = format!("{head}\r\nContent-Length: {length}\r\n\r\n{body}");
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        let http = Http::new(None).unwrap();
+        let request = |http: &Http| {
+            let request = Request::builder().uri(&url).body(BodyWrapper::default()).unwrap();
+            http.request(request)
+        };
+        let one = http.anew();
+        assert_eq!(request(&one).await.unwrap().parts.status, 429);
+        let seconds = (one.said().unwrap().0 - now().0) / 1_000;
+        assert!((7_190..=7_200).contains(&seconds), "{seconds}");
+        assert_eq!(http.anew().said(), None, "another conversation has not heard it");
+        let problem = serde_json::json!({
+            "type": "urn:ietf:params:acme:error:rateLimited", "detail": "slow", "status": 429,
+        });
+        let error = Error::Api(serde_json::from_value(problem).unwrap());
+        let trouble = crate::acme::words::trouble("a", &error, one.said());
+        assert_eq!(trouble.not_before, one.said());
+        assert!(trouble.order_lives);
+    }
+
     #[test]
     fn a_time_to_come_again_is_seconds_or_a_date() {
         let check = |text: &str, expected: Option<i64>| {

@@ -333,6 +333,39 @@ async fn an_order_is_gone_on_with_by_a_control_that_was_killed() {
     assert_eq!(world.pebble.log().matches("Added order").count(), 1, "{}", world.pebble.log());
 }
 
+/// Killed again and again, at whatever moment: what counts is that it comes to an end, and to one certificate.
+#[tokio::test]
+async fn a_control_that_is_killed_at_any_moment_leaves_nothing_stuck() {
+    let mut world = World::start(&[]).await;
+    let hosts: Vec<String> = (0..4).map(|index| format!("h{index}.example.com")).collect();
+    let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    hosts.iter().for_each(|host| world.dns.point(host, "127.0.0.1"));
+    world.put_site(&hosts).await;
+    for milliseconds in [40, 120, 260, 420] {
+        // the first moment counts from the site, those after from when the lease is had again
+        sleep(Duration::from_millis(milliseconds)).await;
+        world.control.program.kill().await;
+        world.control.start_again().await;
+        let before = world.domain(hosts[0]).await;
+        if before["state"] == "issued" {
+            world.ask(hosts[0], "renew").await;
+        }
+        world
+            .domain_when(hosts[0], "taken up", |domain| {
+                domain["updated_at"] != before["updated_at"]
+            })
+            .await;
+    }
+    for host in &hosts {
+        world.domain_in(host, "issued").await;
+    }
+    let tls = world.pebble.tls().await;
+    world.served_at_last(hosts[3], &tls).await;
+    let page = world.control.call("GET", "/v1/certificates").send().await;
+    let page: Value = serde_json::from_slice(&page.body).expect("it is JSON");
+    assert_eq!(page["certificates"].as_array().expect("a list").len(), hosts.len());
+}
+
 #[tokio::test]
 async fn a_site_waits_where_there_is_no_authority_and_goes_on_when_there_is() {
     let mut world = World::start(&[]).await;

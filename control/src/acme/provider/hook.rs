@@ -3,6 +3,7 @@
 use super::{Record, trouble};
 use crate::acme::domain::Trouble;
 use crate::acme::words::shown;
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -76,8 +77,13 @@ impl Hook {
     }
 }
 
-/// Ends a program that takes too long.
+/// Ends a program that takes too long, with those that it started.
 async fn end(child: &mut Child) {
+    let group = child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+    if let Some(group) = group {
+        // a group that is gone needs no end
+        let _ = kill_process_group(group, Signal::KILL);
+    }
     if let Err(error) = child.kill().await {
         tracing::warn!("a hook could not be ended: {error}");
     }
@@ -134,7 +140,7 @@ mod tests {
         };
         check("echo no zone >&2; exit 3", LONG, "status: 3 and said: no zone").await;
         check("exit 1", LONG, "said: nothing").await;
-        check("exec sleep 60", Duration::from_millis(200), "took longer than").await;
+        check("sleep 60; exit 0", Duration::from_millis(200), "took longer than").await;
         let endless = "while :; do echo xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx; done";
         check(endless, Duration::from_millis(300), "took longer than").await;
         let nowhere = Hook { program: "/nowhere/hook".into(), limit: LONG };
