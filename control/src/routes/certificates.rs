@@ -20,27 +20,21 @@ use api::site::tls::CertificateSource;
 use api::token::Scope;
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{FromRequestParts, Path, State};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http::header::ETAG;
-use http::request::Parts;
 use std::sync::Arc;
 use zeroize::{Zeroize as _, Zeroizing};
 
 const MISSING: Error = Error::Missing("such certificate");
 
-/// The certificate named in the path.
-pub(crate) struct Named(CertificateId);
+/// The certificate named in the path, looked at once the caller may know whether there is one.
+type Named = Result<Path<CertificateId>, PathRejection>;
 
-impl<S: Send + Sync> FromRequestParts<S> for Named {
-    type Rejection = Error;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Error> {
-        let path = Path::<String>::from_request_parts(parts, state).await;
-        let id = path.ok().and_then(|Path(text)| CertificateId::try_from(text).ok());
-        id.map(Self).ok_or(MISSING)
-    }
+fn named(path: Named) -> Result<CertificateId, Error> {
+    path.map(|Path(id)| id).map_err(|_| MISSING)
 }
 
 /// Upload a certificate
@@ -165,9 +159,10 @@ pub(crate) async fn list(
 pub(crate) async fn read(
     State(app): State<Arc<App>>,
     call: Call,
-    Named(id): Named,
+    path: Named,
 ) -> Result<Response, Error> {
     call.allow(Scope::SitesRead, &[])?;
+    let id = named(path)?;
     let condition = Condition::if_none_match(&call.headers)?;
     let record = app.db.certificate(&id).await?.ok_or(MISSING)?;
     if condition.is_some_and(|condition| condition.matches_weakly(record.revision)) {
@@ -194,10 +189,11 @@ fn found(record: CertificateRecord) -> Response {
 pub(crate) async fn replace(
     State(app): State<Arc<App>>,
     call: Call,
-    Named(id): Named,
+    path: Named,
     body: Body,
 ) -> Result<Response, Error> {
     call.allow(Scope::SitesWrite, &[])?;
+    let id = named(path)?;
     let condition = Condition::if_match(&call.headers)?.ok_or(Error::PreconditionRequired)?;
     Format::of(&call.headers, &[Format::Json])?;
     let body = Zeroizing::new(input::body(&call.headers, body).await?);
@@ -231,9 +227,10 @@ pub(crate) async fn replace(
 pub(crate) async fn remove(
     State(app): State<Arc<App>>,
     call: Call,
-    Named(id): Named,
+    path: Named,
 ) -> Result<StatusCode, Error> {
     let query = call.allow(Scope::SitesWrite, &["force"])?;
+    let id = named(path)?;
     let force = query.parse("force", |_| true, "true or false")?.unwrap_or(false);
     let condition = Condition::if_match(&call.headers)?;
     let mut change = app.db.change().await?;

@@ -53,6 +53,8 @@ async fn statuses(control: &Client) -> Vec<(String, u16)> {
     for (path, item) in document["paths"].as_object().unwrap() {
         let path = path
             .replace("{edge}", "edge_01J9Z3K8Q4W5E6R7T8Y9V0B1N2")
+            .replace("{certificate}", "crt_01J9Z3K8Q4W5E6R7T8Y9V0B1N2")
+            .replace("{host}", "none.example")
             .replace("{site}", "none")
             .replace("{seq}", "1");
         for (method, operation) in item.as_object().unwrap() {
@@ -72,17 +74,30 @@ async fn each_operation_needs_its_scope(database: Database) {
     let service = database.start().await;
     let all = statuses(&service.admin.with(None)).await;
     assert!(all.len() >= 10 && all.iter().all(|(_, status)| *status == 401), "{all:?}");
-    let reads = ["listEdges", "listPurges", "listSites", "readPurge", "readSite"];
-    let writes = [
-        "createSite",
+    let reads = [
+        "listCertificates",
+        "listDomains",
         "listEdges",
         "listPurges",
         "listSites",
+        "readCertificate",
+        "readDomain",
         "readPurge",
         "readSite",
-        "removeSite",
-        "replaceSite",
     ];
+    let changes = [
+        "createCertificate",
+        "createSite",
+        "removeCertificate",
+        "removeSite",
+        "renewDomain",
+        "replaceCertificate",
+        "replaceSite",
+        "revokeDomain",
+        "verifyDomain",
+    ];
+    let mut writes = [&reads[..], &changes].concat();
+    writes.sort_unstable();
     let purges = ["listPurges", "purgeSite", "readPurge", "revalidateSite", "warmSite"];
     for (scope, allowed) in [
         ("sites:read", &reads[..]),

@@ -212,7 +212,8 @@ async fn private_keys_are_in_no_file_and_no_stream() {
     world.edge.connect_secure(HOST, &Tls::trusting(&authority)).await;
     let base64: String = issued.key.lines().filter(|line| !line.starts_with('-')).collect();
     // the digits of the secret itself: after the head of PKCS #8, which is the same in all keys
-    let pieces = [&base64[48..80], &wrong.key.lines().nth(1).expect("a key")[48..64]];
+    let piece = |text: &str| text.get(48..64).expect("a key is longer").to_owned();
+    let pieces = [piece(&base64), piece(wrong.key.lines().nth(1).expect("a key"))];
     let raw = decoded(&base64);
     // PKCS #8 of P-256: the secret is 32 bytes from 36 on
     let raw = &raw[36..68];
