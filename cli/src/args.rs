@@ -195,7 +195,7 @@ pub(crate) struct Pair {
 pub(crate) enum Domains {
     /// List the hosts of sites whose `tls.certificate` is `acme`
     Ls {
-        /// Only those in this state: pending_verification, verified, issuing, issued, renewing, failed
+        /// Only those in this state: `pending_verification`, verified, issuing, issued, renewing, failed
         #[arg(long, value_name = "STATE", value_parser = state)]
         state: Option<String>,
         /// Only those of the site with this id

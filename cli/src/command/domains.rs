@@ -116,15 +116,12 @@ fn records(domain: &DomainRecord) -> String {
 /// A record by which a host points to the edges.
 fn pointing(domain: &DomainRecord, names: &[String]) -> String {
     let name = names.iter().find(|name| name.parse::<std::net::IpAddr>().is_err());
-    match name {
-        Some(name) => format!("{}. CNAME {name}.", domain.host),
-        None => {
-            let kind = |name: &String| if name.contains(':') { "AAAA" } else { "A" };
-            let records =
-                names.iter().map(|name| format!("{}. {} {name}", domain.host, kind(name)));
-            records.collect::<Vec<_>>().join("\n  ")
-        }
+    if let Some(name) = name {
+        return format!("{}. CNAME {name}.", domain.host);
     }
+    let kind = |name: &String| if name.contains(':') { "AAAA" } else { "A" };
+    let records = names.iter().map(|name| format!("{}. {} {name}", domain.host, kind(name)));
+    records.collect::<Vec<_>>().join("\n  ")
 }
 
 async fn ask(

@@ -180,7 +180,7 @@ mod tests {
     fn a_host_points_here_by_name_or_by_every_address() {
         let check = |lead: Answer<Lead>, expected: Result<(), &str>| {
             let found = points_here("a.example.com", &lead, &edges());
-            let found = found.as_ref().map(|()| ()).map_err(|trouble| trouble.detail.as_str());
+            let found = found.as_ref().copied().map_err(|trouble| trouble.detail.as_str());
             assert_eq!(found, expected, "{lead:?}");
         };
         let must = "it must point to edge.example.net";

@@ -191,7 +191,7 @@ mod tests {
         asked: Mutex<Vec<String>>,
     }
 
-    fn result(value: Value) -> (StatusCode, Json<Value>) {
+    fn result(value: &Value) -> (StatusCode, Json<Value>) {
         (StatusCode::OK, Json(json!({ "success": true, "errors": [], "result": value })))
     }
 
@@ -207,11 +207,11 @@ mod tests {
             return (StatusCode::FORBIDDEN, Json(body));
         }
         let found = query["name"] == "example.com";
-        result(if found { json!([{ "id": "z1", "name": "example.com" }]) } else { json!([]) })
+        result(&if found { json!([{ "id": "z1", "name": "example.com" }]) } else { json!([]) })
     }
 
     async fn list(State(api): State<Arc<Api>>) -> (StatusCode, Json<Value>) {
-        result(json!(api.records.lock().unwrap().values().collect::<Vec<_>>()))
+        result(&json!(api.records.lock().unwrap().values().collect::<Vec<_>>()))
     }
 
     async fn make(
@@ -222,7 +222,7 @@ mod tests {
         let id = format!("r{}", records.len());
         body["id"] = json!(id);
         records.insert(id, body.clone());
-        result(body)
+        result(&body)
     }
 
     async fn remove(
@@ -230,7 +230,7 @@ mod tests {
         axum::extract::Path((_, id)): axum::extract::Path<(String, String)>,
     ) -> (StatusCode, Json<Value>) {
         api.records.lock().unwrap().remove(&id);
-        result(json!({ "id": id }))
+        result(&json!({ "id": id }))
     }
 
     async fn start(token: &str) -> (tempfile::TempDir, Arc<Api>, Cloudflare) {
