@@ -34,13 +34,15 @@ pub(crate) fn site(members: &serde_json::Value) -> route::Site {
 pub(crate) fn routed_to(origin: &serde_json::Value) -> Routed {
     let mut origin = origin.clone();
     origin["name"] = "main".into();
-    let document = serde_json::json!({ "name": "a", "hosts": ["a.example"], "origins": [origin] });
-    routed_in(&document)
+    routed_in(site(&serde_json::json!({ "origins": [origin] })))
 }
 
 /// By the rule of a site with this caching.
 pub(crate) fn routed_by(cache: &serde_json::Value) -> Routed {
-    let site = site(&serde_json::json!({ "cache": cache }));
+    routed_in(site(&serde_json::json!({ "cache": cache })))
+}
+
+fn routed_in(site: route::Site) -> Routed {
     let served = Arc::new(Served { site: Arc::new(site), purges: Arc::default() });
     let rule = served.site.rule("/").rule;
     Routed { served, rule, rewritten: None }

@@ -76,7 +76,7 @@ impl Certificate {
     #[cfg(test)]
     pub(super) fn opened(seq: u64, told: Told, key: CertifiedKey) -> Self {
         let opened = OnceLock::from(Some(Arc::new(key)));
-        Self { seq, told, text: "".into(), secret: None, opened }
+        Self { seq, told, text: "".into(), secret: None, opened, shown: OnceLock::new() }
     }
 
     /// The same, where it came before the key that opens it. None where it didn't.
