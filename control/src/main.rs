@@ -32,7 +32,7 @@ async fn main() -> ExitCode {
 }
 
 /// Has a crash leave no core dump, and no other process read this one's memory: it holds private keys. Not where
-/// LONGSHORE_CORE_DUMPS is set.
+/// `LONGSHORE_CORE_DUMPS` is set.
 fn hide_memory() {
     use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, setrlimit};
     if std::env::var_os("LONGSHORE_CORE_DUMPS").is_some() {
