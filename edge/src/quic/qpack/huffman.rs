@@ -142,7 +142,7 @@ mod tests {
             let place = before.filter(|other| usize::from(**other) == length).count();
             bits += &format!("{:0length$b}", codes.first as usize + place);
         }
-        while bits.len() % 8 != 0 {
+        while !bits.len().is_multiple_of(8) {
             bits.push('1');
         }
         let bytes = bits.as_bytes().chunks(8).map(|byte| std::str::from_utf8(byte).unwrap());
@@ -164,7 +164,8 @@ mod tests {
         check(b"\x64\x02", Some("302"));
         check(b"", Some(""));
         // padding of zeros, padding of a byte, the end inside
-        check(b"\x64\x00", None);
+        check(b"\x1f", Some("a"));
+        check(b"\x18", None);
         check(b"\x64\x02\xff", None);
         check(b"\xff\xff\xff\xff", None);
     }
