@@ -1,4 +1,5 @@
 //! Origins over TLS and HTTP/2: which ones are trusted, how requests share connections, and what is asked again.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::scene::{HOST, Scene, site};
 use bytes::Bytes;
