@@ -22,6 +22,7 @@ needs() {
         echo "nats-server nats-server     is what the feed is published to"
         echo "node        nodejs          runs http-cache-tests"
         echo "npm         npm             fetches http-cache-tests"
+        echo "python3     python3-venv    is a hostile client of HTTP/2"
         ;;
     bench)
         echo "nginx       nginx           is a peer to compare with"
