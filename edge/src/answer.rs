@@ -1,9 +1,10 @@
 //! Answers made here, without store or origin.
 
+use crate::context::Context;
 use crate::stage::deliver::{self, CACHE_STATUS};
 use crate::stage::fail::{Failure, page, sentence};
 use bytes::Bytes;
-use http::{Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use pingora_error::Result;
 use pingora_http::ResponseHeader;
 use pingora_proxy::Session;
@@ -25,6 +26,7 @@ pub(crate) async fn failure(
     session: &mut Session,
     failure: Failure,
     told: &CacheStatus<'_>,
+    hsts: Option<&HeaderValue>,
 ) -> Result<()> {
     let (Some(status), token) = failure.reply() else { return Ok(()) };
     let mut head = ResponseHeader::build_no_case(status, Some(6))?;
@@ -34,6 +36,9 @@ pub(crate) async fn failure(
     }
     head.insert_header(header::CACHE_CONTROL, "no-store")?;
     head.insert_header(CACHE_STATUS, deliver::value_of(told))?;
+    if let Some(hsts) = hsts {
+        head.insert_header(header::STRICT_TRANSPORT_SECURITY, hsts)?;
+    }
     send(session, head, page(status, sentence(failure)), None).await
 }
 
@@ -54,13 +59,16 @@ pub(crate) async fn redirect(
     session: &mut Session,
     status: StatusCode,
     to: &str,
-    changes: &Changes,
+    ctx: &Context,
 ) -> Result<()> {
     let mut head = ResponseHeader::build_no_case(status, Some(6))?;
     head.insert_header(header::LOCATION, to)?;
     head.insert_header(CACHE_STATUS, deliver::value_of(&Outcome::Local.into()))?;
     let body = page(status.as_u16(), "What was asked for is in another place.");
-    send(session, head, body, Some(changes)).await
+    if let Some(hsts) = ctx.hsts() {
+        head.insert_header(header::STRICT_TRANSPORT_SECURITY, hsts)?;
+    }
+    send(session, head, body, ctx.route.as_ref().map(|routed| &routed.rule.response_headers)).await
 }
 
 /// Answers with a document of this status and media type.

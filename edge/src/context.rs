@@ -7,7 +7,7 @@ use crate::proxy::{Cutting, SliceRequest};
 use crate::request_id::RequestId;
 use crate::snapshot::{Served, Snapshot};
 use crate::stage::deliver::Handling;
-use crate::stage::identify::Identity;
+use crate::stage::identify::{Identity, Scheme};
 use crate::stage::lookup::Lookup;
 use crate::stage::reuse::{Kept, Outcome};
 use crate::stage::shield::Asking;
@@ -181,6 +181,13 @@ impl Context {
     pub(crate) fn response_changes(&self) -> Option<&Changes> {
         let routed = self.route.as_ref().filter(|_| !self.asking.is_edge());
         routed.map(|routed| &routed.rule.response_headers)
+    }
+
+    /// What browsers are told of using `https` alone (RFC 6797). Another edge that asks tells its client itself.
+    pub(crate) fn hsts(&self) -> Option<&HeaderValue> {
+        let scheme = self.identity.as_ref().map(|identity| identity.scheme);
+        let told = scheme == Some(Scheme::Https) && !self.asking.is_edge();
+        self.route.as_ref().filter(|_| told)?.served.site.tls.hsts.as_ref()
     }
 
     /// What selects a stored response beside its name and `Vary`.

@@ -61,7 +61,8 @@ pub(crate) async fn explain(
 ) -> Result<Explanation, Vec<FieldProblem>> {
     let mut asked = Asked::read(request)?;
     let (method, uri) = (&asked.method, &asked.uri);
-    let decided = route::decide(method, uri, &asked.fields, &asked.identity, known.snapshot);
+    let (entrance, snapshot) = (asked.entrance(), known.snapshot);
+    let decided = route::decide(method, uri, &asked.fields, &asked.identity, entrance, snapshot);
     let expected = asked.take_expectation();
     Ok(match decided.and_then(|route| expected.map(|()| route)) {
         Ok(Route::Serve(routed)) => {
@@ -75,6 +76,11 @@ pub(crate) async fn explain(
             site: Some(site(&routed, &asked)),
             status: Some(status.as_u16()),
             ..known.says(Outcome::Answered, format!("the rule redirects to {location}"))
+        },
+        Ok(Route::Upgrade { routed }) => Explanation {
+            site: Some(site(&routed, &asked)),
+            status: Some(308),
+            ..known.says(Outcome::Answered, "the site redirects requests over plain HTTP to https")
         },
         Ok(Route::Here) => known.says(Outcome::Answered, "it may not be forwarded any further"),
         Err(failure) => Explanation {

@@ -49,7 +49,7 @@ pub(crate) struct Front<A> {
 
 /// What clients speak who come to an address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Entrance {
+pub(crate) enum Door {
     Http,
     Https,
 }
@@ -76,7 +76,7 @@ impl Limits {
 
 impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
     /// Accepts and serves until the edge is stopped.
-    pub(crate) async fn run(self: Arc<Self>, listener: TcpListener, entrance: Entrance) {
+    pub(crate) async fn run(self: Arc<Self>, listener: TcpListener, door: Door) {
         let mut stopping = self.stopping.clone();
         loop {
             let place = tokio::select! {
@@ -91,7 +91,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
                 Ok((tcp, client)) => {
                     let front = Arc::clone(&self);
                     tokio::spawn(async move {
-                        front.serve(tcp, client, entrance).await;
+                        front.serve(tcp, client, door).await;
                         drop(place);
                     });
                 }
@@ -103,17 +103,17 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
         }
     }
 
-    async fn serve(self: &Arc<Self>, tcp: TcpStream, client: SocketAddr, entrance: Entrance) {
+    async fn serve(self: &Arc<Self>, tcp: TcpStream, client: SocketAddr, door: Door) {
         let _open = self.telemetry.metrics.connection_opened();
         let Ok(local) = tcp.local_addr() else { return };
         // latency counts more than packets; a socket that can't has gone away and shows it at the first read
         tcp.set_nodelay(true).ok();
-        match entrance {
-            Entrance::Http => {
+        match door {
+            Door::Http => {
                 let connection = Arc::new(Connection { client, local, secure: None });
                 self.serve_cleartext(ClientStream::plain(tcp, connection)).await;
             }
-            Entrance::Https => self.serve_tls(tcp, client, local).await,
+            Door::Https => self.serve_tls(tcp, client, local).await,
         }
     }
 

@@ -108,20 +108,26 @@ fn prefix(query: &mut Query) -> Prefix {
     if text.starts_with('/') {
         return Prefix::Path(text);
     }
-    let rest = text.get(..7).filter(|scheme| scheme.eq_ignore_ascii_case("http://"));
-    let Some(rest) = rest.and_then(|scheme| text.get(scheme.len()..)) else {
-        let detail = "must begin with `http://`, or with `/` for a path of any host".to_owned();
+    let named = text.split_once("://");
+    let named = named.and_then(|(scheme, rest)| Some((scheme_named(scheme)?, rest)));
+    let Some((scheme, rest)) = named else {
+        let detail = "must begin with `http://` or `https://`, or with `/` for a path of any host";
+        let detail = detail.to_owned();
         query.refuse("prefix", detail, Some(&text));
         return Prefix::Url(text);
     };
     // a host that is whole is written as names have it
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let host = Host::parse(authority, Scheme::Http.default_port());
+    let host = Host::parse(authority, scheme.default_port());
     let authority = match host {
         Ok(host) if !path.is_empty() => host.authority().to_owned(),
         _ => authority.to_ascii_lowercase(),
     };
-    Prefix::Url(format!("http://{authority}{path}"))
+    Prefix::Url(format!("{}://{authority}{path}", scheme.as_str()))
+}
+
+fn scheme_named(text: &str) -> Option<Scheme> {
+    Scheme::named(&text.to_ascii_lowercase())
 }
 
 /// By its name, or its id, which may be that of a site that is served no longer.

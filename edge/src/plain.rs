@@ -11,13 +11,14 @@ use crate::record::shorten;
 use crate::request_id::RequestId;
 use crate::snapshot::{Current, Served};
 use crate::stage::deliver::{self, Handling, KeyText};
-use crate::stage::identify::Scheme;
+use crate::stage::entrance::{Access, Entrance};
 use crate::stage::lookup;
 use crate::stage::record::Over;
 use crate::stage::reuse::{self, Outcome};
 use crate::telemetry::Telemetry;
+use crate::tls;
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use pingora_core::protocols::Stream;
 use route::Host;
 use semantics::cache_status::{self, CacheStatus};
@@ -45,7 +46,7 @@ pub(crate) struct PlainHits {
 /// What is asked for.
 #[derive(Clone, Copy)]
 struct Asked<'r> {
-    scheme: Scheme,
+    connection: &'r Connection,
     host: &'r str,
     /// Path and query.
     target: &'r str,
@@ -59,6 +60,8 @@ struct Hit {
     /// That of its name.
     hash: [u8; 16],
     resident: Duration,
+    /// What Strict-Transport-Security is to say.
+    hsts: Option<HeaderValue>,
     body: Bytes,
     /// Empty, with room for a head.
     buffer: Vec<u8>,
@@ -86,7 +89,7 @@ impl PlainHits {
         request: &[u8],
     ) -> Option<io::Result<()>> {
         let received = clock::now();
-        let answer = self.find(connection.scheme(), plain, request, received.steady)?;
+        let answer = self.find(connection, plain, request, received.steady)?;
         let length = answer.body.len() as u64;
         let sent = self.send(stream, &answer.head, answer.body).await;
         let cache_status = answer.head.get(answer.cache_status).unwrap_or_default();
@@ -100,6 +103,7 @@ impl PlainHits {
             host: answer.host.authority(),
             target: plain.target(request),
             protocol: "HTTP/1.1",
+            tls: connection.secure.as_ref().into(),
             status: answer.status.as_u16(),
             body_bytes: if sent.is_ok() { length } else { 0 },
             duration: clock::steady().since(received.steady),
@@ -117,30 +121,45 @@ impl PlainHits {
     }
 
     /// The answer in HTTP/1.1.
-    fn find(&self, scheme: Scheme, plain: Plain, request: &[u8], now: Steady) -> Option<Answer> {
-        let asked = Asked { scheme, host: plain.host(request), target: plain.target(request) };
+    fn find(
+        &self,
+        connection: &Connection,
+        plain: Plain,
+        request: &[u8],
+        now: Steady,
+    ) -> Option<Answer> {
+        let asked = Asked { connection, host: plain.host(request), target: plain.target(request) };
         let selected = |head: &Head| is_selected(head, || Cow::Owned(listen::fields(request)));
-        let Hit { host, served, found, hash, resident, body, mut buffer } =
-            self.look_up(asked, selected, now)?;
-        let cache_status = write_head(&found.head, body.len() as u64, resident, &hash, &mut buffer);
-        let status = found.head.status();
-        Some(Answer { host, served, head: buffer, cache_status, status, body })
+        let mut hit = self.look_up(asked, selected, now)?;
+        let mut head = std::mem::take(&mut hit.buffer);
+        let cache_status = write_head(&hit, &mut head);
+        let Hit { host, served, found, body, .. } = hit;
+        Some(Answer { host, served, head, cache_status, status: found.head.status(), body })
     }
 
     /// Passes the request through the stages, as far as a hit goes.
     fn look_up(
         &self,
-        Asked { scheme, host, target }: Asked<'_>,
+        Asked { connection, host, target }: Asked<'_>,
         is_selected: impl FnOnce(&Head) -> bool,
         now: Steady,
     ) -> Option<Hit> {
-        let snapshot = self.current.load();
+        let (snapshot, scheme) = (self.current.load(), connection.scheme());
         let host = Host::parse(host, scheme.default_port()).ok()?;
         let served = snapshot.site(host.name())?;
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query)),
             None => (target, None),
         };
+        let (tls, entrance) = (&served.site.tls, Entrance::of(connection));
+        if entrance.access(&served.site) != Access::Granted
+            // the certificate may select another response
+            || tls.client_auth.is_some()
+            || (path.starts_with(tls::HTTP_PATH) && !snapshot.challenges.is_empty())
+        {
+            return None;
+        }
+        let hsts = tls.hsts.as_ref().filter(|_| connection.secure.is_some());
         let rule = served.site.rule(path).rule;
         let caching = &rule.caching;
         if rule.redirect.is_some()
@@ -160,11 +179,15 @@ impl PlainHits {
         if !is_usable(&buffer, &found.head, served, now) || !is_selected(&found.head) {
             return None;
         }
+        if hsts.is_some() && found.head.has(&header::STRICT_TRANSPORT_SECURITY) {
+            return None;
+        }
         found.head.count_request();
         let resident = found.head.kept().resident(now);
         buffer.clear();
+        let hsts = hsts.cloned();
         let served = Arc::clone(served);
-        Some(Hit { host, served, found, hash: key.name, resident, body, buffer })
+        Some(Hit { host, served, found, hash: key.name, resident, hsts, body, buffer })
     }
 
     /// Sends head and body in as few writes as the client lets it, and without copying them.
@@ -200,23 +223,22 @@ fn is_selected<'f>(head: &Head, fields: impl FnOnce() -> Cow<'f, HeaderMap>) -> 
 }
 
 /// Writes the head of a hit. Returns where in it the value of Cache-Status is.
-fn write_head(
-    head: &Head,
-    length: u64,
-    resident: Duration,
-    hash: &[u8; 16],
-    out: &mut Vec<u8>,
-) -> std::ops::Range<usize> {
+fn write_head(hit: &Hit, out: &mut Vec<u8>) -> std::ops::Range<usize> {
+    let (head, resident) = (&hit.found.head, hit.resident);
     let freshness = head.kept().freshness;
-    head.write_to(out, length);
+    head.write_to(out, hit.body.len() as u64);
     out.extend_from_slice(b"Age: ");
     out.extend_from_slice(itoa::Buffer::new().format(freshness.age(resident).as_secs()).as_bytes());
     out.extend_from_slice(b"\r\n");
     out.extend_from_slice(deliver::CACHE_STATUS.as_str().as_bytes());
     out.extend_from_slice(b": ");
     let start = out.len();
-    append_cache_status(freshness.ttl(resident), hash, out);
+    append_cache_status(freshness.ttl(resident), &hit.hash, out);
     let value = start..out.len();
+    if let Some(hsts) = &hit.hsts {
+        out.extend_from_slice(b"\r\nStrict-Transport-Security: ");
+        out.extend_from_slice(hsts.as_bytes());
+    }
     out.extend_from_slice(b"\r\n\r\n");
     value
 }

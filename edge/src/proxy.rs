@@ -10,6 +10,7 @@ mod own;
 mod pace;
 mod post;
 mod purge;
+mod secure;
 mod shield;
 mod slices;
 mod tagged;
@@ -35,6 +36,7 @@ use crate::work::Work;
 use crate::{answer, clock, record};
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::StatusCode;
 use pingora_cache::key::{CacheKey, HashBinary};
 use pingora_cache::{CacheMeta, ForcedFreshness, HitHandler, RespCacheable};
 use pingora_core::modules::http::HttpModules;
@@ -64,6 +66,8 @@ pub(crate) struct Edge {
     pub(crate) shields: Shields,
     /// The name of this edge in Via and CDN-Loop.
     pub(crate) pseudonym: Box<str>,
+    /// The port that clients reach this edge at over TLS.
+    pub(crate) https_port: u16,
 }
 
 #[async_trait]
@@ -91,7 +95,11 @@ impl ProxyHttp for Edge {
         begin::complete_target(session.req_header_mut());
         begin::end_hop(session.req_header_mut());
         self.hear_edge(session, ctx).await;
+        secure::tell_of_client(session, ctx);
         let route = self.route(session, ctx);
+        if self.answers_challenge(session, ctx).await? {
+            return Ok(true);
+        }
         let expected = interim::take_expectation(session, ctx);
         if let (Some(purging), Ok(Route::Serve(routed) | Route::Redirect { routed, .. })) =
             (self.purging.as_ref().filter(|_| Purging::is_asked(session)), &route)
@@ -106,9 +114,18 @@ impl ProxyHttp for Edge {
                 self.serve_slices(session, ctx).await
             }
             Ok(Route::Redirect { status, location, routed }) => {
-                let changes = &routed.rule.response_headers;
-                answer::redirect(session, status, &location, changes).await?;
                 ctx.route = Some(routed);
+                answer::redirect(session, status, &location, ctx).await?;
+                Ok(true)
+            }
+            Ok(Route::Upgrade { routed }) => {
+                let target = session.req_header().uri.path_and_query();
+                let target = target.map_or("/", http::uri::PathAndQuery::as_str);
+                let identity = ctx.identity.as_ref();
+                let location = identity.map(|own| self.secure_location(&own.host, target));
+                ctx.route = Some(routed);
+                let location = location.unwrap_or_default();
+                answer::redirect(session, StatusCode::PERMANENT_REDIRECT, &location, ctx).await?;
                 Ok(true)
             }
             Ok(Route::Here) => {

@@ -2,7 +2,7 @@
 
 use crate::clock;
 use crate::context::Context;
-use crate::listen::Protocol;
+use crate::listen::{Connection, Protocol};
 use crate::stage::deliver::CACHE_STATUS;
 use crate::stage::identify::Scheme;
 use crate::stage::record::{Over, origin_part, reason};
@@ -23,6 +23,7 @@ pub(crate) fn request(telemetry: &Telemetry, session: &Session, context: &Contex
         return;
     }
     let request = session.req_header();
+    let connection = Connection::of(session.as_downstream());
     let written = session.response_written();
     telemetry.over(Over {
         received: context.received.wall,
@@ -34,6 +35,7 @@ pub(crate) fn request(telemetry: &Telemetry, session: &Session, context: &Contex
         host: context.identity.as_ref().map_or("", |identity| identity.host.authority()),
         target: request.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str),
         protocol: Protocol::of(request).as_str(),
+        tls: connection.and_then(|connection| connection.secure.as_ref()).into(),
         status: written.map_or(0, |head| head.status.as_u16()),
         body_bytes: session.body_bytes_sent() as u64,
         duration: clock::steady().since(context.received.steady),

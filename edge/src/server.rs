@@ -8,7 +8,7 @@ use crate::cache::{Cache, Head};
 use crate::collapse::Collapse;
 use crate::config::{self, Config, Directory, Shares};
 use crate::feed::{Changes, Feed, Link, Nats, Secret, StateDirectory, Token};
-use crate::listen::{Entrance, Front, Handshakes, Limits};
+use crate::listen::{Door, Front, Handshakes, Limits};
 use crate::origin::Addresses;
 use crate::plain::PlainHits;
 use crate::proxy::{Edge, Purging, Shields};
@@ -210,6 +210,7 @@ impl Shared {
             purging: None,
             shields: Shields::new(config.origins.shields, changes),
             pseudonym,
+            https_port: config.https.public_port,
         }
     }
 }
@@ -429,14 +430,13 @@ fn serve(
     mut ended: watch::Receiver<bool>,
 ) {
     runtime.block_on(async move {
-        let entrances =
-            [(Some(doors.http), Entrance::Http), (doors.https, Entrance::Https)].into_iter();
-        let entrances = entrances.filter_map(|(listener, entrance)| Some((listener?, entrance)));
-        let running = entrances.map(|(listener, entrance)| {
+        let doors_open = [(Some(doors.http), Door::Http), (doors.https, Door::Https)].into_iter();
+        let doors_open = doors_open.filter_map(|(listener, door)| Some((listener?, door)));
+        let running = doors_open.map(|(listener, door)| {
             let front = Arc::clone(&front);
             async move {
                 match tokio::net::TcpListener::from_std(listener) {
-                    Ok(listener) => front.run(listener, entrance).await,
+                    Ok(listener) => front.run(listener, door).await,
                     Err(error) => tracing::error!(%error, "a serving thread can't listen"),
                 }
             }

@@ -1,6 +1,7 @@
 //! The stages of a request, in order. Each decides without I/O; the hooks in `proxy.rs` act.
 
 pub(crate) mod deliver;
+pub(crate) mod entrance;
 pub(crate) mod fail;
 pub(crate) mod forward;
 pub(crate) mod identify;

@@ -15,7 +15,7 @@ mod tickets;
 pub(crate) use certificate::{Certificate, Told as CertificateTold};
 pub(crate) use certificates::Certificates;
 pub(crate) use challenges::{Challenges, HTTP_PATH};
-pub(crate) use configs::{Chosen, Configs, RuleError, check_client_auth};
+pub(crate) use configs::{Chosen, Configs, check_client_auth};
 pub(crate) use secret::Secret;
 pub(crate) use secure::Secure;
 

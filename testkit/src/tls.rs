@@ -92,7 +92,9 @@ impl Authority {
     /// For names that can't be in a certificate.
     #[must_use]
     pub fn issue_for(&self, names: &[&str], from_seconds: i64, to_seconds: i64) -> Issued {
-        let params = CertificateParams::new(owned(names)).expect("names as certificates have them");
+        let mut params =
+            CertificateParams::new(owned(names)).expect("names as certificates have them");
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         self.finish(params, names, from_seconds, to_seconds)
     }
 
@@ -117,6 +119,8 @@ impl Authority {
     }
 
     fn finish(&self, mut params: CertificateParams, names: &[&str], from: i64, to: i64) -> Issued {
+        params.use_authority_key_identifier_extension = true;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         let (not_before, not_after) = (now() + from, now() + to);
         let at = |seconds: i64| {
             let since = Duration::from_secs(seconds.try_into().expect("after 1970"));

@@ -13,7 +13,8 @@ use tokio::sync::Notify;
 
 pub(super) fn connection() -> Arc<Connection> {
     let client = "192.0.2.1:1234".parse().unwrap();
-    Arc::new(Connection { client, local: "192.0.2.2:443".parse().unwrap(), secure: None })
+    let local = "192.0.2.2:443".parse().unwrap();
+    Arc::new(Connection { client, local, secure: None })
 }
 
 /// The head of HTTP/1.1 that a bridge gives out.

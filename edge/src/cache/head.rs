@@ -184,6 +184,11 @@ impl Head {
         fields
     }
 
+    /// Whether it has a field of this name.
+    pub(crate) fn has(&self, name: &HeaderName) -> bool {
+        self.lines.values(std::slice::from_ref(name)).next().is_some()
+    }
+
     /// The header, made from its lines each time.
     pub(crate) fn header(&self) -> ResponseHeader {
         self.header_with(None)

@@ -2,6 +2,7 @@
 
 use crate::proxy::begin::{client_fields, end_hop};
 use crate::proxy::interim;
+use crate::stage::entrance::Entrance;
 use crate::stage::fail::Failure;
 use crate::stage::identify::{Identity, Scheme};
 use crate::telemetry::Telemetry;
@@ -21,6 +22,14 @@ pub(super) struct Asked {
 }
 
 impl Asked {
+    /// A client without TLS, or one whose handshake went by the site's rules.
+    pub(super) fn entrance(&self) -> Entrance<'static> {
+        match self.identity.scheme {
+            Scheme::Http => Entrance::Open,
+            Scheme::Https => Entrance::Inside,
+        }
+    }
+
     /// Reads what was asked; every problem at once.
     pub(super) fn read(request: &ExplainRequest) -> Result<Self, Vec<FieldProblem>> {
         let mut problems = Vec::new();

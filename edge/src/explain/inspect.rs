@@ -6,6 +6,7 @@ use crate::cache;
 use crate::context::Routed;
 use crate::listing::{state, told_tier, variant};
 use crate::stage::deliver::KeyText;
+use crate::stage::entrance::Entrance;
 use crate::stage::fail;
 use crate::stage::lookup;
 use crate::stage::route::{self, Route};
@@ -34,8 +35,17 @@ pub(crate) async fn inspect(
         vec![FieldProblem { field: "url".to_owned(), detail, value }]
     };
     let (method, uri) = (&asked.method, &asked.uri);
-    let routed = match route::decide(method, uri, &asked.fields, &asked.identity, known.snapshot) {
-        Ok(Route::Serve(routed) | Route::Redirect { routed, .. }) => routed,
+    let routed = match route::decide(
+        method,
+        uri,
+        &asked.fields,
+        &asked.identity,
+        Entrance::Inside,
+        known.snapshot,
+    ) {
+        Ok(Route::Serve(routed) | Route::Redirect { routed, .. } | Route::Upgrade { routed }) => {
+            routed
+        }
         Ok(Route::Here) => return Err(refused("is answered here".to_owned())),
         Err(failure) => {
             let (status, sentence) = (failure.reply().0, fail::sentence(failure));

@@ -153,7 +153,7 @@ impl Handshakes {
             }
         };
         let stream = started.into_stream(config).await.map_err(|error| Failed::of(&error))?;
-        let secure = Secure::new(stream.get_ref().1, name, client_auth);
+        let secure = Secure::new(stream.get_ref().1, client_auth);
         Ok(Shaken::Requests(stream, secure))
     }
 }

@@ -37,7 +37,7 @@ fn every_problem_is_told_with_its_limit() {
         "prefix=ftp://a&site=b%20c&tier=tape&limit=0&after=x&colour=red",
         &[
             "colour: is no known parameter; known are prefix, site, tier, limit, after",
-            "prefix: must begin with `http://`, or with `/` for a path of any host (got ftp://a)",
+            "prefix: must begin with `http://` or `https://`, or with `/` for a path of any host (got ftp://a)",
             "site: must be the name of a site that is served here, or the id of any (got b c)",
             "limit: must be 1 to 1000 (got 0)",
             "tier: must be filling, memory or disk (got tape)",

@@ -46,13 +46,13 @@ impl PlainHits {
         }
         let received = clock::now();
         let asked = Asked {
-            scheme: connection.scheme(),
+            connection,
             host: request.uri.authority()?.as_str(),
             target: request.uri.path_and_query()?.as_str(),
         };
         let selected = |head: &_| is_selected(head, || Cow::Borrowed(&request.headers));
         let hit = self.look_up(asked, selected, received.steady)?;
-        let Hit { host, served, found, hash, resident, body, mut buffer } = hit;
+        let Hit { host, served, found, hash, resident, hsts, body, mut buffer } = hit;
         let freshness = found.head.kept().freshness;
         append_cache_status(freshness.ttl(resident), &hash, &mut buffer);
         let cache_status = HeaderValue::from_maybe_shared(Bytes::from(buffer)).ok()?;
@@ -62,6 +62,7 @@ impl PlainHits {
         *fields = found.head.sent_fields(body.len() as u64);
         fields.insert(header::AGE, freshness.age(resident).as_secs().into());
         fields.append(CACHE_STATUS, cache_status.clone());
+        fields.extend(hsts.map(|hsts| (header::STRICT_TRANSPORT_SECURITY, hsts)));
         let (status, length) = (head.status().as_u16(), body.len());
         let request_id = RequestId::next();
         let told = Told { request_id, received, host, served, status, length, cache_status };
@@ -86,6 +87,7 @@ impl PlainHits {
             host: told.host.authority(),
             target: request.uri.path_and_query().map_or("", http::uri::PathAndQuery::as_str),
             protocol: Protocol::of(request).as_str(),
+            tls: connection.secure.as_ref().into(),
             status: told.status,
             body_bytes: if is_sent { told.length as u64 } else { 0 },
             duration: clock::steady().since(told.received.steady),

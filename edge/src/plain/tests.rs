@@ -2,6 +2,7 @@ use super::*;
 use crate::allocations;
 use crate::listen::ClientStream;
 use crate::snapshot::Snapshot;
+use crate::stage::identify::Scheme;
 use crate::stage::reuse::Kept;
 use crate::stage::testing;
 use crate::telemetry::metrics::Metrics;

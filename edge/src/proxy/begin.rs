@@ -1,6 +1,6 @@
 //! The beginning of a request: who asks for what, where that goes, and under which name it is looked up.
 
-use super::{Edge, Own, shield};
+use super::{Edge, Own, secure, shield};
 use crate::cache;
 use crate::collapse::Asker;
 use crate::context::{Context, Routed};
@@ -82,6 +82,7 @@ impl Edge {
             &request.uri,
             &request.headers,
             &identity,
+            secure::entrance(session, ctx),
             &ctx.snapshot,
         );
         ctx.identity = Some(identity);

@@ -89,7 +89,7 @@ pub(super) async fn fail(
         let key = ctx.hash.as_ref().map(KeyText::of);
         let told = CacheStatus { key: key.as_ref().map(KeyText::as_str), ..told };
         // the client may have left meanwhile: there is nobody to tell
-        answer::failure(session, failure, &told).await.ok();
+        answer::failure(session, failure, &told, ctx.hsts()).await.ok();
     }
     FailToProxy { error_code: status.unwrap_or(0), can_reuse_downstream: is_kept && answers }
 }

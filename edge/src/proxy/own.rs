@@ -3,7 +3,8 @@
 //! They count with the origin only, as fetches in the background do, and are in no access log. No client can make one:
 //! what tells them apart is no part of a message.
 
-use super::Edge;
+use super::{Edge, begin};
+use crate::stage::identify::Scheme;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{CACHE_CONTROL, HeaderValue};
@@ -42,6 +43,7 @@ impl Own {
 /// A GET of this edge's own.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Get<'g> {
+    pub(crate) scheme: Scheme,
     pub(crate) authority: &'g str,
     /// Path and query.
     pub(crate) target: &'g str,
@@ -67,14 +69,16 @@ impl Get<'_> {
     /// # Errors
     /// When there is none.
     pub(crate) async fn send(self, app: &Arc<HttpProxy<Edge>>) -> Result<Answer, BrokenOff> {
-        let Self { authority, target, accept_encoding, own } = self;
+        let Self { scheme, authority, target, accept_encoding, own } = self;
         let head = format!(
-            "GET {target} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: longshore-edge\r\nAccept: */*\r\nAccept-Encoding: {accept_encoding}\r\n\r\n"
+            "GET {}://{authority}{target} HTTP/1.1\r\nHost: {authority}\r\nUser-Agent: longshore-edge\r\nAccept: */*\r\nAccept-Encoding: {accept_encoding}\r\n\r\n",
+            scheme.as_str()
         );
         let mut session = ServerSession::new_http1(Box::new(Cursor::new(head.into_bytes())));
         if !session.read_request().await.unwrap_or_default() {
             return Err(BrokenOff);
         }
+        begin::complete_target(session.req_header_mut());
         let spawner = SubrequestSpawner::new(Arc::clone(app) as _);
         let context = Ctx::builder().user_ctx(Box::new(own)).build();
         let (prepared, mut handle) = spawner.create_subrequest(&session, context);

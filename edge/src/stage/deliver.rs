@@ -205,6 +205,9 @@ pub(crate) fn write(
             header.insert_header(name.clone(), value.clone())?;
         }
     }
+    if let Some(hsts) = context.hsts() {
+        header.insert_header(header::STRICT_TRANSPORT_SECURITY, hsts)?;
+    }
     Ok(())
 }
 

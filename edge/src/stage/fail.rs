@@ -41,6 +41,8 @@ pub(crate) enum Failure {
     Host,
     /// No site serves the host.
     Misdirected,
+    /// A handshake for the host would have gone by other rules than the connection's.
+    Entrance,
     /// The method is not served.
     Method,
     /// The client expects what is unknown here.
@@ -82,6 +84,7 @@ impl Failure {
             Self::Method => (Some(405), "http_request_denied"),
             Self::Expectation => (Some(417), REFUSED),
             Self::Misdirected => (Some(421), "destination_not_found"),
+            Self::Entrance => (Some(421), "http_request_denied"),
             Self::Loop => (Some(508), "proxy_loop_detected"),
             Self::NotCached => (Some(504), "http_request_denied"),
             Self::NoOrigin => (Some(404), "destination_not_found"),
@@ -172,6 +175,7 @@ pub(crate) const fn sentence(failure: Failure) -> &'static str {
         Failure::Host => "The Host field of the request is not a host name.",
         Failure::Method => "This method is not served here.",
         Failure::Misdirected => "No site is served here under this host name.",
+        Failure::Entrance => "This host is served on connections of its own, made under its name.",
         Failure::Expectation => "The request expects something that is unknown here.",
         Failure::Loop => "The request has passed through this server before.",
         Failure::NotCached => {

@@ -17,7 +17,7 @@ pub(crate) struct Identity {
 }
 
 /// How the client reached this edge.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Scheme {
     Http,
     Https,

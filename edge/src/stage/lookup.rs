@@ -166,6 +166,10 @@ impl<'n> Named<'n> {
         Facts { authority, path, query, tags }
     }
 
+    pub(crate) fn scheme(&self) -> Scheme {
+        Scheme::named(self.scheme).unwrap_or(Scheme::Http)
+    }
+
     /// What a client would ask for.
     pub(crate) fn url(&self) -> String {
         format!("{}://{}{}", self.scheme, self.authority, self.target())

@@ -3,6 +3,7 @@
 use crate::context::Context;
 use crate::request_id::RequestId;
 use crate::stage::deliver::Handling;
+use crate::tls::Secure;
 use semantics::cache_status::{CacheStatus, Outcome};
 use serde::{Serialize, Serializer};
 use std::borrow::Cow;
@@ -27,6 +28,9 @@ pub(crate) struct Over<'r> {
     pub(crate) host: &'r str,
     pub(crate) target: &'r str,
     pub(crate) protocol: &'static str,
+    /// What was agreed on in the handshake; nothing without TLS.
+    #[serde(flatten)]
+    pub(crate) tls: Agreed,
     pub(crate) status: u16,
     /// Bytes of the body sent.
     pub(crate) body_bytes: u64,
@@ -53,6 +57,25 @@ pub(crate) struct Over<'r> {
     pub(crate) error: Option<&'static str>,
     pub(crate) user_agent: Cow<'r, str>,
     pub(crate) referer: Cow<'r, str>,
+}
+
+/// What was agreed on in a handshake.
+#[derive(Debug, Clone, Copy, Default, Serialize)]
+pub(crate) struct Agreed {
+    #[serde(rename = "tls_version", skip_serializing_if = "str::is_empty")]
+    version: &'static str,
+    /// As IANA calls it.
+    #[serde(rename = "tls_cipher", skip_serializing_if = "str::is_empty")]
+    cipher: &'static str,
+}
+
+impl From<Option<&Secure>> for Agreed {
+    fn from(secure: Option<&Secure>) -> Self {
+        secure.map_or_else(Self::default, |secure| Self {
+            version: secure.version,
+            cipher: secure.cipher,
+        })
+    }
 }
 
 /// What the origin had to do with a request.
@@ -88,6 +111,7 @@ impl Over<'_> {
             host: "",
             target: "",
             protocol: "HTTP/1.1",
+            tls: Agreed::default(),
             status,
             body_bytes: 0,
             duration: Duration::ZERO,

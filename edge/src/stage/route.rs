@@ -2,6 +2,7 @@
 
 use crate::context::Routed;
 use crate::snapshot::Snapshot;
+use crate::stage::entrance::{Access, Entrance};
 use crate::stage::fail::Failure;
 use crate::stage::forward;
 use crate::stage::identify::Identity;
@@ -14,6 +15,8 @@ pub(crate) enum Route {
     Serve(Routed),
     /// Say what can be asked here, and ask nobody.
     Here,
+    /// Have the client come over TLS.
+    Upgrade { routed: Routed },
     /// Answer with a redirect.
     Redirect { status: StatusCode, location: String, routed: Routed },
 }
@@ -27,9 +30,14 @@ pub(crate) fn decide(
     uri: &Uri,
     fields: &HeaderMap,
     identity: &Identity,
+    entrance: Entrance<'_>,
     snapshot: &Snapshot,
 ) -> Result<Route, Failure> {
     let served = snapshot.site(identity.host.name()).ok_or(Failure::Misdirected)?;
+    let access = entrance.access(&served.site);
+    if access == Access::Misdirected {
+        return Err(Failure::Entrance);
+    }
     if *method == Method::TRACE {
         return Err(Failure::Method);
     }
@@ -43,6 +51,9 @@ pub(crate) fn decide(
     let redirect =
         redirect.map(|redirect| (redirect.status, redirect.to.fill(&found.captures, query)));
     let routed = Routed { served: Arc::clone(served), rule: found.rule, rewritten };
+    if access == Access::Upgrade {
+        return Ok(Route::Upgrade { routed });
+    }
     Ok(match redirect {
         Some((status, location)) => Route::Redirect { status, location, routed },
         None => Route::Serve(routed),

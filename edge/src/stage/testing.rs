@@ -19,14 +19,20 @@ pub(crate) fn routed() -> Routed {
     routed_by(&serde_json::json!({}))
 }
 
+/// A site with these members beside its name, host and origin.
+pub(crate) fn site(members: &serde_json::Value) -> route::Site {
+    let mut document = serde_json::json!({
+        "name": "a", "hosts": ["a.example"], "origins": [{"name": "main", "url": "http://127.0.0.1:9"}],
+    });
+    let members = members.as_object().unwrap().clone();
+    document.as_object_mut().unwrap().extend(members);
+    let id = SiteId::from_ulid("01J9Z3K8Q4W5E6R7T8Y9V0B1N2").unwrap();
+    route::Site::resolve(id, &document).unwrap()
+}
+
 /// By the rule of a site with this caching.
 pub(crate) fn routed_by(cache: &serde_json::Value) -> Routed {
-    let document = serde_json::json!({
-        "name": "a", "hosts": ["a.example"], "origins": [{"name": "main", "url": "http://127.0.0.1:9"}],
-        "cache": cache,
-    });
-    let id = SiteId::from_ulid("01J9Z3K8Q4W5E6R7T8Y9V0B1N2").unwrap();
-    let site = route::Site::resolve(id, &document).unwrap();
+    let site = site(&serde_json::json!({ "cache": cache }));
     let served = Arc::new(Served { site: Arc::new(site), purges: Arc::default() });
     let rule = served.site.rule("/").rule;
     Routed { served, rule, rewritten: None }

@@ -93,6 +93,10 @@ impl Certificate {
         let secret = self.secret.as_ref().ok_or(Unusable::NoSecret)?;
         let owner = self.told.certificate_id.as_str();
         let mut opened = open(secret, &closed.chain, closed.key, owner)?;
+        opened.keys_match().map_err(|error| match error {
+            rustls::Error::InconsistentKeys(_) => Unusable::Mismatch,
+            _ => Unusable::Chain,
+        })?;
         // who gets no staple asks the issuer
         opened.ocsp = closed.ocsp.and_then(|ocsp| STANDARD.decode(ocsp).ok());
         Ok(opened)
@@ -104,7 +108,8 @@ impl Certificate {
     }
 }
 
-/// Opens the certificate that answers a challenge by a handshake. None for an answer of another kind.
+/// Opens the certificate that answers a challenge by a handshake. None for an answer of another kind. It isn't read: it has
+/// a critical extension that only authorities know (RFC 8737 §3).
 pub(super) fn open_answer(
     answer: &Answer,
     owner: &str,
@@ -127,10 +132,5 @@ fn open(secret: &Secret, chain: &str, key: String, owner: &str) -> Result<Certif
     let mut der = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| Unusable::Key)?;
     let key = any_supported_type(&der);
     der.zeroize();
-    let opened = CertifiedKey::new(chain, key.map_err(|_| Unusable::Key)?);
-    match opened.keys_match() {
-        Ok(()) => Ok(opened),
-        Err(rustls::Error::InconsistentKeys(_)) => Err(Unusable::Mismatch),
-        Err(_) => Err(Unusable::Chain),
-    }
+    Ok(CertifiedKey::new(chain, key.map_err(|_| Unusable::Key)?))
 }

@@ -11,8 +11,6 @@ use std::sync::Arc;
 /// What a TLS handshake came to.
 #[derive(Debug)]
 pub(crate) struct Secure {
-    /// The name the client asked for (RFC 6066 §3), in lower case.
-    pub(crate) server_name: Option<Box<str>>,
     /// As the access log has it.
     pub(crate) version: &'static str,
     pub(crate) cipher: &'static str,
@@ -33,14 +31,9 @@ pub(crate) struct ClientCertificate {
 
 impl Secure {
     /// What is known of a connection whose handshake went by the rule `client_auth`.
-    pub(crate) fn new(
-        session: &ServerConnection,
-        server_name: Option<Box<str>>,
-        client_auth: Option<Arc<ClientAuth>>,
-    ) -> Self {
+    pub(crate) fn new(session: &ServerConnection, client_auth: Option<Arc<ClientAuth>>) -> Self {
         let shown = session.peer_certificates().and_then(<[_]>::first);
         Self {
-            server_name,
             version: version(session.protocol_version()),
             cipher: session.negotiated_cipher_suite().map_or("", |suite| cipher(suite.suite())),
             resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
@@ -51,10 +44,10 @@ impl Secure {
 
     /// What is known of a connection of QUIC, which is always TLS 1.3 and asks for no certificates.
     #[expect(dead_code, reason = "the listener for HTTP/3 comes next")]
-    pub(crate) fn quic(server_name: Option<Box<str>>, cipher: &'static str, resumed: bool) -> Self {
+    pub(crate) const fn quic(cipher: &'static str, resumed: bool) -> Self {
         let version = version(Some(ProtocolVersion::TLSv1_3));
         let (client_auth, client_certificate) = (None, None);
-        Self { server_name, version, cipher, resumed, client_auth, client_certificate }
+        Self { version, cipher, resumed, client_auth, client_certificate }
     }
 
     /// Whether this connection will do for requests to a site: whether a handshake for its hosts would have gone by the same

@@ -12,6 +12,7 @@ use super::{Task, Work};
 use crate::cache::Cache;
 use crate::proxy::{Edge, Get, Own};
 use crate::snapshot::{Current, Served};
+use crate::stage::identify::Scheme;
 use crate::stage::lookup::Named;
 use api::id::SiteId;
 use api::purge::{Purge, WARM_RATE_MAX, Warm};
@@ -52,6 +53,7 @@ pub(crate) struct Fetcher {
 /// What is asked for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 struct Target {
+    scheme: Scheme,
     authority: String,
     /// Path and query.
     target: String,
@@ -178,9 +180,9 @@ impl Fetcher {
         own: Own,
         mut taken: impl FnMut(Bytes) -> bool,
     ) -> Option<u64> {
-        let Target { authority, target } = target;
+        let Target { scheme, authority, target } = target;
         let exchange = async {
-            let get = Get { authority, target, accept_encoding, own };
+            let get = Get { scheme: *scheme, authority, target, accept_encoding, own };
             let mut answer = get.send(&self.app).await.ok()?;
             let mut length = 0;
             while let Some(bytes) = answer.next().await.ok()? {
@@ -219,6 +221,7 @@ impl Fetcher {
     /// What a URL names, where its host is the site's.
     fn target(&self, url: &str, site_id: &SiteId) -> Option<Target> {
         let purge::Target { host, path, query } = purge::Target::parse(url).ok()?;
+        let scheme = Scheme::named(&url.split_once("://")?.0.to_ascii_lowercase())?;
         let authority = host?;
         let host = Host::parse(&authority, PORT).ok()?;
         let snapshot = self.current.load();
@@ -227,12 +230,16 @@ impl Fetcher {
             Some(query) => format!("{path}?{query}"),
             None => path,
         };
-        Some(Target { authority, target })
+        Some(Target { scheme, authority, target })
     }
 }
 
 impl From<&Named<'_>> for Target {
     fn from(named: &Named<'_>) -> Self {
-        Self { authority: named.authority.to_owned(), target: named.target().into_owned() }
+        Self {
+            scheme: named.scheme(),
+            authority: named.authority.to_owned(),
+            target: named.target().into_owned(),
+        }
     }
 }

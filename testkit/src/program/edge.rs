@@ -214,6 +214,12 @@ impl Edge {
         Metrics::parse(answer.text())
     }
 
+    /// Where it keeps what it has adopted.
+    #[must_use]
+    pub fn state_directory(&self) -> PathBuf {
+        self.options.directory.path().join("state")
+    }
+
     /// The lines of its access log that were written so far.
     #[must_use]
     pub fn access_log(&self) -> Vec<Value> {

@@ -268,13 +268,13 @@ async fn what_is_wrong_is_told_with_its_limits() {
     };
     let wrong = ["list", "--prefix", "ftp://a", "--site", "nobody", "--tier", "tape"];
     let told = [
-        "prefix: must begin with `http://`, or with `/` for a path of any host (got ftp://a)",
+        "prefix: must begin with `http://` or `https://`, or with `/` for a path of any host (got ftp://a)",
         "site: must be the name of a site that is served here, or the id of any (got nobody)",
         "tier: must be filling, memory or disk (got tape)",
     ];
     check(&wrong, 1, &told).await;
     check(&["list", "--limit", "0"], 2, &["--limit"]).await;
-    check(&["inspect", "no url"], 1, &["url: must be an http URL"]).await;
+    check(&["inspect", "no url"], 1, &["url: must be an http or https URL"]).await;
     check(&["inspect", "http://b.example/"], 1, &["url: is answered 421: No site is served here"])
         .await;
     check(&["inspect", &format!("http://{HOST}/"), "-H", "no line"], 2, &["is no field line"])

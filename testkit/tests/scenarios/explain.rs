@@ -91,7 +91,7 @@ async fn people_are_told_in_lines() {
     );
     let (text, code) = run(&scene, &["no url"]).await;
     assert_eq!(code, Some(1), "{text}");
-    assert!(text.contains("url: must be an http URL"), "{text}");
+    assert!(text.contains("url: must be an http or https URL"), "{text}");
 }
 
 #[tokio::test]

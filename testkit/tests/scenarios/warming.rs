@@ -26,9 +26,9 @@ async fn urls_are_fetched_once_and_those_of_others_are_not() {
     script(&scene, "/*", "12345");
     scene.get("/there").await;
     let urls = [
-        "https://a.example/a?b",
+        "http://a.example/a?b",
         "http://A.example:80/a?b",
-        "https://a.example/there",
+        "http://a.example/there",
         "https://other.example/c",
         "/no-host",
     ];

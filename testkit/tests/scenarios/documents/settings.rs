@@ -5,6 +5,7 @@ use api::check::parse;
 use api::site::Site;
 use api::site::origin::Origin;
 use api::site::rule::{Redirect, Rewrite, Rule};
+use api::site::tls::{ClientAuth, Hsts, Tls};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -97,10 +98,11 @@ fn every_key_of_an_edge_is_described_with_its_default() {
 
 /// Whether a key stands in a section that no site document has.
 fn is_edge_key(key: &str) -> bool {
-    const SECTIONS: [&str; 14] = [
+    const SECTIONS: [&str; 15] = [
         "node",
         "http",
         "http2",
+        "https",
         "admin",
         "control",
         "feed",
@@ -162,6 +164,8 @@ fn full_site() -> Value {
             "bypass": { "headers": ["A"], "cookies": ["a"], "query": ["a"] },
             "key": { "query": "all", "sort_query": true, "headers": ["A"], "cookies": ["a"],
                 "country": true, "device": true } },
+        "tls": { "minimum_version": "1.3", "hsts": { "max_age_seconds": 1 },
+            "client_auth": { "ca": "-----BEGIN CERTIFICATE-----" } },
     }))
     .unwrap();
     site.rules[0].redirect = Some(Redirect { to: "/".to_owned(), ..Redirect::default() });
@@ -193,6 +197,9 @@ fn site_defaults() -> BTreeMap<String, Value> {
     // left out where it is false
     add("origins[].shield", Origin::default().shield.into());
     add("rules[]", serde_json::to_value(Rule::default()).unwrap());
+    add("tls", serde_json::to_value(Tls::default()).unwrap());
+    add("tls.hsts", serde_json::to_value(Hsts::default()).unwrap());
+    add("tls.client_auth", serde_json::to_value(ClientAuth::default()).unwrap());
     add("rules[].redirect", serde_json::to_value(Redirect::default()).unwrap());
     found
 }
@@ -204,7 +211,7 @@ fn every_field_of_a_site_is_described_with_its_default() {
     let names: BTreeSet<String> = fields.into_keys().collect();
     let is_site_key = |key: &str| {
         let first = key.split(['.', '[']).next().unwrap_or_default();
-        !is_edge_key(key) && ["name", "hosts", "origins", "rules", "cache"].contains(&first)
+        !is_edge_key(key) && ["name", "hosts", "origins", "rules", "cache", "tls"].contains(&first)
     };
     let described = described(is_site_key);
     let own: BTreeSet<String> = described.keys().cloned().collect();
