@@ -10,7 +10,7 @@ PREFIX ?= /usr/local
 PROGRAMS := longshore longshore-control longshore-edge
 RELEASE := $(CARGO_TARGET_DIR)/release
 
-.PHONY: help setup setup-test setup-bench build up test conformance faults purges bench bench-store bench-purge bench-hostile lint openapi install clean
+.PHONY: help setup setup-test setup-bench build up test conformance conformance-h2 faults purges bench bench-store bench-purge bench-hostile lint openapi install clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -40,6 +40,11 @@ conformance: setup-test ## run the suites: caching, scripted clients and origins
 	conformance/h3/run.sh
 	conformance/vtc/run.sh
 	conformance/smuggling/run.sh
+	conformance/protocols/run.sh
+	@$(MAKE) --no-print-directory conformance-h2
+
+conformance-h2: ## ... and what hostile clients of HTTP/2 do
+	conformance/h2/run.sh
 
 faults: setup-test ## kill an edge 200 times, and damage what it stores
 	conformance/faults/run.sh

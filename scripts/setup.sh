@@ -21,10 +21,9 @@ needs() {
         echo "postgres    postgresql      is the other database control runs on"
         echo "nats-server nats-server     is what the feed is published to"
         echo "pebble      pebble          is the ACME authority that certificates are got from"
-        echo "python3     python3-venv    asks by HTTP/3"
+        echo "python3-venv python3-venv   runs clients and origins of Python, with what they need from PyPI"
         echo "node        nodejs          runs http-cache-tests"
         echo "npm         npm             fetches http-cache-tests"
-        echo "python3     python3         is an origin for hostile requests"
         echo "varnishtest varnish         scripts clients and origins"
         ;;
     bench)

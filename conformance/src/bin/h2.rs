@@ -1,6 +1,6 @@
 //! Asks the built edge over HTTP/2: `h2 DIRECTORY COMMAND…`, where the command is run in the directory with `EDGE_H2C` and
-//! `EDGE_H2` (host and port, without TLS and with), `EDGE_HOST`, `EDGE_ADMIN`, `EDGE_ROOT` (whom to trust) and `ORIGIN_LOG`,
-//! which is written when the command asks for `/.log`. Ends as the command does.
+//! `EDGE_H2` (host and port, without TLS and with), `EDGE_HOST`, `EDGE_ADMIN`, `EDGE_PID` and `EDGE_ROOT` (whom to trust).
+//! Where `H2_ORIGIN` is set, the site `raw.example` has that origin. Ends as the command does.
 
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -27,6 +27,11 @@ async fn main() -> Result<ExitCode> {
         "origins": [{ "name": "main", "url": origin.url() }],
     });
     feed.adopted(feed.put_site(1, site)).await;
+    if let Ok(url) = std::env::var("H2_ORIGIN") {
+        let origins = json!([{ "name": "main", "url": url }]);
+        let site = json!({ "name": "raw", "hosts": ["raw.example"], "origins": origins });
+        feed.adopted(feed.put_site(2, site)).await;
+    }
     let mut command = Command::new(program);
     command.args(arguments).current_dir(directory).env("EDGE_HOST", HOST);
     command.env("EDGE_H2C", edge.http().to_string()).env("EDGE_H2", edge.https().to_string());
@@ -49,5 +54,9 @@ fn script(origin: &Origin) {
     hit("/1m", 1 << 20);
     origin.on("/echo").respond(200).echo();
     origin.on("/slow").hang();
-    origin.on("/*").respond(200).header("Cache-Control", "no-store").body("x");
+    origin
+        .on("/*")
+        .respond(200)
+        .header("Cache-Control", "no-store")
+        .body("enough for three frames");
 }

@@ -24,7 +24,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use stream::Stream;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
@@ -270,11 +270,15 @@ where
         timer.poll(cx).map(|()| Next::Look)
     }
 
-    fn begin(&mut self, request: Request<RecvStream>, respond: SendResponse<Bytes>) {
+    fn begin(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
         self.begun += 1;
         self.front.telemetry.metrics.http2.streams.inc();
         if self.begun >= self.front.limits.h2.requests_max {
             self.end();
+        }
+        if respond.poll_reset(&mut Context::from_waker(Waker::noop())).is_ready() {
+            // it was taken back, or is wrong, and nobody waits for an answer
+            return;
         }
         let (mut parts, body) = request.into_parts();
         let tunnel = parts.extensions.remove::<::h2::ext::Protocol>();

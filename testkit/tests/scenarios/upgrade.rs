@@ -1,4 +1,5 @@
 //! Another process follows on an edge that serves.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use crate::scene::{FRESH, HOST, Scene};
 use rustix::process::{Pid, Signal, kill_process};
