@@ -153,7 +153,7 @@ impl Check for Config {
     }
 }
 
-fn check_control(url: &String, problems: &mut Problems) {
+fn check_control(url: &str, problems: &mut Problems) {
     let detail = match url.parse::<reqwest::Url>() {
         Ok(url) if url.scheme() == "https" => return,
         Ok(url) if url.scheme() == "http" && is_loopback(&url) => return,
@@ -162,7 +162,7 @@ fn check_control(url: &String, problems: &mut Problems) {
         }
         Ok(_) | Err(_) => "must be an https URL, or an http URL of this machine",
     };
-    problems.at("control.url", |problems| problems.add(detail, Some(url)));
+    problems.at("control.url", |problems| problems.add(detail, Some(&url)));
 }
 
 fn check_nats(nats: &Nats, problems: &mut Problems) {
