@@ -50,7 +50,7 @@ mod tests {
     use crate::stage::testing;
     use api::site::tls::{ClientAuth, TlsVersion};
     use serde_json::json;
-    use std::sync::Arc;
+    use std::sync::{Arc, LazyLock};
 
     fn secure(version: &'static str, client_auth: Option<ClientAuth>) -> Secure {
         Secure {
@@ -64,7 +64,13 @@ mod tests {
     }
 
     fn asking(ca: &str, optional: bool) -> ClientAuth {
-        ClientAuth { ca: format!("-----BEGIN CERTIFICATE-----{ca}"), optional }
+        static ROOTS: LazyLock<[String; 2]> = LazyLock::new(|| {
+            ["a", "b"].map(|name| {
+                let issued = rcgen::generate_simple_self_signed([name.to_owned()]);
+                issued.unwrap().cert.pem()
+            })
+        });
+        ClientAuth { ca: ROOTS[usize::from(ca == "b")].clone(), optional }
     }
 
     #[test]

@@ -169,7 +169,7 @@ fn full_site() -> Value {
             "key": { "query": "all", "sort_query": true, "headers": ["A"], "cookies": ["a"],
                 "country": true, "device": true } },
         "tls": { "minimum_version": "1.3", "hsts": { "max_age_seconds": 1 },
-            "client_auth": { "ca": "-----BEGIN CERTIFICATE-----" } },
+            "client_auth": { "ca": testkit::Authority::new().root() } },
     }))
     .unwrap();
     site.rules[0].redirect = Some(Redirect { to: "/".to_owned(), ..Redirect::default() });
