@@ -12,6 +12,7 @@ pub mod explain;
 pub mod feed;
 pub mod id;
 pub mod json;
+pub mod pem;
 pub mod problem;
 pub mod purge;
 pub mod site;

@@ -31,7 +31,24 @@ async fn main() -> ExitCode {
     }
 }
 
+/// Has a crash leave no core dump, and no other process read this one's memory: it holds private keys. Not where
+/// `LONGSHORE_CORE_DUMPS` is set.
+fn hide_memory() {
+    use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, setrlimit};
+    if std::env::var_os("LONGSHORE_CORE_DUMPS").is_some() {
+        return;
+    }
+    let none = Rlimit { current: Some(0), maximum: getrlimit(Resource::Core).maximum };
+    // a program that core dumps are piped to doesn't look at the limit
+    let hidden = setrlimit(Resource::Core, none)
+        .and_then(|()| rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable));
+    if let Err(error) = hidden {
+        tracing::warn!(%error, "core dumps can't be turned off");
+    }
+}
+
 async fn serve(config: &Serve) -> ExitCode {
+    hide_memory();
     let (terminate, interrupt) =
         match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
             (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),

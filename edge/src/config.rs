@@ -33,6 +33,17 @@ pub(crate) struct Config {
     pub(crate) geo: Geo,
 }
 
+impl Config {
+    /// The sections that are not the same in another one.
+    pub(crate) fn differs_from(&self, other: &Self) -> Vec<String> {
+        let table = |config: &Self| toml::Table::try_from(config).unwrap_or_default();
+        let (own, others) = (table(self), table(other));
+        let sections = own.keys().chain(others.keys()).collect::<std::collections::BTreeSet<_>>();
+        let differ = |section: &&&String| own.get(**section) != others.get(**section);
+        sections.iter().filter(differ).map(|section| (**section).clone()).collect()
+    }
+}
+
 /// What this edge is.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -51,6 +62,7 @@ pub(crate) struct Http {
     pub(crate) head_max_bytes: usize,
     pub(crate) idle_timeout_seconds: u64,
     pub(crate) stall_timeout_seconds: u64,
+    pub(crate) websocket_idle_timeout_seconds: u64,
     pub(crate) drain_timeout_seconds: u64,
 }
 
@@ -198,6 +210,7 @@ impl Default for Http {
             head_max_bytes: 32_768,
             idle_timeout_seconds: 60,
             stall_timeout_seconds: 60,
+            websocket_idle_timeout_seconds: 600,
             drain_timeout_seconds: 10,
         }
     }
@@ -298,6 +311,15 @@ mod tests {
     #[test]
     fn the_shipped_file_is_the_defaults() {
         assert_eq!(toml::from_str::<Config>(DEFAULTS).unwrap(), Config::default());
+    }
+
+    #[test]
+    fn sections_that_differ_are_named() {
+        let (one, mut other) = (Config::default(), Config::default());
+        assert!(one.differs_from(&other).is_empty());
+        other.http.head_max_bytes += 1;
+        other.geo.database = Some("d".into());
+        assert_eq!(one.differs_from(&other), ["geo", "http"]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::cache::{Course, Head};
 use crate::clock::{self, Now};
+use crate::origin::Agreement;
 use crate::proxy::interim::Interim;
 use crate::proxy::{Cutting, SliceRequest};
 use crate::request_id::RequestId;
@@ -11,6 +12,7 @@ use crate::stage::identify::{Identity, Scheme};
 use crate::stage::lookup::Lookup;
 use crate::stage::reuse::{Kept, Outcome};
 use crate::stage::shield::Asking;
+use crate::telemetry::metrics::Open;
 use http::{HeaderName, HeaderValue};
 use route::{Changes, Origin, Rule};
 use semantics::cache_status::CacheStatus;
@@ -95,6 +97,12 @@ pub(crate) struct Routed {
 pub(crate) struct Forward {
     /// Addresses tried so far.
     pub(crate) tries: usize,
+    /// Kept HTTP/2 connections that took no more requests.
+    pub(crate) stream_tries: usize,
+    /// To a WebSocket, where the client asks for one.
+    pub(crate) agreement: Option<Arc<Agreement>>,
+    /// Counted while it is open.
+    pub(crate) websocket: Option<Open>,
     pub(crate) addresses: Arc<[SocketAddr]>,
     /// The sequence number applied when the fetch began: purges with a higher one reach its response.
     pub(crate) applied: u64,

@@ -21,7 +21,7 @@ mod simulation;
 #[cfg(test)]
 mod testing;
 
-pub(crate) use keep::{StateDirectory, StateError};
+pub(crate) use keep::{Owner, StateDirectory, StateError};
 pub(crate) use link::{Link, Token};
 pub(crate) use nats::{Nats, Secret};
 
@@ -47,6 +47,8 @@ pub(crate) struct Feed {
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) held: Arc<Held>,
     pub(crate) bound: Bound,
+    /// The newest number that is applied.
+    pub(crate) changed: watch::Sender<u64>,
     /// Where what entries ask for is done.
     pub(crate) work: Arc<Work>,
     /// Where this edge serves and is watched: host and port.
@@ -67,11 +69,11 @@ impl Feed {
         if adopted.is_from_control() {
             self.publish(&adopted);
         }
+        self.changed.send_replace(adopted.applied);
         Ok(Running {
             feed: self,
             journal,
             unwritten: Unwritten::default(),
-            changed: watch::Sender::new(adopted.applied),
             heard: watch::Sender::new(false),
             adopted,
         })
@@ -102,6 +104,11 @@ fn number(value: u64) -> i64 {
 pub(crate) struct Changes(watch::Receiver<u64>);
 
 impl Changes {
+    /// Tells of all that is adopted, by whoever follows.
+    pub(crate) fn of(changed: &watch::Sender<u64>) -> Self {
+        Self(changed.subscribe())
+    }
+
     /// Whether there was any since this was asked last.
     ///
     /// # Errors
@@ -128,8 +135,6 @@ pub(crate) struct Running {
     adopted: Adopted,
     journal: Option<Journal>,
     unwritten: Unwritten,
-    /// The newest number that is applied.
-    changed: watch::Sender<u64>,
     /// Whether control was heard, and all that it had to say is served; or it can't be heard now.
     heard: watch::Sender<bool>,
 }
@@ -140,19 +145,15 @@ impl Running {
         self.heard.subscribe()
     }
 
-    /// Tells of everything that is adopted.
-    pub(crate) fn changes(&self) -> Changes {
-        Changes(self.changed.subscribe())
-    }
-
     /// Runs until dropped.
     pub(crate) async fn run(self) {
-        let Self { feed, adopted, journal, unwritten, changed, heard } = self;
+        let Self { feed, adopted, journal, unwritten, heard } = self;
         let kept = watch::Sender::new(adopted.clone());
         let metrics = &feed.telemetry.metrics.feed;
         let size = |bytes| metrics.journal_bytes.set(number(bytes));
         let keeper = Keeper::new(feed.directory.path(), journal, adopted.clone());
-        let follower = Follower::new(&feed, &unwritten, &changed, &heard, adopted);
+        let keeper = keeper.holding(feed.directory.lock());
+        let follower = Follower::new(&feed, &unwritten, &feed.changed, &heard, adopted);
         tokio::join!(
             follower.run(),
             keeper.run(&unwritten, &kept, size),

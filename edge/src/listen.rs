@@ -28,7 +28,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore, watch};
 
 /// Pause after the system refuses a connection, for example for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -41,6 +41,8 @@ pub(crate) struct Front<A> {
     /// None where no client comes over TLS.
     pub(crate) handshakes: Option<Handshakes>,
     pub(crate) telemetry: Arc<Telemetry>,
+    /// False while connections are to wait in the system's queue, for another process.
+    pub(crate) accepting: watch::Receiver<bool>,
     /// True once the edge is being stopped.
     pub(crate) stopping: watch::Receiver<bool>,
     /// One permit per connection.
@@ -77,15 +79,18 @@ impl Limits {
 impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
     /// Accepts and serves until the edge is stopped.
     pub(crate) async fn run(self: Arc<Self>, listener: TcpListener, door: Door) {
-        let mut stopping = self.stopping.clone();
+        let (mut accepting, mut stopping) = (self.accepting.clone(), self.stopping.clone());
         loop {
             let place = tokio::select! {
-                place = Arc::clone(&self.places).acquire_owned() => place,
+                place = self.place(&mut accepting) => place,
                 _ = stopping.wait_for(|stopping| *stopping) => return,
             };
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                // none is accepted that another process could have had
+                biased;
                 _ = stopping.wait_for(|stopping| *stopping) => return,
+                _ = accepting.wait_for(|accepting| !*accepting) => continue,
+                accepted = listener.accept() => accepted,
             };
             match accepted {
                 Ok((tcp, client)) => {
@@ -101,6 +106,16 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
                 }
             }
         }
+    }
+
+    /// Waits for room for a connection, and until one may be accepted.
+    async fn place(
+        &self,
+        accepting: &mut watch::Receiver<bool>,
+    ) -> Result<OwnedSemaphorePermit, AcquireError> {
+        // who would change it is gone only when the process ends
+        accepting.wait_for(|accepting| *accepting).await.ok();
+        Arc::clone(&self.places).acquire_owned().await
     }
 
     async fn serve(self: &Arc<Self>, tcp: TcpStream, client: SocketAddr, door: Door) {

@@ -6,6 +6,7 @@ mod allocations;
 mod answer;
 mod bridge;
 mod cache;
+mod check;
 mod clock;
 mod collapse;
 mod config;
@@ -31,6 +32,7 @@ mod tls;
 mod uncacheable;
 mod work;
 
+use api::problem::FieldProblem;
 use clap::Parser;
 use config::Config;
 use feed::Token;
@@ -60,35 +62,50 @@ const LOG_FILTER: &str = "info,pingora_core=warn,pingora_proxy=warn,pingora_cach
 )]
 struct Arguments {
     /// Configuration file (TOML). Without one, the defaults.
-    #[arg(long, env = "LONGSHORE_EDGE_CONFIG")]
+    #[arg(long, global = true, env = "LONGSHORE_EDGE_CONFIG")]
     config: Option<PathBuf>,
     /// Where clients are served, instead of `http.listen`.
-    #[arg(long, env = "LONGSHORE_EDGE_HTTP_ADDR")]
+    #[arg(long, global = true, env = "LONGSHORE_EDGE_HTTP_ADDR")]
     http_listen: Option<String>,
     /// Where clients are served over TLS, instead of `https.listen`.
-    #[arg(long, env = "LONGSHORE_EDGE_HTTPS_ADDR")]
+    #[arg(long, global = true, env = "LONGSHORE_EDGE_HTTPS_ADDR")]
     https_listen: Option<String>,
     /// Where metrics and health are, instead of `admin.listen`.
-    #[arg(long, env = "LONGSHORE_EDGE_ADMIN_ADDR")]
+    #[arg(long, global = true, env = "LONGSHORE_EDGE_ADMIN_ADDR")]
     admin_listen: Option<String>,
     /// Directory for what is adopted, instead of `state.directory`.
-    #[arg(long, env = "LONGSHORE_EDGE_STATE")]
+    #[arg(long, global = true, env = "LONGSHORE_EDGE_STATE")]
     state_dir: Option<PathBuf>,
     /// The control service, instead of `control.url`.
-    #[arg(long, env = "LONGSHORE_CONTROL")]
+    #[arg(long, global = true, env = "LONGSHORE_CONTROL")]
     control_url: Option<String>,
     /// File with the API token, instead of `control.token_file`.
-    #[arg(long, env = "LONGSHORE_TOKEN_FILE")]
+    #[arg(long, global = true, env = "LONGSHORE_TOKEN_FILE")]
     token_file: Option<PathBuf>,
     /// Access log, instead of `access_log.path`; `-` is standard output, empty is none.
-    #[arg(long, env = "LONGSHORE_ACCESS_LOG")]
+    #[arg(long, global = true, env = "LONGSHORE_ACCESS_LOG")]
     access_log: Option<OsString>,
-    /// Prints one JSON line with the addresses once they are served.
-    #[arg(long)]
+    /// Prints one JSON line with the addresses once they are served; of a command, its result.
+    #[arg(long, global = true)]
     json: bool,
     /// Prints the default configuration file, and ends.
     #[arg(long)]
     print_defaults: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+/// What is done instead of serving.
+#[derive(Debug, Clone, Copy, clap::Subcommand)]
+enum Command {
+    /// Looks at the configuration, and at what it names, without serving
+    ///
+    /// Exit codes: 0 an edge can start with it, 1 something that it names is wrong, 2 it is wrong itself.
+    Check(check::Extent),
+    /// Has the edge that runs with this configuration start its program anew, without a request being refused
+    ///
+    /// Exit codes: 0 the new process serves, 1 the old one goes on, 2 wrong arguments or configuration.
+    Upgrade,
 }
 
 impl Arguments {
@@ -107,6 +124,31 @@ impl Arguments {
         let access_log = self.access_log.as_ref().map(PathBuf::from).or(config.access_log.path);
         config.access_log.path = access_log.filter(|path| !path.as_os_str().is_empty());
         Ok(config)
+    }
+
+    /// Says what is wrong with the configuration.
+    fn refuse(&self, error: config::ConfigError) -> ExitCode {
+        let is_check = matches!(self.command, Some(Command::Check(_)));
+        match error {
+            config::ConfigError::Values(found) if is_check => self.tell(&found, 2),
+            error if is_check && self.json => {
+                let detail = format!("{:#}", anyhow::Error::new(error));
+                self.tell(&[FieldProblem { field: String::new(), detail, value: None }], 2)
+            }
+            error => fail(&anyhow::Error::new(error), 2),
+        }
+    }
+
+    /// Says what a check has found: nothing is success, and anything else `code`.
+    fn tell(&self, found: &[FieldProblem], code: u8) -> ExitCode {
+        if self.json {
+            let told = serde_json::json!({ "ok": found.is_empty(), "problems": found });
+            print(&format!("{told}\n"));
+        } else {
+            let lines = found.iter().map(|problem| format!("{problem}\n"));
+            print(&if found.is_empty() { "ok\n".to_owned() } else { lines.collect() });
+        }
+        if found.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(code) }
     }
 
     /// The token file that was named here goes before the token in the environment, and that before the file's.
@@ -130,12 +172,27 @@ fn main() -> ExitCode {
     }
     let config = match arguments.configuration() {
         Ok(config) => config,
-        Err(error) => return fail(&anyhow::Error::new(error), 2),
+        Err(error) => return arguments.refuse(error),
     };
     // the first provider installed is the one every library here uses
     rustls::crypto::aws_lc_rs::default_provider().install_default().ok();
+    match arguments.command {
+        None => serve(&arguments, &config),
+        Some(Command::Check(extent)) => {
+            let found = check::problems(&config, &arguments.token(&config), extent);
+            arguments.tell(&found, 1)
+        }
+        Some(Command::Upgrade) => match server::upgrade(&config.state.directory) {
+            Ok(process) if arguments.json => print(&format!("{{\"process\":{process}}}\n")),
+            Ok(process) => print(&format!("process {process} serves\n")),
+            Err(error) => fail(&error, 1),
+        },
+    }
+}
+
+fn serve(arguments: &Arguments, config: &Config) -> ExitCode {
     raise_open_files();
-    let result = server::run(&config, arguments.token(&config), |bound| {
+    let started = |bound: &server::Bound| {
         let https = bound.https.map(|address| address.to_string());
         tracing::info!(http = %bound.http, https, admin = %bound.admin, "serving");
         if arguments.json {
@@ -143,8 +200,9 @@ fn main() -> ExitCode {
             let (http, admin) = (bound.http, bound.admin);
             print(&format!("{{\"http\":\"{http}\",{https}\"admin\":\"{admin}\"}}\n"));
         }
-    });
-    match result {
+    };
+    let again = || arguments.configuration();
+    match server::run(config, arguments.token(config), started, &again) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error, 1),
     }

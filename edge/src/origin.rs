@@ -1,5 +1,11 @@
 //! The addresses of origins, looked up off the request's way where they are known.
 
+mod agreed;
+mod authorities;
+
+pub(crate) use agreed::{Agreement, Connector};
+pub(crate) use authorities::Authorities;
+
 use moka::sync::Cache;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! The table of contents of a request: each of Pingora's hooks calls one stage and does what it decided.
 
 pub(crate) mod begin;
+mod connect;
 mod end;
 mod fetch;
 mod head;
@@ -23,7 +24,7 @@ pub(crate) use slices::{Cutting, SliceRequest};
 use crate::cache::{self, Cache};
 use crate::collapse::{Collapse, Passing};
 use crate::context::Context;
-use crate::origin::Addresses;
+use crate::origin::{Addresses, Authorities};
 use crate::slices::Slices;
 use crate::snapshot::Current;
 use crate::stage::fail::{self, Failure};
@@ -58,7 +59,9 @@ pub(crate) struct Edge {
     pub(crate) slices: &'static Slices,
     pub(crate) collapse_timeout: Duration,
     pub(crate) stall_timeout: Duration,
+    pub(crate) websocket_idle_timeout: Duration,
     pub(crate) addresses: Addresses,
+    pub(crate) authorities: Authorities,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) work: Arc<Work>,
     /// Where the PURGE method is turned on.
@@ -232,10 +235,7 @@ impl ProxyHttp for Edge {
         ctx: &mut Context,
     ) -> Result<Box<HttpPeer>> {
         self.begin_fetch(ctx).await?;
-        let address = ctx.forward.address().ok_or_else(|| Error::new(fail::DNS_ERROR))?;
-        let request = session.req_header();
-        let upgrade = forward::is_upgrade(&request.method, &request.headers);
-        Ok(Box::new(forward::peer(&*ctx.origin()?, address, upgrade)))
+        self.peer(session, ctx)
     }
 
     fn fail_to_connect(
@@ -243,13 +243,9 @@ impl ProxyHttp for Edge {
         _: &mut Session,
         _: &HttpPeer,
         ctx: &mut Context,
-        mut error: Box<Error>,
+        error: Box<Error>,
     ) -> Box<Error> {
-        self.telemetry.metrics.origin_connect_failure();
-        ctx.forward.tries += 1;
-        // nothing was sent, so trying another address is safe for every method
-        error.set_retry(ctx.forward.tries < ctx.forward.addresses.len().min(forward::TRIES_MAX));
-        error
+        self.after_failed_connect(error, ctx)
     }
 
     fn error_while_proxy(
@@ -260,7 +256,7 @@ impl ProxyHttp for Edge {
         ctx: &mut Context,
         reused: bool,
     ) -> Box<Error> {
-        Self::after_broken_exchange(session, error, ctx, reused)
+        Self::after_broken_exchange(session, connect::name_timeout(error, ctx), ctx, reused)
     }
 
     async fn connected_to_upstream(
@@ -269,20 +265,22 @@ impl ProxyHttp for Edge {
         reused: bool,
         _: &HttpPeer,
         _: RawFd,
-        _: Option<&Digest>,
+        digest: Option<&Digest>,
         ctx: &mut Context,
     ) -> Result<()> {
         ctx.forward.reused_connection = reused;
-        Ok(())
+        Self::check_pins(digest, ctx)
     }
 
     async fn upstream_request_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         head: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
+        begin::forward_protocol(session.req_header(), head)?;
         interim::forward_expectation(head, ctx)?;
+        connect::forward_trailers(session.req_header(), head)?;
         self.rewrite_head(head, ctx)?;
         Self::tell_shield(head, ctx)
     }
@@ -304,6 +302,9 @@ impl ProxyHttp for Edge {
         self.note_response(session, response, ctx);
         if !is_readable || !fetch::is_an_answer(session, response.status) {
             return Err(Error::new(ErrorType::InvalidHTTPHeader).into_up());
+        }
+        if response.status == StatusCode::SWITCHING_PROTOCOLS {
+            self.begin_websocket(session, ctx);
         }
         self.carry_out_unsafe(session, response, ctx);
         head::check(response, ctx)?;

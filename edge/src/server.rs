@@ -2,14 +2,23 @@
 
 mod bind;
 mod files;
+mod handover;
+mod notify;
+mod order;
+mod process;
+mod signals;
+mod sockets;
+mod upgrade;
+
+pub(crate) use order::upgrade;
 
 use crate::admin::{self, Admin};
 use crate::cache::{Cache, Head};
 use crate::collapse::Collapse;
-use crate::config::{self, Config, Directory, Shares};
-use crate::feed::{Changes, Feed, Link, Nats, Secret, StateDirectory, Token};
+use crate::config::{self, Config, ConfigError, Directory, Shares};
+use crate::feed::{Changes, Feed, Link, Nats, Owner, Secret, StateDirectory, Token};
 use crate::listen::{Door, Front, Handshakes, Limits};
-use crate::origin::Addresses;
+use crate::origin::{Addresses, Authorities};
 use crate::plain::PlainHits;
 use crate::proxy::{Edge, Purging, Shields};
 use crate::purges;
@@ -25,19 +34,21 @@ use crate::work::fetch::{self, Fetcher};
 use crate::work::{self, Desks, Task, Work};
 use anyhow::Context as _;
 use api::id::EdgeId;
-use bind::listen;
+use handover::{Ending, Following, Own};
 use pingora_core::apps::HttpServerApp as _;
 use pingora_core::server::configuration::ServerConf;
 use pingora_proxy::{HttpProxy, http_proxy};
+use signals::Signals;
+use sockets::Sockets;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use store::{DirectoryOptions, DiskOptions, Limits as StoreLimits, Store};
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
+use upgrade::Predecessor;
 
 /// How long clients wait at a start for what changed in control meanwhile.
 const FIRST_FEED: Duration = Duration::from_secs(2);
@@ -59,7 +70,8 @@ pub(crate) struct Bound {
     pub(crate) admin: SocketAddr,
 }
 
-/// Runs an edge until it is told to stop. `started` is told where it listens.
+/// Runs an edge until it is told to stop, or another process has followed on it. `started` is told where it listens; `again`
+/// reads the configuration as it is now.
 ///
 /// # Errors
 /// When something it needs can't be had: an address, a directory, a file.
@@ -67,46 +79,68 @@ pub(crate) fn run(
     config: &Config,
     token: Token,
     started: impl FnOnce(&Bound),
+    again: &dyn Fn() -> Result<Config, ConfigError>,
 ) -> anyhow::Result<()> {
-    let directory = StateDirectory::open(&config.state.directory, new_edge_id)?;
-    let doors = Doors::open(config)?;
-    let admin = listen("admin.listen", &config.admin.listen)?;
+    let (mut predecessor, inherited) = match Predecessor::meet()? {
+        Some((predecessor, inherited)) => (Some(predecessor), inherited),
+        None => (None, sockets::from_manager()),
+    };
+    process::harden();
+    let mut sockets = Sockets::new(inherited);
+    let directory = || StateDirectory::open(&config.state.directory, new_edge_id);
+    // of two things that are taken, it says more who has the directory
+    let early = if predecessor.is_none() { Some(directory()?) } else { None };
+    let doors = Doors::open(config, &mut sockets)?;
+    let admin = sockets.tcp("admin.listen", &config.admin.listen)?;
     let bound = doors.bound(&admin)?;
+    sockets.close_others();
+    let telemetry = Arc::new(telemetry(config)?);
+    files::allow(config);
+    process::warn_of_rights();
 
-    let (shared, tasks) = Shared::new(config)?;
+    if let Some(predecessor) = &mut predecessor {
+        predecessor.wait_for_go()?;
+    }
+    let directory = early.map_or_else(directory, Ok)?;
+    let (shared, tasks) = Shared::new(config, telemetry)?;
     let purging = config.purge.method.then(|| Link::new(&config.control.url, Token::Absent));
     let purging = purging.transpose()?.map(Purging::new);
     let pseudonym = pseudonym(directory.edge_id());
-    let link = Link::new(&config.control.url, token)?;
-    let feed = shared.feed(config, link, directory, &bound).start()?;
-    let edge = Edge { purging, ..shared.edge(config, pseudonym, feed.changes()) };
+    let edge = Edge { purging, ..shared.edge(config, pseudonym) };
     let stop = Stop::new();
     let admin_router = shared.admin();
-    files::allow(config);
-    let drain = Duration::from_secs(config.http.drain_timeout_seconds);
 
     let runtime = Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
+        let mut signals = Signals::new()?;
+        let following = Following::begin(&shared, config, &token, &bound, directory)?;
         let admin = tokio::spawn(serve_admin(admin, admin_router, stop.watch()));
-        let mut heard = feed.heard();
         let (fetches, to_fetch) = mpsc::channel(FETCHES_WAITING_MAX);
         let (sweeper, working) = shared.work(tasks, fetches);
-        let sweeping = tokio::spawn(sweeper.run(feed.changes()));
+        let sweeping = tokio::spawn(sweeper.run(shared.changes()));
         let working = tokio::spawn(working);
-        let following = tokio::spawn(feed.run());
         if !config.disk.directories.is_empty() {
             // what was purged while this edge was away may be on disk; where control says nothing, what is known has to do
+            let mut heard = following.heard.clone();
             timeout(FIRST_FEED, heard.wait_for(|heard| *heard)).await.ok();
         }
         let mut servers = Servers::start(config, edge, &shared.telemetry, &doors, &stop)?;
         servers.fetch(to_fetch, &shared, &stop)?;
         started(&bound);
-        wait_for_stop(&shared.telemetry).await?;
-        tracing::info!("stopping");
-        following.abort();
+        notify::ready();
+        if let Some(predecessor) = predecessor {
+            // where it is gone, there is nobody to be relieved
+            predecessor.relieve().unwrap_or_else(|error| tracing::warn!("{error:#}"));
+        }
+        let owner = Owner { serves: true, ..Owner::this() };
+        let (shared, stop) = (&shared, &stop);
+        let mut own = Own { config, again, token, bound, shared, stop, sockets, following, owner };
+        own.say();
+        let ending = own.wait_for_end(&mut signals).await;
+        own.following.end().await;
         sweeping.abort();
         working.abort();
-        servers.stop(&stop, &shared.telemetry, drain).await;
+        servers.stop(stop, &shared.telemetry, ending, drain_timeout(config)).await;
         timeout(ADMIN_DRAIN, admin).await.ok();
         anyhow::Ok(())
     })?;
@@ -125,12 +159,14 @@ struct Shared {
     collapse: &'static Collapse,
     slices: &'static Slices,
     held: Arc<Held>,
+    /// The newest number of the feed that is applied.
+    changed: watch::Sender<u64>,
     work: Arc<Work>,
 }
 
 impl Shared {
     /// These, and the tasks that the feed will bring.
-    fn new(config: &Config) -> anyhow::Result<(Self, Tasks)> {
+    fn new(config: &Config, telemetry: Arc<Telemetry>) -> anyhow::Result<(Self, Tasks)> {
         let shares = config.shares();
         let cache = Cache::new(store(config, shares), config.memory.abandoned_max_bytes);
         let cache: &'static Cache = Box::leak(Box::new(cache));
@@ -139,12 +175,13 @@ impl Shared {
         let slices = Slices::new(config.memory.slice_bytes, shares.slices_bytes);
         let (work, tasks) = Work::new();
         let shared = Self {
-            telemetry: Arc::new(telemetry(config)?),
+            telemetry,
             current: Current::default(),
             cache,
             collapse: Box::leak(Box::new(Collapse::new(uncacheable, cache))),
             slices: Box::leak(Box::new(slices)),
             held: Arc::default(),
+            changed: watch::Sender::default(),
             work: Arc::new(work),
         };
         Ok((shared, tasks))
@@ -154,6 +191,7 @@ impl Shared {
         Feed {
             held: Arc::clone(&self.held),
             bound: purges::Bound::new(config.shares().purges_bytes),
+            changed: self.changed.clone(),
             work: Arc::clone(&self.work),
             link,
             nats: config.feed.nats.as_ref().map(nats),
@@ -165,6 +203,10 @@ impl Shared {
             https_address: bound.https.map(|address| address.to_string()),
             admin_address: bound.admin.to_string(),
         }
+    }
+
+    fn changes(&self) -> Changes {
+        Changes::of(&self.changed)
     }
 
     /// Who passes over what is stored, and who does what the feed asks for.
@@ -195,7 +237,7 @@ impl Shared {
         admin::router(Admin { telemetry, current, cache, slices, uncacheable, listing })
     }
 
-    fn edge(&self, config: &Config, pseudonym: Box<str>, changes: Changes) -> Edge {
+    fn edge(&self, config: &Config, pseudonym: Box<str>) -> Edge {
         let lifetime = Duration::from_secs(config.origins.addresses_lifetime_seconds);
         Edge {
             current: Arc::clone(&self.current),
@@ -204,11 +246,13 @@ impl Shared {
             slices: self.slices,
             collapse_timeout: Duration::from_secs(config.collapse.wait_timeout_seconds),
             stall_timeout: Duration::from_secs(config.http.stall_timeout_seconds),
+            websocket_idle_timeout: Duration::from_secs(config.http.websocket_idle_timeout_seconds),
             addresses: Addresses::new(lifetime),
+            authorities: Authorities::default(),
             telemetry: Arc::clone(&self.telemetry),
             work: Arc::clone(&self.work),
             purging: None,
-            shields: Shields::new(config.origins.shields, changes),
+            shields: Shields::new(config.origins.shields, self.changes()),
             pseudonym,
             https_port: config.https.public_port,
         }
@@ -281,15 +325,25 @@ fn telemetry(config: &Config) -> anyhow::Result<Telemetry> {
     })
 }
 
-/// Tells everything that runs to stop, in two steps: take nothing new, then end.
+fn drain_timeout(config: &Config) -> Duration {
+    Duration::from_secs(config.http.drain_timeout_seconds)
+}
+
+/// Tells everything that runs to stop, in two steps: take nothing new, then end. Before that, it may have the listeners
+/// wait.
 struct Stop {
+    accepting: watch::Sender<bool>,
     stopping: watch::Sender<bool>,
     ended: watch::Sender<bool>,
 }
 
 impl Stop {
     fn new() -> Self {
-        Self { stopping: watch::Sender::new(false), ended: watch::Sender::new(false) }
+        Self {
+            accepting: watch::Sender::new(true),
+            stopping: watch::Sender::new(false),
+            ended: watch::Sender::new(false),
+        }
     }
 
     fn watch(&self) -> watch::Receiver<bool> {
@@ -330,6 +384,7 @@ impl Servers {
             limits: Limits::new(&config.http, &config.http2),
             handshakes,
             telemetry: Arc::clone(telemetry),
+            accepting: stop.accepting.subscribe(),
             stopping: stop.watch(),
             places: Arc::new(Semaphore::new(config.http.connections_max)),
         });
@@ -369,13 +424,27 @@ impl Servers {
         Ok(())
     }
 
-    /// Takes nothing new, waits for what is under way at most as long as `drain`, and ends the threads.
-    async fn stop(self, stop: &Stop, telemetry: &Telemetry, drain: Duration) {
+    /// Takes nothing new, waits for what is under way at most as long as `drain`, and ends the threads. Where another process
+    /// has followed on this one, connections that wait for a next request are under way too: they get an answer, and are
+    /// told that it is the last. A client that was about to send one would not know whether it was carried out.
+    async fn stop(self, stop: &Stop, telemetry: &Telemetry, ending: Ending, drain: Duration) {
         stop.stopping.send_replace(true);
         self.proxy.http_cleanup().await;
         let deadline = Instant::now() + drain;
-        while telemetry.metrics.open_requests() > 0 && Instant::now() < deadline {
+        let metrics = &telemetry.metrics;
+        let under_way = || match ending {
+            Ending::Stopped => metrics.open_requests(),
+            Ending::Relieved => metrics.open_connections(),
+        };
+        while under_way() > 0 && Instant::now() < deadline {
             sleep(DRAIN_STEP).await;
+        }
+        let cut_off = metrics.open_requests();
+        if cut_off > 0 {
+            tracing::warn!(
+                requests = cut_off,
+                "requests are cut off: they took longer than http.drain_timeout_seconds"
+            );
         }
         stop.ended.send_replace(true);
         for thread in self.threads {
@@ -393,11 +462,11 @@ struct Doors {
 }
 
 impl Doors {
-    fn open(config: &Config) -> anyhow::Result<Self> {
+    fn open(config: &Config, sockets: &mut Sockets) -> anyhow::Result<Self> {
         let https = config.https.listen.as_ref();
         Ok(Self {
-            http: listen("http.listen", &config.http.listen)?,
-            https: https.map(|https| listen("https.listen", https)).transpose()?,
+            http: sockets.tcp("http.listen", &config.http.listen)?,
+            https: https.map(|https| sockets.tcp("https.listen", https)).transpose()?,
         })
     }
 
@@ -462,23 +531,5 @@ async fn serve_admin(
     };
     if let Err(error) = serving.await {
         tracing::error!(%error, "the admin address is not served");
-    }
-}
-
-/// Waits for SIGTERM or SIGINT; reopens the access log at SIGHUP.
-async fn wait_for_stop(telemetry: &Telemetry) -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
-    loop {
-        tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hang_up.recv() => {
-                if let Some(log) = &telemetry.log {
-                    log.reopen();
-                }
-            }
-        }
     }
 }

@@ -50,6 +50,8 @@ mod messages;
 mod nginx;
 #[path = "scenarios/observability.rs"]
 mod observability;
+#[path = "scenarios/origins.rs"]
+mod origins;
 #[path = "scenarios/plain.rs"]
 mod plain;
 #[path = "scenarios/policy.rs"]
@@ -90,6 +92,8 @@ mod targeted;
 mod tls;
 #[path = "scenarios/up.rs"]
 mod up;
+#[path = "scenarios/upgrade.rs"]
+mod upgrade;
 #[path = "scenarios/variants.rs"]
 mod variants;
 #[path = "scenarios/warming.rs"]

@@ -105,7 +105,8 @@ mod tests {
         check(rule("request_headers", set), "rules[0].request_headers.set", "must be an object");
         let known = "is no known field; known are `set`, `remove`";
         check(rule("request_headers", json!({"sets": {}})), "rules[0].request_headers.sets", known);
-        let known = "is no known field; known are `name`, `hosts`, `origins`, `rules`, `cache`";
+        let known =
+            "is no known field; known are `name`, `hosts`, `origins`, `rules`, `cache`, `tls`";
         check(json!({"colour, expected x": {}}), "colour, expected x", known);
     }
 

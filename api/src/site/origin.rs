@@ -152,8 +152,12 @@ impl Check for Origin {
             problems.at("host_header", |problems| check_host_header(host, problems));
         }
         problems.at("tls", |problems| self.tls.check_trust(problems));
+        let is_plain = OriginAddress::parse(&self.url).is_some_and(|address| !address.tls);
+        if is_plain && self.tls.identifies() {
+            let detail = "needs an `https` URL: without TLS, nobody shows a certificate";
+            problems.at("tls", |problems| problems.add(detail, Some(&self.url)));
+        }
         problems.at("protocol", |problems| {
-            let is_plain = OriginAddress::parse(&self.url).is_some_and(|address| !address.tls);
             if self.protocol == OriginProtocol::Auto && is_plain {
                 problems.add("`auto` needs an `https` URL: it is TLS that tells", Some(&"auto"));
             }
@@ -181,9 +185,18 @@ impl Check for Origin {
 }
 
 impl OriginTls {
+    /// Whether more is asked of the origin, or told to it, than without TLS can be.
+    const fn identifies(&self) -> bool {
+        self.ca.is_some() || !self.pins.is_empty() || self.client_certificate.is_some()
+    }
+
     fn check_trust(&self, problems: &mut Problems) {
         if let Some(ca) = &self.ca {
             problems.at("ca", |problems| check_pem(ca, problems));
+        }
+        if self.ca.is_some() && !self.verify {
+            let detail = "is used where `verify` is true only";
+            problems.at("ca", |problems| problems.add(detail, None));
         }
         problems.at("pins", |problems| {
             problems.within(self.pins.len() as u64, 0..=PINS_MAX, "pins");

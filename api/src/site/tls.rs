@@ -1,6 +1,7 @@
 //! How clients reach a site: certificates, versions of TLS, and whether HTTP without TLS is served.
 
 use crate::check::{Check, Problems};
+use crate::pem;
 use serde::{Deserialize, Serialize};
 
 /// Bytes of certificates in PEM that a document may hold in one place.
@@ -109,12 +110,12 @@ impl Check for Hsts {
     }
 }
 
-/// Checks the form of certificates in PEM (RFC 7468). Whether they are certificates is known to who uses them.
+/// Checks the certificates of authorities in PEM.
 pub(crate) fn check_pem(text: &str, problems: &mut Problems) {
     if text.len() > PEM_MAX_BYTES {
         problems.add(format!("must be at most {PEM_MAX_BYTES} bytes"), Some(&text.len()));
-    } else if !text.contains("-----BEGIN CERTIFICATE-----") {
-        problems.add("must be certificates in PEM: `-----BEGIN CERTIFICATE-----`…", Some(&text));
+    } else if let Err(error) = pem::authorities(text) {
+        problems.add(error.to_string(), Some(&text));
     }
 }
 
@@ -138,6 +139,6 @@ mod tests {
         check("hsts = { preload = true, include_subdomains = true }", &[]);
         check("hsts = { max_age_seconds = 63072001 }", &["hsts.max_age_seconds"]);
         check("client_auth = {}", &["client_auth.ca"]);
-        check("client_auth = { ca = '-----BEGIN CERTIFICATE-----' }", &[]);
+        check("client_auth = { ca = '-----BEGIN CERTIFICATE-----' }", &["client_auth.ca"]);
     }
 }

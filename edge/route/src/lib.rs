@@ -8,9 +8,11 @@ mod host;
 mod shards;
 mod site;
 mod table;
+mod trust;
 
 pub use caching::{Bypass, COUNTRY, Caching, DEVICE, Device, Key};
 pub use host::{Host, HostError};
 pub use shards::Shards;
 pub use site::{Capture, Changes, Origin, Redirect, Rule, RuleMatch, Site, Template, Tls};
 pub use table::{Claimant, Table};
+pub use trust::Trust;

@@ -1,13 +1,14 @@
 //! A site as the edge uses it: checked, with everything looked up beforehand.
 
 use crate::caching::Caching;
+use crate::trust::Trust;
 use api::check::Check as _;
 use api::id::SiteId;
 use api::problem::FieldProblem;
 use api::site::cache::Cache;
 use api::site::headers::HeaderChanges;
 use api::site::host::HostPattern;
-use api::site::origin::OriginAddress;
+use api::site::origin::{OriginAddress, OriginProtocol};
 use api::site::path::PathPattern;
 use api::site::tls::{ClientAuth, Hsts, TlsVersion};
 use http::{HeaderName, HeaderValue, StatusCode};
@@ -84,10 +85,10 @@ pub struct Origin {
     /// Whom that edge asks: the next of the site's origins that is no shield. None for an origin that is none, and where
     /// there is no such one.
     pub behind: Option<Arc<Self>>,
-    /// Whether its certificate must be valid.
-    pub verify: bool,
-    /// The name its certificate must be for.
-    pub server_name: Box<str>,
+    /// The version of HTTP it is spoken to in.
+    pub protocol: OriginProtocol,
+    /// How it is known over TLS; none without.
+    pub trust: Option<Trust>,
     /// Until a connection must stand.
     pub connect_timeout: Duration,
     /// Between two reads of a response.
@@ -282,15 +283,18 @@ impl Origin {
             Some(host) => Some(HeaderValue::from_str(host).ok()?),
             None => None,
         };
-        let server_name = written.tls.server_name.as_deref().unwrap_or(&address.host).into();
+        let trust = match address.tls {
+            true => Some(Trust::resolve(&written.tls, &address.host)?),
+            false => None,
+        };
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
         Some(Self {
             name: written.name.as_str().into(),
             host_header,
             shield: written.shield,
             behind: None,
-            verify: written.tls.verify,
-            server_name,
+            protocol: written.protocol,
+            trust,
             connect_timeout: seconds(written.connect_timeout_seconds),
             read_timeout: seconds(written.read_timeout_seconds),
             write_timeout: seconds(written.write_timeout_seconds),

@@ -60,6 +60,11 @@ impl Config {
             count("http.head_max_bytes", http.head_max_bytes, 1_024..=1_048_576, "bytes"),
             seconds("http.idle_timeout_seconds", http.idle_timeout_seconds, 1..=86_400),
             seconds("http.stall_timeout_seconds", http.stall_timeout_seconds, 1..=86_400),
+            seconds(
+                "http.websocket_idle_timeout_seconds",
+                http.websocket_idle_timeout_seconds,
+                1..=86_400,
+            ),
             seconds("http.drain_timeout_seconds", http.drain_timeout_seconds, 0..=3_600),
             ("http2.streams_max", http2.streams_max, 1..=10_000, "streams"),
             ("http2.requests_max", http2.requests_max, 1..=1_000_000_000, "requests"),

@@ -10,6 +10,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, BufReader, BufWriter, ErrorKind, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 const JOURNAL: &str = "journal";
 const BESIDE: &str = "journal.new";
@@ -33,12 +34,48 @@ pub(crate) enum StateError {
     Id { path: PathBuf },
 }
 
+/// The process that has a state directory, for who looks for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) process: u32,
+    pub(crate) serves: bool,
+    /// Upgrades that were tried.
+    pub(crate) upgrades: u32,
+    /// Why the last of them failed.
+    pub(crate) failure: Option<String>,
+}
+
+impl Owner {
+    /// This process, before it serves.
+    pub(crate) fn this() -> Self {
+        Self { process: std::process::id(), serves: false, upgrades: 0, failure: None }
+    }
+
+    /// One line, and another one where an upgrade has failed.
+    fn text(&self) -> String {
+        let Self { process, serves, upgrades, failure } = self;
+        let state = if *serves { "serving" } else { "starting" };
+        let failure = failure.as_deref().unwrap_or_default().replace('\n', " ");
+        format!("{process} {state} {upgrades}\n{failure}\n")
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let (first, failure) = text.split_once('\n')?;
+        let mut words = first.split(' ');
+        let process = words.next()?.parse().ok()?;
+        let serves = words.next()? == "serving";
+        let upgrades = words.next()?.parse().ok()?;
+        let failure = Some(failure.trim_end().to_owned()).filter(|failure| !failure.is_empty());
+        Some(Self { process, serves, upgrades, failure })
+    }
+}
+
 /// A directory that this process alone uses.
 pub(crate) struct StateDirectory {
     path: PathBuf,
     edge_id: EdgeId,
-    /// Held for as long as this process lives.
-    _lock: File,
+    /// Held for as long as anything here may be written.
+    lock: Arc<File>,
 }
 
 /// A journal that is appended to.
@@ -68,6 +105,7 @@ impl StateDirectory {
             Err(TryLockError::WouldBlock) => return Err(StateError::Taken(path.into())),
             Err(TryLockError::Error(source)) => return Err(wrap(source)),
         }
+        Self::say(path, &Owner::this());
         let id_path = path.join(ID);
         let edge_id = match fs::read_to_string(&id_path) {
             Ok(text) => text.trim().parse().map_err(|_| StateError::Id { path: id_path })?,
@@ -78,7 +116,7 @@ impl StateDirectory {
             }
             Err(error) => return Err(wrap(error)),
         };
-        Ok(Self { path: path.into(), edge_id, _lock: lock })
+        Ok(Self { path: path.into(), edge_id, lock: Arc::new(lock) })
     }
 
     /// Which edge this is.
@@ -88,6 +126,28 @@ impl StateDirectory {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    pub(super) fn lock(&self) -> Arc<File> {
+        Arc::clone(&self.lock)
+    }
+
+    /// Whether a directory is nobody's.
+    pub(crate) fn is_free(path: &Path) -> bool {
+        let lock = OpenOptions::new().write(true).open(path.join(LOCK));
+        lock.is_ok_and(|lock| lock.try_lock().is_ok())
+    }
+
+    /// The process that has a directory, as it says itself.
+    pub(crate) fn owner(path: &Path) -> Option<Owner> {
+        Owner::parse(&fs::read_to_string(path.join(LOCK)).ok()?)
+    }
+
+    /// Has others know of the process that has it.
+    pub(crate) fn say(path: &Path, owner: &Owner) {
+        if let Err(error) = fs::write(path.join(LOCK), owner.text()) {
+            tracing::warn!(%error, "the state directory doesn't tell of this process");
+        }
     }
 
     /// What was adopted before, and the journal that says so. One that is damaged is set aside: the edge starts without,

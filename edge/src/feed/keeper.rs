@@ -6,9 +6,10 @@
 
 use super::adopted::Adopted;
 use super::keep::Journal;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -76,6 +77,8 @@ pub(super) struct Keeper {
     /// Records that led to it and are not written.
     records: Vec<u8>,
     rewriting: Option<Rewriting>,
+    /// Held by all that writes, also where nobody waits for it any more.
+    lock: Option<Arc<File>>,
 }
 
 /// A journal that is being written beside.
@@ -88,7 +91,19 @@ struct Rewriting {
 impl Keeper {
     /// Goes on with what was loaded.
     pub(super) fn new(directory: &Path, journal: Option<Journal>, state: Adopted) -> Self {
-        Self { directory: directory.into(), journal, state, records: Vec::new(), rewriting: None }
+        Self {
+            directory: directory.into(),
+            journal,
+            state,
+            records: Vec::new(),
+            rewriting: None,
+            lock: None,
+        }
+    }
+
+    /// Keeps the lock of the directory for as long as anything is written to it.
+    pub(super) fn holding(self, lock: Arc<File>) -> Self {
+        Self { lock: Some(lock), ..self }
     }
 
     /// Writes what comes for ever. `kept` is told each state that is on disk.
@@ -139,7 +154,9 @@ impl Keeper {
             self.journal = Some(journal);
             return Ok(());
         }
+        let lock = self.lock.clone();
         let (journal, records, result) = spawn_blocking(move || {
+            let _held = lock;
             let (journal, result) = append(journal, &records);
             (journal, records, result)
         })
@@ -159,8 +176,10 @@ impl Keeper {
             rewriting.task.await.ok();
         }
         self.records = Vec::new();
-        let (directory, state) = (self.directory.clone(), self.state.clone());
+        let (directory, state, lock) =
+            (self.directory.clone(), self.state.clone(), self.lock.clone());
         let writing = spawn_blocking(move || {
+            let _held = lock;
             let journal = Journal::write_beside(&directory, &state)?;
             journal.put_in_place(&directory)?;
             io::Result::Ok(journal)
@@ -175,16 +194,23 @@ impl Keeper {
         if self.rewriting.is_some() || !journal.is_full() {
             return;
         }
-        let (directory, state) = (self.directory.clone(), self.state.clone());
-        let task = spawn_blocking(move || Journal::write_beside(&directory, &state));
+        let (directory, state, lock) =
+            (self.directory.clone(), self.state.clone(), self.lock.clone());
+        let task = spawn_blocking(move || {
+            let _held = lock;
+            Journal::write_beside(&directory, &state)
+        });
         self.rewriting = Some(Rewriting { upto: journal.end(), task });
     }
 
     /// Puts a journal that was written beside in the place of the one in use, with what was appended to that meanwhile.
     async fn take_over(&mut self, (upto, beside): (u64, io::Result<Journal>)) {
         let Some(journal) = self.journal.take() else { return };
-        let directory = self.directory.clone();
-        let replacing = spawn_blocking(move || replace(&directory, journal, upto, beside));
+        let (directory, lock) = (self.directory.clone(), self.lock.clone());
+        let replacing = spawn_blocking(move || {
+            let _held = lock;
+            replace(&directory, journal, upto, beside)
+        });
         match replacing.await {
             Ok((journal, result)) => {
                 self.journal = journal;

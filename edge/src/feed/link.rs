@@ -50,6 +50,7 @@ pub(crate) enum LinkError {
 }
 
 /// Where a token comes from.
+#[derive(Clone)]
 pub(crate) enum Token {
     /// A file, read at each use: a token can be replaced without a restart.
     File(PathBuf),
@@ -94,6 +95,11 @@ impl Link {
         }
         let request = self.client.get(url).bearer_auth(self.token()?).header(ACCEPT_ENCODING, ZSTD);
         Events::of(self.checked(request.send().await)?)
+    }
+
+    /// Whether control gives out its feed, to this token.
+    pub(crate) async fn is_open(&self) -> Result<(), LinkError> {
+        self.open_feed(0, None).await.map(drop)
     }
 
     pub(super) async fn report(

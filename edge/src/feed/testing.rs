@@ -179,6 +179,7 @@ pub(super) fn feed(
         directory: StateDirectory::open(directory.0.path(), id).unwrap(),
         current: Current::default(),
         telemetry: Arc::new(telemetry),
+        changed: watch::Sender::default(),
         work,
         http_address: "127.0.0.1:1".to_owned(),
         https_address: None,

@@ -46,9 +46,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
                 Some(stream) => stream,
                 None => return,
             };
-            if *self.stopping.borrow() {
-                return;
-            }
+            // one that was kept is told that its next answer is the last, also when the edge is being stopped
             if buffer.is_empty() && buffer.capacity() > HEAD_START_BYTES {
                 buffer = BytesMut::new();
             }

@@ -115,9 +115,15 @@ impl Edge {
             session.cache.disable(NoCacheReason::Custom(keep::NOT_ABOUT.token));
             error.set_retry(true);
         } else {
+            let is_whole = !session.as_ref().retry_buffer_truncated();
             // an origin that sent interim responses has begun with the request
-            let untouched = ctx.interim.count == 0 && !session.as_ref().retry_buffer_truncated();
-            error.retry.decide_reuse(reused && untouched);
+            error.retry.decide_reuse(reused && is_whole && ctx.interim.count == 0);
+            // where an HTTP/2 origin has not refused the request, but sent what can't be read, it may have carried it out
+            let is_repeatable = *error.etype() != ErrorType::InvalidH2
+                || session.req_header().method.is_idempotent();
+            if error.retry() && !(is_whole && is_repeatable) {
+                error.set_retry(false);
+            }
         }
         error
     }

@@ -2,6 +2,7 @@
 
 use crate::answer::PROXY_STATUS;
 use crate::stage::deliver::CACHE_STATUS;
+use crate::stage::forward::certificate_problem;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
@@ -17,6 +18,11 @@ pub(crate) const NO_ORIGIN: ErrorType = ErrorType::new("no_origin");
 pub(crate) const NOT_CACHED: ErrorType = ErrorType::new("not_cached");
 /// The origin's 304 is about another response than the stored one.
 pub(crate) const NOT_ABOUT: ErrorType = ErrorType::new("not_about");
+
+/// The origin's certificate is none of those that it may have.
+pub(crate) const NOT_PINNED: ErrorType = ErrorType::new("not_pinned");
+/// The origin's rules can't be followed here: a certificate that they name is not known, or can't be used.
+pub(crate) const NO_CERTIFICATE: ErrorType = ErrorType::new("no_certificate");
 
 /// Whether an error is the origin's failure, so that a stale response may be used (RFC 5861 §4).
 pub(crate) fn is_of_origin(error: &Error) -> bool {
@@ -60,7 +66,12 @@ pub(crate) enum Failure {
     Unroutable,
     Unavailable,
     Tls,
+    /// The origin ended the handshake, and said so: it may not like our certificate.
+    TlsAlert,
+    /// The origin's certificate is not accepted.
     Certificate,
+    /// What the site's rules ask for can't be done here.
+    Configuration,
     /// What came is not HTTP.
     Protocol,
     /// The origin closed before a whole response.
@@ -94,7 +105,9 @@ impl Failure {
             Self::Unroutable => (Some(502), "destination_ip_unroutable"),
             Self::Unavailable => (Some(502), "destination_unavailable"),
             Self::Tls => (Some(502), "tls_protocol_error"),
+            Self::TlsAlert => (Some(502), "tls_alert_received"),
             Self::Certificate => (Some(502), "tls_certificate_error"),
+            Self::Configuration => (Some(500), "proxy_configuration_error"),
             Self::Protocol => (Some(502), "http_protocol_error"),
             Self::Incomplete => (Some(502), "http_response_incomplete"),
             Self::ResponseTimeout => (Some(504), "http_response_timeout"),
@@ -111,9 +124,23 @@ impl Failure {
             (ErrorType::Custom("no_origin"), _) => Self::NoOrigin,
             (ErrorType::Custom("not_cached"), _) => Self::NotCached,
             (ErrorType::Custom("not_about"), _) => Self::Protocol,
+            (ErrorType::Custom("not_pinned"), _) => Self::Certificate,
+            (ErrorType::Custom("no_certificate"), _) => Self::Configuration,
+            (ErrorType::TLSHandshakeFailure, _) => Self::of_handshake(error),
             (kind, ErrorSource::Downstream) => Self::of_client(kind),
             (kind, ErrorSource::Upstream) => Self::of_origin(kind).unwrap_or(Self::Protocol),
             (kind, _) => Self::of_origin(kind).unwrap_or(Self::Internal),
+        }
+    }
+
+    /// Pingora tells what was wrong in a handshake in words alone.
+    fn of_handshake(error: &Error) -> Self {
+        if certificate_problem(error).is_some() {
+            Self::Certificate
+        } else if error.to_string().contains("received fatal alert") {
+            Self::TlsAlert
+        } else {
+            Self::Tls
         }
     }
 
@@ -186,12 +213,13 @@ pub(crate) const fn sentence(failure: Failure) -> &'static str {
         Failure::ConnectTimeout | Failure::ResponseTimeout | Failure::WriteTimeout => {
             "The server behind this one did not answer in time."
         }
-        Failure::Internal | Failure::Gone => "Something went wrong here.",
+        Failure::Internal | Failure::Configuration | Failure::Gone => "Something went wrong here.",
         Failure::Name
         | Failure::ConnectionRefused
         | Failure::Unroutable
         | Failure::Unavailable
         | Failure::Tls
+        | Failure::TlsAlert
         | Failure::Certificate
         | Failure::Protocol
         | Failure::Incomplete => {

@@ -1,24 +1,35 @@
 //! Who is asked, and what are they told?
 
+use crate::listen::Protocol;
+use crate::origin::{Agreement, Connector};
 use crate::request_id::RequestId;
 use crate::stage::identify::{CDN_LOOP, Identity};
+use api::site::origin::OriginProtocol;
 use http::header::{self, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode};
 use pingora_core::protocols::l4::socket::SocketAddr as PingoraAddress;
-use pingora_core::upstreams::peer::{HttpPeer, PeerOptions};
+use pingora_core::protocols::tls::CaType;
+use pingora_core::upstreams::peer::{ALPN, HttpPeer, PeerOptions};
+use pingora_core::utils::tls::CertKey;
+use pingora_error::Error;
 use pingora_http::{RequestHeader, ResponseHeader};
-use route::{Origin, Rule};
+use route::{Origin, Rule, Trust};
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// By which an origin's log can be held against ours.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Addresses of one origin that are tried for one request.
 pub(crate) const TRIES_MAX: usize = 3;
-/// How long a WebSocket may be silent, and its origin take to agree to one.
-const UPGRADED_IDLE: Duration = Duration::from_mins(10);
+/// Requests on one connection at a time where an origin speaks HTTP/2, if it takes as many.
+const STREAMS_MAX: u32 = 100;
+/// Bytes an origin may send of one response before a client takes some of them. All streams together have room for as many
+/// each, so that a client that takes nothing holds up nobody else.
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = STREAMS_MAX * STREAM_WINDOW_BYTES;
 
 /// Fields by which clients have made origins answer for another host, path, method or client. They are no part of a
 /// stored response's name, so an origin never sees a client's.
@@ -45,26 +56,90 @@ const UNTRUSTED: [&str; 20] = [
     "x-method-override",
 ];
 
+/// What a connection to an origin needs beyond what the origin's rules say.
+#[derive(Default)]
+pub(crate) struct Shown {
+    /// The authorities of the origin, where it has its own.
+    pub(crate) authorities: Option<Arc<CaType>>,
+    /// The certificate that the origin is shown.
+    pub(crate) certificate: Option<Arc<CertKey>>,
+}
+
 /// The connection to ask `origin` on, at `address`.
-pub(crate) fn peer(origin: &Origin, address: SocketAddr, upgrade: bool) -> HttpPeer {
-    let server_name =
-        if origin.address.tls { origin.server_name.to_string() } else { String::new() };
-    let mut peer = HttpPeer::new(address, origin.address.tls, server_name);
+pub(crate) fn peer(
+    origin: &Origin,
+    address: SocketAddr,
+    shown: Shown,
+    websocket: Option<&Arc<Agreement>>,
+) -> HttpPeer {
+    // never empty for an origin that speaks TLS: Pingora would verify nothing
+    let server_name = origin.trust.as_ref().map(Trust::server_name).unwrap_or_default();
+    let mut peer = HttpPeer::new(address, origin.trust.is_some(), server_name.to_owned());
     debug_assert_eq!(peer._address, PingoraAddress::Inet(address));
+    let verify = origin.trust.as_ref().is_none_or(|trust| trust.verify);
     let mut options = PeerOptions::new();
     options.connection_timeout = Some(origin.connect_timeout);
     options.total_connection_timeout = Some(origin.connect_timeout);
-    options.read_timeout = Some(if upgrade { UPGRADED_IDLE } else { origin.read_timeout });
+    options.read_timeout = Some(origin.read_timeout);
     options.write_timeout = Some(origin.write_timeout);
     options.idle_timeout = Some(origin.idle_timeout);
-    options.verify_cert = origin.verify;
-    options.verify_hostname = origin.verify;
+    options.verify_cert = verify;
+    options.verify_hostname = verify;
+    options.ca = shown.authorities;
+    options.alpn = alpn(origin.protocol, websocket.is_some());
+    options.max_h2_streams = STREAMS_MAX as usize;
+    options.h2_stream_window_size = Some(STREAM_WINDOW_BYTES);
+    options.h2_connection_window_size = Some(CONNECTION_WINDOW_BYTES);
+    if let Some(agreement) = websocket {
+        // its connection is its own, and keeps time itself
+        options.read_timeout = None;
+        options.idle_timeout = Some(Duration::ZERO);
+        options.custom_l4 = Some(Arc::new(Connector(Arc::clone(agreement))));
+    }
+    peer.client_cert_key = shown.certificate;
+    peer.group_key = group(origin, &options.alpn, websocket);
     peer.options = options;
-    // connections that were trusted by different rules are never shared
-    let mut trust = DefaultHasher::new();
-    (origin.verify, &origin.server_name, origin.address.tls).hash(&mut trust);
-    peer.group_key = trust.finish();
     peer
+}
+
+/// What is offered: where two versions are, the origin chooses. A WebSocket needs HTTP/1.1 (RFC 6455 §4.1).
+const fn alpn(protocol: OriginProtocol, is_websocket: bool) -> ALPN {
+    match protocol {
+        _ if is_websocket => ALPN::H1,
+        OriginProtocol::Http1 => ALPN::H1,
+        OriginProtocol::Http2 => ALPN::H2,
+        OriginProtocol::Auto => ALPN::H2H1,
+    }
+}
+
+/// Connections of one group may be used for each other's requests: those that are trusted by the same rules and speak the
+/// same, but none that may become a WebSocket. Pingora looks at neither authorities nor protocols itself.
+fn group(origin: &Origin, alpn: &ALPN, websocket: Option<&Arc<Agreement>>) -> u64 {
+    let trust = origin.trust.as_ref().map(Trust::digest);
+    let own = websocket.map(Arc::as_ptr);
+    let mut group = DefaultHasher::new();
+    (trust, alpn.get_min_http_version(), alpn.get_max_http_version(), own).hash(&mut group);
+    group.finish()
+}
+
+/// Why a certificate was not accepted, in one word for the log, where `error` is of that kind. Pingora tells of it in
+/// words alone.
+pub(crate) fn certificate_problem(error: &Error) -> Option<&'static str> {
+    let text = error.to_string();
+    let (_, problem) = text.split_once("invalid peer certificate: ")?;
+    let words = [
+        ("certificate expired", "expired"),
+        ("Expired", "expired"),
+        ("certificate not valid yet", "not_yet_valid"),
+        ("NotValidYet", "not_yet_valid"),
+        ("certificate not valid for name", "wrong_name"),
+        ("NotValidForName", "wrong_name"),
+        ("UnknownIssuer", "unknown_authority"),
+        ("Revoked", "revoked"),
+        ("Other(OtherError(CaUsedAsEndEntity))", "is_an_authority"),
+    ];
+    let found = words.iter().find(|(prefix, _)| problem.starts_with(prefix));
+    Some(found.map_or("other", |(_, word)| word))
 }
 
 /// Writes the head an origin is sent. `pseudonym` names this edge (RFC 9110 §7.6.3, RFC 8586).
@@ -98,7 +173,8 @@ pub(crate) fn rewrite_head(
     for (name, value) in forwarded(identity) {
         head.insert_header(name, HeaderValue::try_from(value).ok()?).ok()?;
     }
-    head.append_header(header::VIA, semantics::fields::via(head.version, pseudonym)?).ok()?;
+    let received = Protocol::of(head).version();
+    head.append_header(header::VIA, semantics::fields::via(received, pseudonym)?).ok()?;
     head.append_header(CDN_LOOP, HeaderValue::from_str(pseudonym).ok()?).ok()?;
     head.insert_header(REQUEST_ID, HeaderValue::try_from(request_id.to_string()).ok()?).ok()?;
     if origin.shield {
@@ -261,13 +337,60 @@ mod tests {
 
     #[test]
     fn connections_of_different_trust_are_apart() {
-        let routed = testing::routed();
+        let address = SocketAddr::from(([127, 0, 0, 1], 9));
+        let group = |written: serde_json::Value| {
+            let routed = testing::routed_to(&written);
+            let origin = routed.rule.origin.as_ref().unwrap();
+            let own = peer(origin, address, Shown::default(), None);
+            assert_eq!(
+                own.group_key,
+                peer(origin, address, Shown::default(), None).group_key,
+                "the same rules"
+            );
+            let options = &own.options;
+            assert!(options.read_timeout.is_some() && options.total_connection_timeout.is_some());
+            own.group_key
+        };
+        let pin = "0".repeat(64);
+        let groups = [
+            group(serde_json::json!({"url": "http://a.example"})),
+            group(serde_json::json!({"url": "http://a.example", "protocol": "http2"})),
+            group(serde_json::json!({"url": "https://a.example"})),
+            group(serde_json::json!({"url": "https://a.example", "protocol": "http2"})),
+            group(serde_json::json!({"url": "https://a.example", "protocol": "auto"})),
+            group(serde_json::json!({"url": "https://a.example", "tls": {"verify": false}})),
+            group(serde_json::json!({"url": "https://a.example", "tls": {"pins": [pin]}})),
+        ];
+        let apart: std::collections::HashSet<u64> = groups.into_iter().collect();
+        assert_eq!(apart.len(), groups.len());
+    }
+
+    #[test]
+    fn a_websocket_has_a_connection_of_its_own() {
+        let routed = testing::routed_to(&serde_json::json!({"url": "http://a.example"}));
         let origin = routed.rule.origin.as_ref().unwrap();
         let address = SocketAddr::from(([127, 0, 0, 1], 9));
-        let one = peer(origin, address, false);
-        assert_eq!(one.group_key, peer(origin, address, true).group_key);
-        assert!(
-            one.options.read_timeout.is_some() && one.options.total_connection_timeout.is_some()
-        );
+        let agreement = || Arc::new(Agreement::new(origin.read_timeout, Duration::from_secs(1)));
+        let (one, other) = (agreement(), agreement());
+        let own = peer(origin, address, Shown::default(), Some(&one));
+        assert_ne!(own.group_key, peer(origin, address, Shown::default(), None).group_key);
+        assert_ne!(own.group_key, peer(origin, address, Shown::default(), Some(&other)).group_key);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_told_apart() {
+        let check = |text: &str, expected: Option<&str>| {
+            let kind = pingora_error::ErrorType::TLSHandshakeFailure;
+            let error = Error::explain(kind, format!("TLS connect() failed: {text}, SNI: a"));
+            assert_eq!(certificate_problem(&error), expected, "{text}");
+        };
+        let of =
+            |error: rustls::CertificateError| rustls::Error::InvalidCertificate(error).to_string();
+        check(&of(rustls::CertificateError::Expired), Some("expired"));
+        check(&of(rustls::CertificateError::NotValidYet), Some("not_yet_valid"));
+        check(&of(rustls::CertificateError::NotValidForName), Some("wrong_name"));
+        check(&of(rustls::CertificateError::UnknownIssuer), Some("unknown_authority"));
+        check(&of(rustls::CertificateError::BadEncoding), Some("other"));
+        check("connection reset", None);
     }
 }

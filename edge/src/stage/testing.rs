@@ -30,9 +30,19 @@ pub(crate) fn site(members: &serde_json::Value) -> route::Site {
     route::Site::resolve(id, &document).unwrap()
 }
 
+/// To this origin.
+pub(crate) fn routed_to(origin: &serde_json::Value) -> Routed {
+    let mut origin = origin.clone();
+    origin["name"] = "main".into();
+    routed_in(site(&serde_json::json!({ "origins": [origin] })))
+}
+
 /// By the rule of a site with this caching.
 pub(crate) fn routed_by(cache: &serde_json::Value) -> Routed {
-    let site = site(&serde_json::json!({ "cache": cache }));
+    routed_in(site(&serde_json::json!({ "cache": cache })))
+}
+
+fn routed_in(site: route::Site) -> Routed {
     let served = Arc::new(Served { site: Arc::new(site), purges: Arc::default() });
     let rule = served.site.rule("/").rule;
     Routed { served, rule, rewritten: None }

@@ -121,9 +121,19 @@ impl Metrics {
         Open::new(&self.clients.requests_open)
     }
 
+    /// Counts a WebSocket, open until the guard is dropped.
+    pub(crate) fn websocket_opened(&self) -> Open {
+        Open::new(&self.clients.websockets_open)
+    }
+
     /// How many requests are being answered.
     pub(crate) fn open_requests(&self) -> i64 {
         self.clients.requests_open.get()
+    }
+
+    /// How many clients are connected.
+    pub(crate) fn open_connections(&self) -> i64 {
+        self.clients.connections_open.get()
     }
 
     /// Everything in Prometheus' text format.

@@ -5,12 +5,14 @@ use api::certificate::Answer;
 use api::id::CertificateId;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use pingora_core::utils::tls::CertKey;
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use seal::Sealed;
 use serde::Deserialize;
+use std::panic::catch_unwind;
 use std::sync::{Arc, OnceLock};
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -61,11 +63,14 @@ pub(crate) struct Certificate {
     pub(crate) text: Arc<str>,
     secret: Option<Arc<Secret>>,
     opened: OnceLock<Option<Arc<CertifiedKey>>>,
+    /// The same in the form in which origins are shown it, where any is.
+    shown: OnceLock<Option<Arc<CertKey>>>,
 }
 
 impl Certificate {
     pub(crate) fn new(seq: u64, told: Told, text: &str, secret: Option<Arc<Secret>>) -> Self {
-        Self { seq, told, text: text.into(), secret, opened: OnceLock::new() }
+        let (opened, shown) = (OnceLock::new(), OnceLock::new());
+        Self { seq, told, text: text.into(), secret, opened, shown }
     }
 
     /// The same, where it came before the key that opens it. None where it didn't.
@@ -88,9 +93,28 @@ impl Certificate {
         opened.as_ref()
     }
 
+    /// What an origin is shown; none where it can't be used.
+    pub(crate) fn shown(&self) -> Option<&Arc<CertKey>> {
+        let shown = self.shown.get_or_init(|| {
+            // what can't be used for a handshake can't be for this one, and is logged there; Pingora would panic
+            self.key()?;
+            let (closed, secret) = self.closed().ok()?;
+            let owner = self.told.certificate_id.as_str();
+            let (chain, key) = read(secret, &closed.chain, closed.key, owner).ok()?;
+            let chain = chain.iter().map(|certificate| certificate.to_vec()).collect();
+            let key = key.secret_der().to_vec();
+            catch_unwind(|| CertKey::new(chain, key)).ok().map(Arc::new)
+        });
+        shown.as_ref()
+    }
+
+    fn closed(&self) -> Result<(Closed, &Secret), Unusable> {
+        let closed = serde_json::from_str(&self.text).map_err(|_| Unusable::Form)?;
+        Ok((closed, self.secret.as_ref().ok_or(Unusable::NoSecret)?))
+    }
+
     fn open(&self) -> Result<CertifiedKey, Unusable> {
-        let closed: Closed = serde_json::from_str(&self.text).map_err(|_| Unusable::Form)?;
-        let secret = self.secret.as_ref().ok_or(Unusable::NoSecret)?;
+        let (closed, secret) = self.closed()?;
         let owner = self.told.certificate_id.as_str();
         let mut opened = open(secret, &closed.chain, closed.key, owner)?;
         opened.keys_match().map_err(|error| match error {
@@ -121,6 +145,19 @@ pub(super) fn open_answer(
 }
 
 fn open(secret: &Secret, chain: &str, key: String, owner: &str) -> Result<CertifiedKey, Unusable> {
+    let (chain, mut der) = read(secret, chain, key, owner)?;
+    let key = any_supported_type(&der);
+    der.zeroize();
+    Ok(CertifiedKey::new(chain, key.map_err(|_| Unusable::Key)?))
+}
+
+/// A chain, and its private key, opened.
+fn read(
+    secret: &Secret,
+    chain: &str,
+    key: String,
+    owner: &str,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), Unusable> {
     let chain = CertificateDer::pem_slice_iter(chain.as_bytes()).take(CHAIN_MAX + 1);
     let chain = chain.collect::<Result<Vec<_>, _>>().map_err(|_| Unusable::Chain)?;
     if chain.is_empty() || chain.len() > CHAIN_MAX {
@@ -129,8 +166,6 @@ fn open(secret: &Secret, chain: &str, key: String, owner: &str) -> Result<Certif
     let pem = secret.sealer().open(&Sealed::kept(key), owner).map_err(|_| Unusable::Sealed)?;
     let pem = Zeroizing::new(pem);
     // an error of what reads PEM may show what it read
-    let mut der = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| Unusable::Key)?;
-    let key = any_supported_type(&der);
-    der.zeroize();
-    Ok(CertifiedKey::new(chain, key.map_err(|_| Unusable::Key)?))
+    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| Unusable::Key)?;
+    Ok((chain, key))
 }

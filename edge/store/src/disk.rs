@@ -50,6 +50,8 @@ use std::time::{Duration, Instant};
 
 /// How long the directories' threads may take to end.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often it is looked whether a pause has begun.
+const PAUSE_STEP: Duration = Duration::from_millis(1);
 /// The lower bits of a number count within a run.
 const NUMBER_BITS: u32 = 40;
 /// Rows that one call of [`Disk::list`] looks at.
@@ -325,6 +327,26 @@ impl<H: Head> Disk<H> {
     /// found from then on, and what is removed then isn't noted: nothing should be under way any more. Takes 10 seconds at most.
     pub(crate) fn close(&self) {
         self.end(End::Clean);
+    }
+
+    /// Like [`Disk::close`], until [`Disk::resume`]: meanwhile another process can have the directories. What is being read
+    /// is read to its end. False where that takes more than 10 seconds; nothing has ended then.
+    pub(crate) async fn pause(&self) -> bool {
+        self.places.iter().for_each(|place| place.directory.set_pause(true));
+        let until = Instant::now() + CLOSE_TIMEOUT;
+        while !self.places.iter().all(|place| place.directory.is_left()) {
+            if Instant::now() >= until {
+                self.resume();
+                return false;
+            }
+            tokio::time::sleep(PAUSE_STEP).await;
+        }
+        true
+    }
+
+    /// Takes the directories back, after a while and empty, from a process that doesn't have them any more.
+    pub(crate) fn resume(&self) {
+        self.places.iter().for_each(|place| place.directory.set_pause(false));
     }
 
     fn end(&self, end: End) {

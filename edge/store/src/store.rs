@@ -243,6 +243,23 @@ impl<H: Head> Store<H> {
         self.inner.memory.contains(key)
     }
 
+    /// Writes out what waits to be written, and leaves the disk tier to another process, until [`Store::resume`]. Responses
+    /// that are read from there are read to their end; none is found or stored there any more. False where that takes too
+    /// long.
+    pub async fn pause(&self) -> bool {
+        match &self.inner.disk {
+            Some(disk) => disk.pause().await,
+            None => true,
+        }
+    }
+
+    /// Takes the disk tier back from a process that has ended. It comes back empty.
+    pub fn resume(&self) {
+        if let Some(disk) = &self.inner.disk {
+            disk.resume();
+        }
+    }
+
     /// Writes out what waits to be written, and ends the disk tier in order. Bounded in time.
     pub fn close(&self) {
         if let Some(disk) = &self.inner.disk {

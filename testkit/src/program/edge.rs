@@ -166,6 +166,12 @@ impl Edge {
         self.admin
     }
 
+    /// The file it reads its configuration from.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        self.options.directory.path().join("edge.toml")
+    }
+
     /// A connection to it.
     pub async fn connect(&self) -> Client {
         Client::connect(self.http).await

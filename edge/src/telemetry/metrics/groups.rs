@@ -27,6 +27,7 @@ pub(super) struct ClientMetrics {
     pub(super) connections: IntCounter,
     pub(super) connections_open: IntGauge,
     pub(super) requests_open: IntGauge,
+    pub(super) websockets_open: IntGauge,
     pub(super) uncollapsed: IntCounter,
 }
 
@@ -145,6 +146,7 @@ impl ClientMetrics {
             connections_open: make.gauge("longshore_edge_connections", "Connections open.")?,
             requests_open: make
                 .gauge("longshore_edge_requests_open", "Requests being answered.")?,
+            websockets_open: make.gauge("longshore_edge_websockets_open", "WebSockets open.")?,
             uncollapsed: make.counter(
                 "longshore_edge_uncollapsed_requests_total",
                 "Requests that waited for no other, because what was fetched before was not to be stored.",

@@ -82,10 +82,12 @@ impl Gone {
     }
 }
 
-/// How a process wants its threads to end.
+/// Whether a process wants its threads to end, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     No,
+    /// Not for good: with all written that waits, and for as long as another process has the directories.
+    Paused,
     /// With all written that waits.
     Clean,
     /// As a crash would.
@@ -108,6 +110,7 @@ pub(super) struct Directory {
     /// Invariant: whether `phase` isn't `Out`.
     is_in: AtomicBool,
     end: Mutex<End>,
+    is_left: AtomicBool,
     failed_reads: AtomicU32,
     /// The file system can't tell what is in the page cache.
     pub(super) always_blocks: AtomicBool,
@@ -142,6 +145,7 @@ impl Directory {
             segments: RwLock::default(),
             phase: Mutex::new(phase),
             end: Mutex::new(End::No),
+            is_left: AtomicBool::new(false),
             failed_reads: AtomicU32::new(0),
             always_blocks: AtomicBool::new(false),
             spent_before: AtomicU32::new(0),
@@ -167,11 +171,38 @@ impl Directory {
     /// Has its thread end.
     pub(super) fn set_end(&self, end: End) {
         let mut own = locked(&self.end);
-        if *own == End::No {
+        if matches!(*own, End::No | End::Paused) {
             *own = end;
         }
         drop(own);
         self.signal.raise();
+    }
+
+    /// Has its thread begin or end a pause, unless it is to end for good.
+    pub(super) fn set_pause(&self, pauses: bool) {
+        let mut own = locked(&self.end);
+        match (*own, pauses) {
+            (End::No, true) => *own = End::Paused,
+            (End::Paused, false) => *own = End::No,
+            _ => {}
+        }
+        drop(own);
+        self.signal.raise();
+    }
+
+    /// Whether another process can have it.
+    pub(super) fn is_left(&self) -> bool {
+        self.is_left.load(Ordering::Acquire)
+    }
+
+    /// Notes that another process can have it, or can't any more. What it held is for those who read it already.
+    pub(super) fn note_left(&self, is_left: bool) {
+        if is_left {
+            self.index.clear();
+            self.all_segments().clear();
+            self.spent_before.store(0, Ordering::Relaxed);
+        }
+        self.is_left.store(is_left, Ordering::Release);
     }
 
     /// Takes the directory out: nothing in it is found any more, and it comes back empty.

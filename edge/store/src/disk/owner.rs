@@ -76,10 +76,11 @@ impl<H: Head> Owner<H> {
                 return;
             }
             if !self.directory.is_in() {
-                if end == End::Clean {
-                    return;
+                match end {
+                    End::Clean => return,
+                    End::Paused => self.pause(),
+                    _ => self.stay_out(),
                 }
-                self.stay_out();
                 continue;
             }
             match self.step() {
@@ -89,6 +90,7 @@ impl<H: Head> Owner<H> {
                 }
                 Ok(true) => {}
                 Ok(false) if end == End::Clean => return self.finish(),
+                Ok(false) if end == End::Paused => self.finish(),
                 Ok(false) => self.directory.rest((!self.is_marked()).then_some(shortage::RETRY)),
             }
         }
@@ -164,6 +166,18 @@ impl<H: Head> Owner<H> {
             Ok(()) => self.directory.close(),
             Err(error) => self.directory.fail(error.to_string()),
         }
+    }
+
+    /// Leaves the directory to another process, until the pause ends. It comes back empty then: what was stored or removed
+    /// meanwhile isn't in it.
+    fn pause(&mut self) {
+        self.queue.clear();
+        self.lock = None;
+        self.directory.note_left(true);
+        while self.directory.end() == End::Paused {
+            self.directory.rest(None);
+        }
+        self.directory.note_left(false);
     }
 
     /// Waits for a while, then tries to take the directory in again.

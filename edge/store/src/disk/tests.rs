@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicU64;
 mod cost;
 mod failure;
 mod model;
+mod pause;
 mod removal;
 mod room;
 mod strain;

@@ -149,9 +149,11 @@ fn ranges_of_an_edge_are_the_ones_it_enforces() {
 fn full_site() -> Value {
     let mut site: Site = parse(json!({
         "name": "full", "hosts": ["a.example"],
-        "origins": [{ "name": "main", "url": "http://127.0.0.1:9", "host_header": "b.example",
-            "shield": true,
-            "tls": { "server_name": "c.example" } }],
+        "origins": [{ "name": "main", "url": "https://127.0.0.1:9", "host_header": "b.example",
+            "shield": true, "protocol": "auto",
+            "tls": { "server_name": "c.example", "ca": testkit::Authority::new().root(),
+                "pins": ["0".repeat(64)],
+                "client_certificate": testkit::Feed::certificate_id(1) } }],
         "rules": [{ "paths": ["/*"], "origin": "main",
             "request_headers": { "set": { "A": "b" }, "remove": ["C"] },
             "response_headers": { "set": { "A": "b" }, "remove": ["C"] } }],
