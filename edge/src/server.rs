@@ -486,7 +486,7 @@ impl Doors {
 
 fn handshakes(config: &config::Https, current: &Current) -> anyhow::Result<Handshakes> {
     Ok(Handshakes {
-        configs: Configs::new(Arc::clone(current), config.default_certificate.as_deref())?,
+        configs: Configs::new(current, config.default_certificate.as_deref())?,
         timeout: Duration::from_secs(config.handshake_timeout_seconds),
         under_way: Semaphore::new(config.handshakes_max),
     })

@@ -2,7 +2,7 @@
 //!
 //! A copy shares everything with its original, and a change costs what it changes, however many sites there are.
 
-mod certificates;
+pub(super) mod certificates;
 
 use super::entry::{Entry, Says};
 use super::journal::Record;

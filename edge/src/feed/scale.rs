@@ -2,12 +2,13 @@
 //! --ignored --nocapture`.
 
 use super::adopted::Adopted;
+use super::adopted::certificates::tests as certificates;
 use super::entry::Entry;
 use super::keep::{Journal, StateDirectory};
 use super::testing::{Control, Directory, feed};
 use crate::work::Work;
 use api::feed::{Change, Hello, VERSION};
-use api::id::{EdgeId, LogId, SiteId};
+use api::id::{CertificateId, EdgeId, LogId, SiteId};
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
@@ -134,4 +135,49 @@ async fn a_cold_read_from_control() {
         most >> 10
     );
     task.abort();
+}
+
+#[test]
+#[ignore = "figures, to be read; takes seconds"]
+fn a_start_with_many_certificates() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut adopted = Adopted::default();
+    let log = LogId::from_ulid("01J9Z3K8Q4W5E6R7T8Y9V0B1N2").unwrap();
+    let key = Some(api::feed::Key::new(&[3; 32]));
+    adopted.greet(&Hello { version: VERSION, log, newest: 1, reset: true, key }, 1);
+    let certificate_id = |number: usize| {
+        CertificateId::from_ulid(&format!("01J9Z3K8Q4W5E6R7T8Y9{number:06}")).unwrap()
+    };
+    let began = Instant::now();
+    for number in 0..SITES {
+        let name = format!("site-{number}.example");
+        let seq = number as u64 + 1;
+        apply(&mut adopted, &certificates::put(seq, certificate_id(number), &name, 0, true));
+    }
+    println!("made and applied in {:?}", began.elapsed());
+    let (before, _) = memory_kib();
+    let journal = Journal::write_beside(directory.path(), &adopted).unwrap();
+    adopted.catch_up(SITES as u64);
+    drop(journal);
+    let journal = Journal::write_beside(directory.path(), &adopted).unwrap();
+    journal.put_in_place(directory.path()).unwrap();
+    drop(adopted);
+    let (began, (after, _)) = (Instant::now(), memory_kib());
+    println!(
+        "RSS: {} MiB with, {} MiB without, {} MiB journal",
+        before >> 10,
+        after >> 10,
+        journal.end() >> 20
+    );
+    let (adopted, _) = open(directory.path()).load().unwrap();
+    println!("loaded in {:?}, RSS {} MiB", began.elapsed(), memory_kib().0 >> 10);
+    let certificates = adopted.snapshot().certificates;
+    let names: Vec<String> = (0..SITES).map(|number| format!("site-{number}.example")).collect();
+    for what in ["first", "later"] {
+        let began = Instant::now();
+        let found =
+            names.iter().filter(|name| certificates.find(name, 1_000, |_| true).is_some()).count();
+        let each = began.elapsed() / u32::try_from(SITES).unwrap();
+        println!("{what} look-ups: {each:?}, {found} found, RSS {} MiB", memory_kib().0 >> 10);
+    }
 }

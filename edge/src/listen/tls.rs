@@ -108,7 +108,7 @@ impl Failed {
 /// What a handshake came to.
 enum Shaken {
     /// Requests follow.
-    Requests(TlsStream<TcpStream>, Secure),
+    Requests(Box<(TlsStream<TcpStream>, Secure)>),
     /// An authority has seen what it wanted to see.
     Challenge,
     /// HTTP without TLS, to be told so.
@@ -154,7 +154,7 @@ impl Handshakes {
         };
         let stream = started.into_stream(config).await.map_err(|error| Failed::of(&error))?;
         let secure = Secure::new(stream.get_ref().1, client_auth);
-        Ok(Shaken::Requests(stream, secure))
+        Ok(Shaken::Requests(Box::new((stream, secure))))
     }
 }
 
@@ -174,7 +174,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
         let Some(handshakes) = &self.handshakes else { return };
         let metrics = &self.telemetry.metrics.handshakes;
         match Box::pin(handshakes.shake(tcp, local.ip())).await {
-            Ok(Shaken::Requests(stream, secure)) => {
+            Ok(Shaken::Requests(shaken)) => {
+                let (stream, secure) = *shaken;
                 metrics.done(&secure);
                 let connection = Arc::new(Connection { client, local, secure: Some(secure) });
                 let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");

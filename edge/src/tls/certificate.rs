@@ -55,7 +55,6 @@ pub(crate) enum Unusable {
 }
 
 /// A certificate as it was received.
-#[derive(Debug)]
 pub(crate) struct Certificate {
     pub(crate) seq: u64,
     pub(crate) told: Told,
@@ -71,6 +70,13 @@ impl Certificate {
     pub(crate) fn new(seq: u64, told: Told, text: &str, secret: Option<Arc<Secret>>) -> Self {
         let (opened, shown) = (OnceLock::new(), OnceLock::new());
         Self { seq, told, text: text.into(), secret, opened, shown }
+    }
+
+    /// One that is opened already.
+    #[cfg(test)]
+    pub(super) fn opened(seq: u64, told: Told, key: CertifiedKey) -> Self {
+        let opened = OnceLock::from(Some(Arc::new(key)));
+        Self { seq, told, text: "".into(), secret: None, opened }
     }
 
     /// The same, where it came before the key that opens it. None where it didn't.
@@ -129,6 +135,12 @@ impl Certificate {
     /// Whether it is valid at a time, in seconds since 1970.
     pub(super) fn is_valid(&self, now: i64) -> bool {
         (self.told.not_before..=self.told.not_after).contains(&now)
+    }
+}
+
+impl std::fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificate").field("seq", &self.seq).field("told", &self.told).finish()
     }
 }
 

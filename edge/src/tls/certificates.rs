@@ -99,3 +99,6 @@ impl Certificates {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,6 @@ pub(crate) struct Challenges {
 }
 
 /// A challenge.
-#[derive(Debug)]
 pub(crate) struct Held {
     pub(crate) seq: u64,
     /// The whole entry, its key sealed.
@@ -108,6 +107,13 @@ impl Challenges {
     fn of(&self, host: &str, now: i64) -> impl Iterator<Item = &Arc<Held>> {
         let held = self.by_host.get(host).map_or(&[][..], |held| &**held);
         held.iter().filter(move |held| !held.has_expired(now))
+    }
+}
+
+impl std::fmt::Debug for Held {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (id, host) = (self.id(), &self.told.host);
+        f.debug_struct("Held").field("id", &id).field("host", host).finish()
     }
 }
 

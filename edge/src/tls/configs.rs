@@ -58,19 +58,19 @@ pub(crate) enum RuleError {
 
 impl Configs {
     /// `otherwise` names the certificate for clients that ask for none, or one that isn't there.
-    pub(crate) fn new(current: Current, otherwise: Option<&str>) -> Result<Self, RuleError> {
+    pub(crate) fn new(current: &Current, otherwise: Option<&str>) -> Result<Self, RuleError> {
         let own = Arc::new(Tickets::new_secret().ok_or(RuleError::Random)?);
         let otherwise = otherwise.map(|name| name.to_ascii_lowercase().into());
         let resolver =
-            Arc::new(Resolver { current: Arc::clone(&current), otherwise, for_quic: false });
+            Arc::new(Resolver { current: Arc::clone(current), otherwise, for_quic: false });
         let make = |version| {
-            let tickets = tickets(&current, &own, None);
+            let tickets = tickets(current, &own, None);
             make(version, Arc::new(NoClientAuth), &resolver, tickets).map(Arc::new)
         };
         Ok(Self {
             any_version: make(TlsVersion::V1_2)?,
             newest_version: make(TlsVersion::V1_3)?,
-            current: Arc::clone(&current),
+            current: Arc::clone(current),
             own: Arc::clone(&own),
             resolver: Arc::clone(&resolver),
             with_client_auth: Mutex::default(),
@@ -96,9 +96,9 @@ impl Configs {
         let schemes = hello.signature_schemes();
         let found = self.resolver.find(&snapshot, name, Some(local), schemes)?;
         let site = name.and_then(|name| snapshot.site(name));
-        let (version, client_auth) = site.map_or((TlsVersion::default(), None), |served| {
-            (served.site.tls.minimum_version, served.site.tls.client_auth.clone())
-        });
+        let rules = site.map(|served| &served.site.tls);
+        let version = rules.map(|tls| tls.minimum_version).unwrap_or_default();
+        let client_auth = rules.and_then(|tls| tls.client_auth.clone());
         let mut config = self.of(version, client_auth.as_ref())?;
         if name.is_none() {
             // an address is no part of what rustls tells who chooses a certificate

@@ -1,4 +1,5 @@
 //! Clients over TLS: certificates by name, swapped in use, and what handshakes come to.
+#![expect(clippy::expect_used, reason = "a test fails by panicking")]
 
 use crate::scene::{HOST, site};
 use api::certificate::Answer;
@@ -8,7 +9,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{HandshakeKind, ProtocolVersion};
 use serde_json::{Value, json};
 use std::process::Stdio;
-use testkit::{Authority, Client, Edge, EdgeOptions, Feed, Origin, Response, Tls};
+use testkit::{Authority, Client, Edge, EdgeOptions, Feed, Issued, Origin, Response, Tls};
 use tokio::process::Command;
 
 /// An edge that listens for TLS, with a site at [`HOST`] and a certificate for it.
@@ -417,6 +418,17 @@ async fn an_authority_is_answered_by_a_handshake() {
     }
     let metrics = world.edge.metrics().await;
     assert_eq!(metrics.sum("longshore_edge_tls_challenges_total", &[]), 1.0);
+}
+
+#[tokio::test]
+async fn what_the_issuer_says_of_revocation_is_stapled() {
+    let world = World::start().await;
+    // a response that says `unauthorized`, the shortest there is (RFC 6960 §4.2.1)
+    let ocsp = Some("MAMKAQY=".to_owned());
+    let issued = Issued { ocsp, ..world.authority.issue(&[HOST]) };
+    world.feed.adopted(world.feed.put_certificate(1, &issued)).await;
+    let told = s_client(&world.edge, &["-status", "-servername", HOST]).await;
+    assert!(told.contains("OCSP Response Status: unauthorized (0x6)"), "{told}");
 }
 
 #[tokio::test]

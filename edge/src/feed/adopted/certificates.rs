@@ -70,3 +70,6 @@ impl Adopted {
         gone.iter().for_each(|id| self.challenges.remove(id));
     }
 }
+
+#[cfg(test)]
+pub(in crate::feed) mod tests;

@@ -63,7 +63,7 @@ fn newest_purge(adopted: &Adopted, host: &str) -> u64 {
     adopted.snapshot().site(host).unwrap().purges.newest()
 }
 
-fn again(adopted: &Adopted) -> Adopted {
+pub(in crate::feed) fn again(adopted: &Adopted) -> Adopted {
     use crate::feed::journal::{self, Found};
     let mut bytes = Vec::new();
     let length = journal::write(adopted, &mut bytes).unwrap();
