@@ -326,7 +326,7 @@ def try_trick(address, origin, fields, body):
         conn.data(1, body)
     conn.read(conn.is_over(1))
     # what a flood asked for may come late
-    heads = [head for head in origin.heads[before:] if not re.match(rb"GET /(slow/)?\d+ ", head)]
+    heads = [head for head in origin.heads[before:] if not re.match(rb"\w+ /(slow|up|bomb|\d)", head)]
     dirty = [head for head in heads if b"evil" in head.lower() or b"\n" in head.replace(b"\r\n", b"")]
     if dirty or len(heads) > 1:
         return f"passed dirty: {dirty or heads}"
