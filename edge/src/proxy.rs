@@ -278,6 +278,7 @@ impl ProxyHttp for Edge {
         head: &mut RequestHeader,
         ctx: &mut Context,
     ) -> Result<()> {
+        begin::forward_protocol(session.req_header(), head)?;
         interim::forward_expectation(head, ctx)?;
         connect::forward_trailers(session.req_header(), head)?;
         self.rewrite_head(head, ctx)?;

@@ -1,6 +1,7 @@
 //! Asks the built edge over HTTP/2: `h2 DIRECTORY COMMAND…`, where the command is run in the directory with `EDGE_H2C` and
 //! `EDGE_H2` (host and port, without TLS and with), `EDGE_HOST`, `EDGE_ADMIN`, `EDGE_PID` and `EDGE_ROOT` (whom to trust).
-//! Where `H2_ORIGIN` is set, the site `raw.example` has that origin. Ends as the command does.
+//! Where `H2_ORIGIN` is set, the site `raw.example` has that origin; `grpc.example` that of `H2_GRPC`, over HTTP/2. Ends as
+//! the command does.
 
 use anyhow::{Context, Result};
 use serde_json::json;
@@ -31,6 +32,11 @@ async fn main() -> Result<ExitCode> {
         let origins = json!([{ "name": "main", "url": url }]);
         let site = json!({ "name": "raw", "hosts": ["raw.example"], "origins": origins });
         feed.adopted(feed.put_site(2, site)).await;
+    }
+    if let Ok(url) = std::env::var("H2_GRPC") {
+        let origins = json!([{ "name": "main", "url": url, "protocol": "http2" }]);
+        let site = json!({ "name": "grpc", "hosts": ["grpc.example"], "origins": origins });
+        feed.adopted(feed.put_site(3, site)).await;
     }
     let mut command = Command::new(program);
     command.args(arguments).current_dir(directory).env("EDGE_HOST", HOST);

@@ -4,6 +4,7 @@ use super::ClientStream;
 use crate::quic::AltSvc;
 use crate::stage::identify::Scheme;
 use crate::tls::Secure;
+use http::Version;
 use pingora_core::protocols::http::ServerSession;
 use pingora_http::RequestHeader;
 use std::net::SocketAddr;
@@ -52,11 +53,21 @@ pub(crate) enum Protocol {
 impl Protocol {
     pub(crate) fn of(request: &RequestHeader) -> Self {
         request.extensions.get().copied().unwrap_or(match request.version {
-            http::Version::HTTP_10 => Self::Http10,
-            http::Version::HTTP_2 => Self::Http2,
-            http::Version::HTTP_3 => Self::Http3,
+            Version::HTTP_10 => Self::Http10,
+            Version::HTTP_2 => Self::Http2,
+            Version::HTTP_3 => Self::Http3,
             _ => Self::Http11,
         })
+    }
+
+    /// As `http` has it.
+    pub(crate) const fn version(self) -> Version {
+        match self {
+            Self::Http10 => Version::HTTP_10,
+            Self::Http11 => Version::HTTP_11,
+            Self::Http2 => Version::HTTP_2,
+            Self::Http3 => Version::HTTP_3,
+        }
     }
 
     /// As the access log has it.

@@ -4,14 +4,16 @@ use super::{Edge, Own, secure, shield};
 use crate::cache;
 use crate::collapse::Asker;
 use crate::context::{Context, Routed};
+use crate::listen::Protocol;
 use crate::stage::fail::Failure;
 use crate::stage::lookup::Lookup;
 use crate::stage::{identify, lookup, route};
 use crate::telemetry::Telemetry;
 use ::route::{COUNTRY, DEVICE, Device, Key};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Version, header};
 use pingora_cache::CacheOptionOverrides;
 use pingora_cache::key::{CacheHashKey, CacheKey};
+use pingora_error::Result;
 use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use semantics::directives::RequestDirectives;
@@ -67,13 +69,26 @@ pub(crate) fn end_hop(head: &mut RequestHeader) {
     }
 }
 
+/// Has the head for the origin tell what the client speaks, as Via does; and an origin that speaks HTTP/2, that trailers are
+/// passed on to this client, as gRPC wants to know. Pingora ends TE here, as it must in other cases.
+pub(super) fn forward_protocol(request: &RequestHeader, head: &mut RequestHeader) -> Result<()> {
+    let protocol = Protocol::of(request);
+    let takes_trailers = matches!(protocol, Protocol::Http2 | Protocol::Http3)
+        && request.headers.get(header::TE).is_some_and(|te| te == "trailers");
+    if takes_trailers && head.version == Version::HTTP_2 {
+        head.insert_header(header::TE, "trailers")?;
+    }
+    head.extensions_mut().insert(protocol);
+    Ok(())
+}
+
 impl Edge {
     /// Who asks for what, and where that goes.
     pub(super) fn route(
         &self,
         session: &Session,
         ctx: &mut Context,
-    ) -> Result<route::Route, Failure> {
+    ) -> std::result::Result<route::Route, Failure> {
         let request = session.req_header();
         let client = ctx.client.unwrap_or(NOBODY);
         let identity = identify::decide(&request.uri, &request.headers, client, &self.pseudonym)?;

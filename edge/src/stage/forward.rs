@@ -1,5 +1,6 @@
 //! Who is asked, and what are they told?
 
+use crate::listen::Protocol;
 use crate::origin::{Agreement, Connector};
 use crate::request_id::RequestId;
 use crate::stage::identify::{CDN_LOOP, Identity};
@@ -172,7 +173,8 @@ pub(crate) fn rewrite_head(
     for (name, value) in forwarded(identity) {
         head.insert_header(name, HeaderValue::try_from(value).ok()?).ok()?;
     }
-    head.append_header(header::VIA, semantics::fields::via(head.version, pseudonym)?).ok()?;
+    let received = Protocol::of(head).version();
+    head.append_header(header::VIA, semantics::fields::via(received, pseudonym)?).ok()?;
     head.append_header(CDN_LOOP, HeaderValue::from_str(pseudonym).ok()?).ok()?;
     head.insert_header(REQUEST_ID, HeaderValue::try_from(request_id.to_string()).ok()?).ok()?;
     if origin.shield {

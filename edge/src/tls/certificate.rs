@@ -75,8 +75,8 @@ impl Certificate {
     /// One that is opened already.
     #[cfg(test)]
     pub(super) fn opened(seq: u64, told: Told, key: CertifiedKey) -> Self {
-        let opened = OnceLock::from(Some(Arc::new(key)));
-        Self { seq, told, text: "".into(), secret: None, opened, shown: OnceLock::new() }
+        let (opened, shown) = (OnceLock::from(Some(Arc::new(key))), OnceLock::new());
+        Self { seq, told, text: "".into(), secret: None, opened, shown }
     }
 
     /// The same, where it came before the key that opens it. None where it didn't.
