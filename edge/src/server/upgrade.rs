@@ -1,5 +1,5 @@
 //! Has another process follow on this one without a request being refused: the same program, perhaps a newer one, with the
-//! same arguments (docs/adr/0023-upgrade.md).
+//! same arguments (docs/adr/0024-upgrade.md).
 //!
 //! They talk over the standard input of the new one. It is sent the sockets, says `prepared` once it has read and checked
 //! all that can be, is told `go` once this one has left the directories, and says `serving`. When either is gone, or takes
