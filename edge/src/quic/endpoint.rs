@@ -2,6 +2,7 @@
 //!
 //! One task reads the socket, on the first serving thread. A connection lives on the thread that it is handed to, in turn.
 
+use super::fault::Code;
 use super::measured::Measured;
 use super::secret::Secret;
 use crate::config::{self, Config};
@@ -18,8 +19,11 @@ use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
+use tokio::time::timeout;
 
+/// How long clients are told that a connection is over.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Bytes the system may hold of what was received, and of what is to be sent.
 const SOCKET_BYTES: usize = 4 << 20;
 /// Bytes of a body that a client may send before it is read: of one request, and of all on a connection.
@@ -47,10 +51,13 @@ pub(super) struct Arrived {
     /// Where the socket is bound.
     pub(super) local: SocketAddr,
     /// One of those that [`Front`] has, and what counts the client's connection.
-    pub(super) place: (OwnedSemaphorePermit, Option<Counted>),
+    pub(super) place: Place,
     pub(super) shaking: Shaking,
     pub(super) takes_early_data: bool,
 }
+
+/// A place among all connections, and among those of the client's address.
+pub(super) type Place = (OwnedSemaphorePermit, Option<Counted>);
 
 /// A handshake under way; counted until it is dropped.
 pub(super) struct Shaking(Arc<AtomicUsize>);
@@ -112,66 +119,49 @@ fn bind(address: SocketAddr) -> io::Result<UdpSocket> {
 impl Quic {
     /// Serves connections until the edge is stopped, and then those that are open to their end. Runs on the thread that
     /// reads the socket.
+    ///
+    /// While another process may have the socket, nothing is read of it: packets can't be told apart by whose connection
+    /// they are of. Open connections are closed then, and their clients connect to the one that follows.
     async fn run<A>(self, front: Arc<Front<A>>, threads: Vec<Thread>)
     where
         A: HttpServerApp + Send + Sync + 'static,
     {
-        let retry_above = self.options.retry_above_handshakes;
-        let takes_early_data = self.options.early_data;
-        let (endpoint, local) = match self.endpoint() {
-            Ok(endpoint) => endpoint,
-            Err(error) => {
-                let error: &dyn std::error::Error = &error;
-                return tracing::error!(error, "HTTP/3 is not served");
-            }
-        };
         let handshakes = Arc::default();
-        let mut turns = threads.iter().cycle();
-        let mut stopping = front.stopping.clone();
+        let (mut accepting, mut stopping) = (front.accepting.clone(), front.stopping.clone());
         loop {
-            let incoming = tokio::select! {
-                incoming = endpoint.accept() => incoming,
-                _ = stopping.wait_for(|stopping| *stopping) => break,
-            };
-            let (Some(incoming), Some(thread)) = (incoming, turns.next()) else { return };
-            if !incoming.remote_address_validated()
-                && handshakes_of(&handshakes) >= retry_above
-                && incoming.may_retry()
-            {
-                // only who has sent a token before may not be asked for another, and has just been left out
-                incoming.retry().ok();
-                continue;
+            tokio::select! {
+                biased;
+                () = until(&mut stopping, true) => return,
+                () = until(&mut accepting, true) => {}
             }
-            let client = incoming.remote_address();
-            let ip = client.ip();
-            // an address that may be another's is not held against it
-            let validated = incoming.remote_address_validated();
-            let may_shake = if validated { front.clients.handshake(ip) } else { Ok(()) };
-            let counted = match may_shake.and_then(|()| front.clients.connect(ip)) {
-                Ok(counted) => counted,
-                Err(refusal) => {
-                    front.turn_away(client, refusal);
-                    incoming.refuse();
-                    continue;
+            let (endpoint, local) = match self.endpoint() {
+                Ok(endpoint) => endpoint,
+                Err(error) => {
+                    let error: &dyn std::error::Error = &error;
+                    return tracing::error!(error, "HTTP/3 is not served");
                 }
             };
-            let Ok(place) = Arc::clone(&front.places).try_acquire_owned() else {
-                incoming.refuse();
-                continue;
-            };
-            let shaking = Shaking::new(&handshakes);
-            let place = (place, counted);
-            let arrived = Arrived { incoming, local, place, shaking, takes_early_data };
-            // a thread that is behind with so many would come to them too late
-            thread.try_send(arrived).ok();
+            let door =
+                Open { quic: &self, front: &front, threads: &threads, handshakes: &handshakes };
+            tokio::select! {
+                biased;
+                () = until(&mut stopping, true) => {
+                    // nothing new, while open connections come to their end
+                    endpoint.set_server_config(None);
+                    return endpoint.wait_idle().await;
+                }
+                () = until(&mut accepting, false) => {
+                    endpoint.close(Code::NoError.into(), b"another process follows");
+                    timeout(LAST_WORDS, endpoint.wait_idle()).await.ok();
+                }
+                () = door.accept(&endpoint, local) => return,
+            }
         }
-        // nothing new, while open connections come to their end
-        endpoint.set_server_config(None);
-        endpoint.wait_idle().await;
     }
 
-    fn endpoint(self) -> Result<(Endpoint, SocketAddr), QuicError> {
-        let Self { socket, mut tls, secret, options, idle_timeout } = self;
+    fn endpoint(&self) -> Result<(Endpoint, SocketAddr), QuicError> {
+        let Self { socket, tls, secret, options, idle_timeout } = self;
+        let (socket, mut tls) = (socket.try_clone()?, tls.clone());
         let local = socket.local_addr()?;
         if options.early_data {
             // a session is taken out of this store when it is gone on with, so early data comes once here; tickets that
@@ -183,7 +173,7 @@ impl Quic {
         let crypto = quinn::crypto::rustls::QuicServerConfig::try_from(Arc::new(tls))?;
         let mut server = ServerConfig::new(Arc::new(crypto), secret.token_key());
         server
-            .transport_config(Arc::new(transport(&options, idle_timeout)?))
+            .transport_config(Arc::new(transport(options, *idle_timeout)?))
             .max_incoming(WAITING_MAX)
             .incoming_buffer_size(WAITING_BYTES_EACH)
             .incoming_buffer_size_total(WAITING_BYTES);
@@ -196,6 +186,64 @@ impl Quic {
         let runtime = Arc::new(TokioRuntime);
         let endpoint = Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime)?;
         Ok((endpoint, local))
+    }
+}
+
+/// Waits until something is so. Who would change it is gone only when the process ends.
+async fn until(state: &mut watch::Receiver<bool>, wanted: bool) {
+    state.wait_for(|is| *is == wanted).await.ok();
+}
+
+/// A socket that is read.
+struct Open<'q, A> {
+    quic: &'q Quic,
+    front: &'q Arc<Front<A>>,
+    threads: &'q [Thread],
+    handshakes: &'q Arc<AtomicUsize>,
+}
+
+impl<A: HttpServerApp + Send + Sync + 'static> Open<'_, A> {
+    /// Hands connections to the threads in turn.
+    async fn accept(&self, endpoint: &Endpoint, local: SocketAddr) {
+        let mut turns = self.threads.iter().cycle();
+        let takes_early_data = self.quic.options.early_data;
+        while let (Some(incoming), Some(thread)) = (endpoint.accept().await, turns.next()) {
+            if let Some((incoming, place)) = self.admit(incoming) {
+                let shaking = Shaking::new(self.handshakes);
+                let arrived = Arrived { incoming, local, place, shaking, takes_early_data };
+                // a thread that is behind with so many would come to them too late
+                thread.try_send(arrived).ok();
+            }
+        }
+    }
+
+    /// Lets a connection in, or tells it to show its address first, or refuses it.
+    fn admit(&self, incoming: Incoming) -> Option<(Incoming, Place)> {
+        let (front, validated) = (self.front, incoming.remote_address_validated());
+        let retry_above = self.quic.options.retry_above_handshakes;
+        if !validated && handshakes_of(self.handshakes) >= retry_above && incoming.may_retry() {
+            // only who has sent a token before may not be asked for another, and has just been left out
+            incoming.retry().ok();
+            return None;
+        }
+        let client = incoming.remote_address();
+        // an address that may be another's is not held against it
+        let may_shake = if validated { front.clients.handshake(client.ip()) } else { Ok(()) };
+        let counted = match may_shake.and_then(|()| front.clients.connect(client.ip())) {
+            Ok(counted) => counted,
+            Err(refusal) => {
+                front.turn_away(client, refusal);
+                incoming.refuse();
+                return None;
+            }
+        };
+        match Arc::clone(&front.places).try_acquire_owned() {
+            Ok(place) => Some((incoming, (place, counted))),
+            Err(_) => {
+                incoming.refuse();
+                None
+            }
+        }
     }
 }
 

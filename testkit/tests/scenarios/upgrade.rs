@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use testkit::{Client, Control, Edge, Origin, eventually};
+use testkit::{
+    Authority, Client, Control, Edge, EdgeOptions, Feed, Http3, Origin, Tls, eventually,
+};
 
 /// An edge with a disk tier.
 struct Upgraded {
@@ -197,4 +199,36 @@ fn a_check_tells_whether_an_edge_can_start() {
     check(&format!("{state}[geo]\ndatabase = {none:?}\n"), 1, "geo.database: can't be used");
     let token = format!("{state}[control]\ntoken_file = {none:?}\n");
     check(&token, 1, "control.token_file: can't be read");
+}
+
+/// Packets can't be told apart by whose connection they are of, so connections of HTTP/3 don't outlast an upgrade; the next
+/// one is answered by who follows, at the same port.
+#[tokio::test]
+async fn clients_of_http3_connect_again() {
+    let (authority, origin, feed) = (Authority::new(), Origin::start().await, Feed::start().await);
+    let options = EdgeOptions::new().https().control(&feed.url(), "ls_test");
+    let edge = Edge::start(options).await;
+    feed.put_certificate(1, &authority.issue(&[HOST]));
+    let document = crate::scene::site("a", HOST, &origin.url(), serde_json::json!({}));
+    feed.adopted(feed.put_site(1, document)).await;
+    origin.on("/a").respond(200).header("Cache-Control", "no-store").body("told");
+    let tls = Tls::trusting(&authority);
+    for _ in 0..2 {
+        let mut client = Http3::connect(edge.https(), HOST, &tls).await;
+        assert_eq!(client.get(HOST, "/a").await.text(), "told");
+        let upgraded = tokio::task::spawn_blocking({
+            let state = edge.config_file().with_file_name("state");
+            move || upgrade(&state)
+        });
+        assert_eq!(upgraded.await.unwrap().0, Some(0));
+        client.closed().await;
+        let mut client = Http3::connect(edge.https(), HOST, &tls).await;
+        for _ in 0..20 {
+            assert_eq!(client.get(HOST, "/a").await.text(), "told");
+        }
+    }
+    let state = edge.config_file().with_file_name("state");
+    let text = std::fs::read_to_string(state.join("lock")).unwrap();
+    let process = text.split(' ').next().and_then(|word| word.parse().ok()).and_then(Pid::from_raw);
+    kill_process(process.unwrap(), Signal::TERM).ok();
 }
