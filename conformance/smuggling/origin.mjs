@@ -32,6 +32,8 @@ server.on('clientError', (error, socket) => {
   socket.destroy();
 });
 server.on('upgrade', (request, socket) => {
+  // nobody else listens to it now
+  socket.on('error', () => {});
   tell({ method: request.method, target: request.url, via: request.headers.via ?? '', body: '' });
   socket.end('HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n');
 });

@@ -115,9 +115,9 @@ impl Plain {
     }
 }
 
-/// Methods that are read: those of the IANA registry, and PURGE. What else looks like a method is mostly the rest of a body
+/// Methods that are read: those of the IANA registry, of UPnP and GENA, and PURGE. What else looks like a method is mostly the rest of a body
 /// that its client and we don't agree about.
-const METHODS: [&[u8]; 40] = [
+const METHODS: [&[u8]; 44] = [
     b"HEAD",
     b"POST",
     b"PUT",
@@ -144,6 +144,8 @@ const METHODS: [&[u8]; 40] = [
     b"MKREDIRECTREF",
     b"MKWORKSPACE",
     b"MOVE",
+    b"M-SEARCH",
+    b"NOTIFY",
     b"ORDERPATCH",
     b"PRI",
     b"PROPFIND",
@@ -151,10 +153,12 @@ const METHODS: [&[u8]; 40] = [
     b"REBIND",
     b"REPORT",
     b"SEARCH",
+    b"SUBSCRIBE",
     b"UNBIND",
     b"UNCHECKOUT",
     b"UNLINK",
     b"UNLOCK",
+    b"UNSUBSCRIBE",
     b"UPDATE",
     b"UPDATEREDIRECTREF",
     b"VERSION-CONTROL",
