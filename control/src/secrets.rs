@@ -127,7 +127,8 @@ impl SecretsKey {
             file.write_all(text.as_bytes())?;
             file.sync_all()?;
             // its name too: secrets that were sealed under it outlive a loss of power
-            path.parent().map_or(Ok(()), |directory| fs::File::open(directory)?.sync_all())
+            let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+            fs::File::open(directory.unwrap_or_else(|| Path::new(".")))?.sync_all()
         };
         write().map_err(|source| SecretsError::Make { path: path.to_owned(), source })?;
         tracing::info!(path = %path.display(), "made the secrets key; a backup of the database is of no use without it");

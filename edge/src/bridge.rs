@@ -9,12 +9,12 @@ pub(crate) mod head;
 mod sending;
 mod session;
 
-use crate::listen::Connection;
+use crate::listen::{Connection, Rate, Watch};
 use async_trait::async_trait;
 use body::Body;
 use bytes::Bytes;
 use head::Head;
-use http::{HeaderMap, Response};
+use http::{HeaderMap, Response, header};
 use pingora_core::protocols::l4::socket::SocketAddr as PingoraAddress;
 use pingora_core::protocols::{Digest, SocketDigest};
 use pingora_error::{Error, ErrorType, Result};
@@ -94,19 +94,31 @@ pub(crate) struct Bridge<E: Exchange> {
     sending: Sending,
     is_upgrade: bool,
     read_timeout: Option<Duration>,
+    /// How slow the client may be with its body.
+    watch: Option<Watch>,
     digest: Digest,
 }
 
 impl<E: Exchange> Bridge<E> {
-    pub(crate) fn new(exchange: E, head: Head, connection: &Arc<Connection>) -> Self {
+    /// A client is broken off that is slower than `rate`, where there is one. Calls that last as long as both sides like
+    /// aren't bodies: they may be silent.
+    pub(crate) fn new(
+        exchange: E,
+        head: Head,
+        connection: &Arc<Connection>,
+        rate: Option<&Arc<Rate>>,
+    ) -> Self {
         let Head { mut request, length, is_upgrade } = head;
         let presence = Presence::default();
         request.extensions_mut().insert(presence.clone());
         request.extensions_mut().insert(Arc::clone(connection));
         let body = Body::new(length, exchange.has_ended());
         let digest = digest(connection);
-        let sending = Sending::default();
-        Self { exchange, request, presence, body, sending, is_upgrade, read_timeout: None, digest }
+        let watch = || rate.filter(|_| !is_upgrade).map(|rate| Watch::new(Arc::clone(rate)));
+        let sending = Sending::watched(watch());
+        let watch = watch().filter(|_| !is_call(&request));
+        let read_timeout = None;
+        Self { exchange, request, presence, body, sending, is_upgrade, read_timeout, watch, digest }
     }
 
     /// Notes whether the client has gone.
@@ -139,6 +151,12 @@ impl<E: Exchange> Drop for Bridge<E> {
     fn drop(&mut self) {
         self.reset();
     }
+}
+
+/// Whether the body of a request may be what is said in a call that goes on (gRPC).
+fn is_call(request: &RequestHeader) -> bool {
+    let kind = request.headers.get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc"))
 }
 
 /// Who is at both ends, as Pingora has it.

@@ -25,7 +25,8 @@ pub(crate) use connection::{Connection, Protocol};
 pub(crate) use fence::Wrong;
 #[cfg(test)]
 pub(crate) use head::read as read_head;
-pub(crate) use head::{FIELDS_MAX, Plain, fields, is_special};
+pub(crate) use head::{FIELDS_MAX, Plain, fields, is_method, is_special};
+pub(crate) use pace::{Rate, Watch, watched};
 pub(crate) use refusal::Refusal;
 pub(crate) use stream::ClientStream;
 pub(crate) use tls::{Failed, Handshakes};
@@ -155,6 +156,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
             match h2::is_meant(&mut stream, &mut read, timeouts).await {
                 Some(true) => {
                     let connection = Arc::clone(stream.connection());
+                    stream.demand(Arc::clone(&self.clients.rate));
                     return self.serve_h2(stream, read, connection).await;
                 }
                 Some(false) => {}

@@ -196,7 +196,6 @@ fn main() -> ExitCode {
 }
 
 fn serve(arguments: &Arguments, config: &Config) -> ExitCode {
-    raise_open_files();
     let started = |bound: &server::Bound| {
         let https = bound.https.map(|address| address.to_string());
         tracing::info!(http = %bound.http, https, admin = %bound.admin, "serving");
@@ -230,16 +229,6 @@ fn init_log() -> Result<(), ParseError> {
         .with_writer(std::io::stderr)
         .init();
     result
-}
-
-/// As many files as the system allows: every connection is one.
-fn raise_open_files() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        tracing::warn!(%error, "the limit of open files can't be raised");
-    }
 }
 
 fn print(text: &str) -> ExitCode {

@@ -280,7 +280,6 @@ impl ProxyHttp for Edge {
     ) -> Result<()> {
         begin::forward_protocol(session.req_header(), head)?;
         interim::forward_expectation(head, ctx)?;
-        connect::forward_trailers(session.req_header(), head)?;
         self.rewrite_head(head, ctx)?;
         Self::tell_shield(head, ctx)
     }

@@ -142,6 +142,9 @@ pub(crate) fn run(
         let mut own = Own { config, again, token, bound, shared, stop, sockets, following, owner };
         own.say();
         let ending = own.wait_for_end(&mut signals).await;
+        // who connects from here on is refused, unless another process listens
+        own.sockets.release();
+        drop(doors);
         own.following.end().await;
         sweeping.abort();
         working.abort();

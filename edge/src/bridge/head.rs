@@ -60,6 +60,9 @@ pub(crate) fn read(
 ) -> Result<Head, Refusal> {
     check_size(&parts, bytes_max)?;
     check_fields(&parts.headers)?;
+    if !crate::listen::is_method(parts.method.as_str().as_bytes()) {
+        return Err(Refusal::Method);
+    }
     let length = declared_length(&parts.headers, arrival)?;
     let is_upgrade = asks_for_websocket((&parts.method, parts.uri.authority().is_some()), arrival)?;
     let said = parts.uri.scheme_str();
@@ -123,8 +126,9 @@ fn declared_length(fields: &HeaderMap, arrival: Arrival<'_>) -> Result<Option<u6
     if !is_number || lines.next().is_some() || arrival.tunnel.is_some() {
         return Err(Refusal::Length);
     }
-    let length =
-        line.to_str().ok().and_then(|digits| digits.parse().ok()).ok_or(Refusal::Length)?;
+    // what others take for negative is none
+    let length = line.to_str().ok().and_then(|digits| digits.parse::<i64>().ok());
+    let length = length.and_then(|length| u64::try_from(length).ok()).ok_or(Refusal::Length)?;
     if arrival.ends && length != 0 { Err(Refusal::Length) } else { Ok(Some(length)) }
 }
 

@@ -3,6 +3,7 @@
 
 use super::{Exchange, answer};
 use crate::clock;
+use crate::listen::{Watch, watched};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use pingora_core::protocols::http::HttpTask;
@@ -32,6 +33,8 @@ pub(super) struct Sending {
     /// A task has ended the response.
     is_over: bool,
     pub(super) takes_tasks: bool,
+    /// How slowly it may take something.
+    watch: Option<Watch>,
     /// How long a client may take nothing.
     pub(super) timeout: Option<Duration>,
 }
@@ -45,6 +48,10 @@ struct Piece {
 }
 
 impl Sending {
+    pub(super) fn watched(watch: Option<Watch>) -> Self {
+        Self { watch, ..Self::default() }
+    }
+
     /// Nothing more is to be said, or can be.
     pub(super) fn is_settled(&self) -> bool {
         self.has_ended && self.piece.is_none()
@@ -114,7 +121,7 @@ impl Sending {
         self.has_ended = ends;
         // who stops waiting here waits for nothing but this next
         let deadline = self.deadline();
-        self.piece = Some(Piece { data: Bytes::new(), ends: false, deadline });
+        self.piece = Some(Piece { data: Bytes::new(), ends, deadline });
         within(deadline, to.exchange.send_head(response, ends)).await?;
         self.piece = None;
         Ok(())
@@ -156,7 +163,7 @@ impl Sending {
         self.check_whole()?;
         self.has_ended = true;
         let deadline = self.deadline();
-        self.piece = Some(Piece { data: Bytes::new(), ends: false, deadline });
+        self.piece = Some(Piece { data: Bytes::new(), ends: true, deadline });
         within(deadline, exchange.send_trailers(answer::trailers(fields))).await?;
         self.piece = None;
         Ok(())
@@ -177,7 +184,12 @@ impl Sending {
     async fn send_piece<E: Exchange>(&mut self, exchange: &mut E) -> Result<()> {
         while let Some(piece) = &mut self.piece {
             let before = piece.data.len();
-            within(piece.deadline, exchange.send_data(&mut piece.data, piece.ends)).await?;
+            let sending = async {
+                exchange.send_data(&mut piece.data, piece.ends).await?;
+                Ok(before - piece.data.len())
+            };
+            let sending = watched(&mut self.watch, sending, |sent| *sent);
+            within(piece.deadline, async { sending.await.map(drop) }).await?;
             self.sent += (before - piece.data.len()) as u64;
             if piece.data.is_empty() {
                 self.has_ended |= piece.ends;

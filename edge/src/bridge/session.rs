@@ -2,6 +2,7 @@
 
 use super::sending::To;
 use super::{Bridge, Exchange, answer};
+use crate::listen::watched;
 use async_trait::async_trait;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::Stream;
@@ -33,7 +34,9 @@ impl<E: Exchange> Session for Bridge<E> {
         if self.is_body_done() {
             return Ok(None);
         }
-        let receiving = self.exchange.receive();
+        let receiving = watched(&mut self.watch, self.exchange.receive(), |bytes| {
+            bytes.as_ref().map_or(0, Bytes::len)
+        });
         let received = match self.read_timeout {
             Some(limit) => timeout(limit, receiving).await.map_err(|error| {
                 Error::because(ErrorType::ReadTimedout, "the client sends nothing", error)

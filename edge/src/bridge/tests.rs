@@ -20,7 +20,7 @@ pub(super) fn connection() -> Arc<Connection> {
 /// The head of HTTP/1.1 that a bridge gives out.
 pub(super) fn raw(head: Head, connection: &Arc<Connection>) -> Bytes {
     let (exchange, _) = Mock::new(&[], 0);
-    Bridge::new(exchange, head, connection).pseudo_raw_h1_request_header()
+    Bridge::new(exchange, head, connection, None).pseudo_raw_h1_request_header()
 }
 
 /// What was done to an exchange.
@@ -126,7 +126,7 @@ fn bridge(method: Method, exchange: Mock) -> Bridge<Mock> {
         Arrival { scheme: Scheme::Http, protocol: Protocol::Http3, tunnel: None, ends: false };
     let request = Request::builder().method(method).uri("http://a.test/").body(()).unwrap();
     let head = head::read(request.into_parts().0, arrival, 1_000).unwrap();
-    Bridge::new(exchange, head, &connection())
+    Bridge::new(exchange, head, &connection(), None)
 }
 
 fn answer(status: u16, length: Option<usize>) -> Box<ResponseHeader> {

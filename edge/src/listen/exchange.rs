@@ -1,6 +1,6 @@
 //! One request of a connection that carries many: HTTP/2 and HTTP/3.
 
-use super::{Connection, Front, Refusal};
+use super::{Connection, Front, Refusal, Watch, watched};
 use crate::bridge::head::{self, Arrival, Head};
 use crate::bridge::{Bridge, Exchange};
 use crate::clock;
@@ -84,7 +84,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
         let _busy = self.telemetry.metrics.request_begun();
         match begun {
             Begun::Proxied(head) => {
-                let bridge = Bridge::new(exchange, *head, connection);
+                let bridge = Bridge::new(exchange, *head, connection, Some(&self.clients.rate));
                 let session = ServerSession::new_custom(Box::new(bridge));
                 self.app.process_new_http(session, &self.stopping).await;
             }
@@ -111,8 +111,13 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
         let sending = async {
             let ends = body.is_empty();
             timeout(stall_timeout, exchange.send_head(head, ends)).await.map_err(stalled)??;
+            let mut watch = Some(Watch::new(Arc::clone(&self.clients.rate)));
             while !body.is_empty() {
-                let sending = exchange.send_data(&mut body, true);
+                let sending = async {
+                    let before = body.len();
+                    exchange.send_data(&mut body, true).await.map(|()| before - body.len())
+                };
+                let sending = watched(&mut watch, sending, |sent| *sent);
                 timeout(stall_timeout, sending).await.map_err(stalled)??;
             }
             io::Result::Ok(())

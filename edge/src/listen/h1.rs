@@ -53,7 +53,9 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
                 continue;
             }
             let _busy = self.telemetry.metrics.request_begun();
-            let ends = number >= self.clients.requests_max || *self.stopping.borrow();
+            // while another process follows on this one, it hears of no purges
+            let is_last = *self.stopping.borrow() || !*self.accepting.borrow();
+            let ends = is_last || number >= self.clients.requests_max;
             stream = match self.answer(stream, &mut buffer, head, &connection, ends).await {
                 Some(stream) => stream,
                 None => return,
@@ -133,9 +135,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
     ) -> Option<Stream> {
         self.turn_away(connection.client, Refusal::Requests);
         let (status, reason) = (Refusal::Requests.reply().0, Refusal::Requests.to_string());
-        let more = Answered { retry_after: Some(after), is_kept: head.is_alone() };
+        // an answer to HEAD with a body is only right where nothing follows it
+        let is_kept = head.is_alone() && !buffer.starts_with(b"HEAD ");
+        let more = Answered { retry_after: Some(after), is_kept };
         let page = raw_page(status, &reason, more, crate::clock::wall());
-        if !head.is_alone() {
+        if !is_kept {
             self.say_last(stream, &page).await;
             return None;
         }

@@ -115,8 +115,8 @@ impl Plain {
     }
 }
 
-/// Methods that are read: those of the IANA registry, of UPnP and GENA, and PURGE. What else looks like a method is mostly the rest of a body
-/// that its client and we don't agree about.
+/// Methods that are read: those of the IANA registry, those by which devices find each other and tell of events, and PURGE.
+/// What else looks like a method is mostly the rest of a body that its client and we don't agree about.
 const METHODS: [&[u8]; 44] = [
     b"HEAD",
     b"POST",
@@ -163,6 +163,11 @@ const METHODS: [&[u8]; 44] = [
     b"UPDATEREDIRECTREF",
     b"VERSION-CONTROL",
 ];
+
+/// Whether a method is one of those that are read.
+pub(crate) fn is_method(method: &[u8]) -> bool {
+    method == b"GET" || METHODS.contains(&method)
+}
 
 /// What is known of a head while its lines are read.
 #[derive(Default)]
@@ -252,7 +257,7 @@ impl<'b> Facts<'b> {
             return Err(Refusal::RequestLine);
         }
         self.get = method == b"GET";
-        if !self.get && !METHODS.contains(&method) {
+        if !is_method(method) {
             return Err(Refusal::Method);
         }
         self.target = target;

@@ -5,8 +5,9 @@
 //! pause costs nothing, and a client that keeps to a trickle is found after one window.
 
 use prometheus::IntCounter;
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -115,10 +116,35 @@ impl Watch {
     }
 }
 
+/// Awaits something of a client, and breaks off where the client is too slow. `moved` is how many bytes it has come to.
+///
+/// # Errors
+/// Its own, and `TimedOut`.
+pub(crate) async fn watched<T>(
+    watch: &mut Option<Watch>,
+    awaited: impl Future<Output = io::Result<T>>,
+    moved: impl Fn(&T) -> usize,
+) -> io::Result<T> {
+    let mut awaited = pin!(awaited);
+    poll_fn(|cx| {
+        let polled = awaited.as_mut().poll(cx);
+        if let Some(watch) = watch {
+            watch.note(
+                cx,
+                match &polled {
+                    Poll::Pending => Poll::Pending,
+                    Poll::Ready(done) => Poll::Ready(done.as_ref().map_or(0, &moved)),
+                },
+            )?;
+        }
+        polled
+    })
+    .await
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::future::poll_fn;
 
     fn rate() -> Rate {
         let too_slow = IntCounter::new("slow", "slow").unwrap();

@@ -297,8 +297,8 @@ impl ClientStream {
 }
 
 impl Drop for ClientStream {
-    /// Leaves a connection that can be used further. Of others, sends what Pingora wrote and did not flush before it gave up, as far as there is room: a client sees that an
-    /// answer broke off, and not that there was none.
+    /// Leaves a connection that can be used further. Of others, sends what Pingora wrote and did not flush before it gave up,
+    /// as far as there is room: a client sees that an answer broke off, and not that there was none.
     fn drop(&mut self) {
         let told = self.told.get_mut().unwrap_or_else(PoisonError::into_inner);
         if told.is_answered && self.fence.has_ended() && !self.has_gone {

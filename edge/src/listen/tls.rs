@@ -180,7 +180,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
             Ok(Shaken::Requests(shaken)) => {
                 let (stream, mut secure) = *shaken;
                 metrics.done(&secure);
-                secure.alternative = self.alt_svc;
+                // hosts that ask for certificates are not served over QUIC
+                secure.alternative = self.alt_svc.filter(|_| secure.client_auth.is_none());
                 let connection = Arc::new(Connection { client, local, secure: Some(secure) });
                 let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
                 let mut stream = ClientStream::secure(stream, Arc::clone(&connection));

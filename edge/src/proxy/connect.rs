@@ -3,18 +3,15 @@
 use super::Edge;
 use crate::clock;
 use crate::context::Context;
-use crate::listen::Protocol;
 use crate::origin::Agreement;
 use crate::rarely::Rarely;
 use crate::stage::fail;
 use crate::stage::forward::{self, Shown};
 use api::id::CertificateId;
-use http::{Version, header};
 use pingora_core::protocols::Digest;
 use pingora_core::upstreams::peer::HttpPeer;
 use pingora_core::utils::tls::CertKey;
 use pingora_error::{Error, ErrorType, Result};
-use pingora_http::RequestHeader;
 use pingora_proxy::Session;
 use route::{Origin, Trust};
 use std::io;
@@ -22,8 +19,6 @@ use std::sync::Arc;
 
 /// How often a request is sent again where an HTTP/2 connection that was kept open takes no new one.
 const STREAM_TRIES_MAX: usize = 3;
-
-const TRAILERS: &str = "trailers";
 
 /// When a certificate that was not accepted was told of last.
 static TOLD: Rarely = Rarely::new();
@@ -117,17 +112,6 @@ impl Edge {
 /// The certificate that an origin is shown.
 fn client_certificate(id: &CertificateId, ctx: &Context) -> Option<Arc<CertKey>> {
     ctx.snapshot.certificates.get(id.as_str())?.shown().cloned()
-}
-
-/// Tells an HTTP/2 origin that the client takes trailers, where it says so in HTTP/2 or HTTP/3 itself: Pingora carries no
-/// others. gRPC wants that.
-pub(super) fn forward_trailers(asked: &RequestHeader, head: &mut RequestHeader) -> Result<()> {
-    let takes = matches!(Protocol::of(asked), Protocol::Http2 | Protocol::Http3)
-        && asked.headers.get(header::TE).is_some_and(|te| te == TRAILERS);
-    if takes && head.version == Version::HTTP_2 {
-        head.insert_header(header::TE, TRAILERS)?;
-    }
-    Ok(())
 }
 
 /// Names what Pingora sees as a failure to read: an origin that didn't agree to a WebSocket in time.

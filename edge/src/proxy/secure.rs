@@ -6,14 +6,14 @@ use crate::answer;
 use crate::context::Context;
 use crate::listen::Connection;
 use crate::stage::entrance::Entrance;
+use crate::stage::shield::CLIENT_CERT;
 use crate::tls::{self, HTTP_PATH};
 use http::{HeaderName, Method};
 use pingora_error::Result;
 use pingora_proxy::Session;
 use route::Host;
 
-/// Fields of RFC 9440, which tell an origin of a client's certificate.
-const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
+/// With [`CLIENT_CERT`], what tells an origin of a client's certificate (RFC 9440).
 const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
 
 const HTTPS_PORT: u16 = 443;

@@ -134,6 +134,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
             tokio::select! {
                 accepted = peer.quic.accept_bi() => {
                     let Ok((send, receive)) = accepted else { return End::Lost };
+                    // a client told to go away may send again what is not counted
+                    peer.said.requests.fetch_add(1, Ordering::Relaxed);
                     follow(peer, connection);
                     let (front, peer) = (Arc::clone(self), Arc::clone(peer));
                     let connection = Arc::clone(connection);
@@ -201,11 +203,10 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
         send: SendStream,
         receive: RecvStream,
     ) {
-        peer.said.requests.fetch_add(1, Ordering::Relaxed);
         let is_early = receive.is_0rtt();
         let acknowledged = send.stopped();
         let stream = Stream::new(send, Frames::new(receive, Bytes::new()), Arc::clone(&peer));
-        self.answer_h3(stream, &peer, &connection, is_early).await;
+        self.answer_h3(stream, &connection, is_early).await;
         if *self.stopping.borrow() {
             timeout(LAST_WORDS, acknowledged).await.ok();
         }

@@ -9,8 +9,8 @@ use crate::config::{self, Config};
 use crate::listen::{Counted, Front};
 use pingora_core::apps::HttpServerApp;
 use quinn::{
-    ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, IdleTimeout, Incoming,
-    Runtime as _, ServerConfig, TokioRuntime, TransportConfig, VarInt,
+    AsyncUdpSocket, ConnectionId, ConnectionIdGenerator, Endpoint, EndpointConfig, IdleTimeout,
+    Incoming, Runtime as _, ServerConfig, TokioRuntime, TransportConfig, VarInt,
 };
 use rustls::server::{ProducesTickets, ServerSessionMemoryCache};
 use socket2::{Domain, Protocol, Socket, Type};
@@ -134,7 +134,7 @@ impl Quic {
                 () = until(&mut stopping, true) => return,
                 () = until(&mut accepting, true) => {}
             }
-            let (endpoint, local) = match self.endpoint() {
+            let (endpoint, socket, local) = match self.endpoint() {
                 Ok(endpoint) => endpoint,
                 Err(error) => {
                     let error: &dyn std::error::Error = &error;
@@ -151,6 +151,7 @@ impl Quic {
                     return endpoint.wait_idle().await;
                 }
                 () = until(&mut accepting, false) => {
+                    socket.leave();
                     endpoint.close(Code::NoError.into(), b"another process follows");
                     timeout(LAST_WORDS, endpoint.wait_idle()).await.ok();
                 }
@@ -159,7 +160,7 @@ impl Quic {
         }
     }
 
-    fn endpoint(&self) -> Result<(Endpoint, SocketAddr), QuicError> {
+    fn endpoint(&self) -> Result<(Endpoint, Arc<Measured>, SocketAddr), QuicError> {
         let Self { socket, tls, secret, options, idle_timeout } = self;
         let (socket, mut tls) = (socket.try_clone()?, tls.clone());
         let local = socket.local_addr()?;
@@ -184,8 +185,9 @@ impl Quic {
             .cid_generator(|| Box::new(Ids));
         let socket = Arc::new(Measured::new(TokioRuntime.wrap_udp_socket(socket)?));
         let runtime = Arc::new(TokioRuntime);
-        let endpoint = Endpoint::new_with_abstract_socket(config, Some(server), socket, runtime)?;
-        Ok((endpoint, local))
+        let own: Arc<dyn AsyncUdpSocket> = Arc::<Measured>::clone(&socket);
+        let endpoint = Endpoint::new_with_abstract_socket(config, Some(server), own, runtime)?;
+        Ok((endpoint, socket, local))
     }
 }
 
@@ -237,13 +239,11 @@ impl<A: HttpServerApp + Send + Sync + 'static> Open<'_, A> {
                 return None;
             }
         };
-        match Arc::clone(&front.places).try_acquire_owned() {
-            Ok(place) => Some((incoming, (place, counted))),
-            Err(_) => {
-                incoming.refuse();
-                None
-            }
+        if let Ok(place) = Arc::clone(&front.places).try_acquire_owned() {
+            return Some((incoming, (place, counted)));
         }
+        incoming.refuse();
+        None
     }
 }
 

@@ -306,6 +306,8 @@ impl Drop for Stream {
     fn drop(&mut self) {
         if self.was_cancelled {
             self.peer.cancelled();
+        } else if self.is_over {
+            self.peer.answered();
         }
         if self.is_over {
             if !self.frames.has_ended() {

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -28,6 +29,8 @@ const LONG_HEADER: u8 = 0x80;
 pub(super) struct Measured {
     inner: Arc<dyn AsyncUdpSocket>,
     measures: Mutex<Measures>,
+    /// Nothing is read any more: what comes is for another process.
+    is_left: AtomicBool,
 }
 
 /// Bytes that may still be sent, by address: of this period, and of the one before.
@@ -71,7 +74,13 @@ impl Measures {
 impl Measured {
     pub(super) fn new(inner: Arc<dyn AsyncUdpSocket>) -> Self {
         let (now, before) = (HashMap::new(), HashMap::new());
-        Self { inner, measures: Mutex::new(Measures { now, before, since: Instant::now() }) }
+        let measures = Mutex::new(Measures { now, before, since: Instant::now() });
+        Self { inner, measures, is_left: AtomicBool::new(false) }
+    }
+
+    /// Reads nothing from here on. What is sent still goes.
+    pub(super) fn leave(&self) {
+        self.is_left.store(true, Ordering::Relaxed);
     }
 }
 
@@ -108,6 +117,10 @@ impl AsyncUdpSocket for Measured {
         buffers: &mut [IoSliceMut<'_>],
         metas: &mut [RecvMeta],
     ) -> Poll<io::Result<usize>> {
+        if self.is_left.load(Ordering::Relaxed) {
+            // there is nothing to be woken for
+            return Poll::Pending;
+        }
         let count = ready!(self.inner.poll_recv(cx, buffers, metas))?;
         let mut received =
             buffers.iter().zip(metas.iter()).take(count).filter_map(|(buffer, meta)| {

@@ -1,6 +1,5 @@
 //! One request of HTTP/3, from its first byte to its answer.
 
-use super::connection::Peer;
 use super::exchange::{Opening, Stream, UNDECODABLE};
 use super::fault::Fault;
 use super::head::{self, NoRequest, Section};
@@ -22,7 +21,6 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
     pub(super) async fn answer_h3(
         &self,
         mut stream: Stream,
-        peer: &Peer,
         connection: &Arc<Connection>,
         is_early: bool,
     ) {
@@ -38,7 +36,8 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
             Err(fault) => return stream.note(fault),
         };
         if let Err(refusal) = early(&mut parts, is_early, ends) {
-            return self.refuse_exchange(stream, false, connection, refusal).await;
+            let is_head = parts.method == http::Method::HEAD;
+            return self.refuse_exchange(stream, is_head, connection, refusal).await;
         }
         stream.heed_priority(&parts.headers);
         let arrival = Arrival {
@@ -47,9 +46,7 @@ impl<A: HttpServerApp + Send + Sync + 'static> Front<A> {
             tunnel: tunnel.as_deref(),
             ends,
         };
-        if self.serve_exchange(stream, parts, arrival, connection).await.is_none() {
-            peer.answered();
-        }
+        self.serve_exchange(stream, parts, arrival, connection).await;
     }
 
     async fn read_section(&self, stream: &mut Stream) -> Result<Section, NoSection> {

@@ -77,6 +77,11 @@ impl Sockets {
         self.kept.iter().map(|(name, address, socket)| (&**name, &**address, socket.as_fd()))
     }
 
+    /// Lets go of those that would be handed on.
+    pub(super) fn release(&mut self) {
+        self.kept.clear();
+    }
+
     /// Closes what was handed over and nobody wants.
     pub(super) fn close_others(&mut self) {
         for other in self.inherited.drain(..) {

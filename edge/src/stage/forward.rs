@@ -65,6 +65,9 @@ pub(crate) struct Shown {
     pub(crate) certificate: Option<Arc<CertKey>>,
 }
 
+/// Fields that tell of a client's certificate (RFC 9440): this edge writes them, by these names alone.
+const CERTIFICATE: [&str; 2] = ["client-cert", "client-cert-chain"];
+
 /// The connection to ask `origin` on, at `address`.
 pub(crate) fn peer(
     origin: &Origin,
@@ -199,7 +202,8 @@ pub(crate) fn forwards_left(method: &Method, fields: &HeaderMap) -> Option<u32> 
 /// Takes out fields that some origins read as if `_` were `-`.
 fn remove_lookalikes(head: &mut RequestHeader) {
     let names = head.headers.keys().filter(|name| {
-        name.as_str().contains('_') && is_untrusted(&name.as_str().replace('_', "-"))
+        let other = name.as_str().replace('_', "-");
+        other != name.as_str() && (is_untrusted(&other) || CERTIFICATE.contains(&&*other))
     });
     let names: Vec<HeaderName> = names.cloned().collect();
     for name in &names {
@@ -341,13 +345,21 @@ mod tests {
     fn lookalikes_of_untrusted_fields_are_taken_out() {
         let head = rewritten(
             "/",
-            &[("x_forwarded_for", "6.6.6.6"), ("longshore_device", "bot"), ("my_field", "stays")],
+            &[
+                ("x_forwarded_for", "6.6.6.6"),
+                ("longshore_device", "bot"),
+                ("my_field", "stays"),
+                ("client_cert", ":Zm9yZ2Vk:"),
+                ("client-cert", ":c2hvd24=:"),
+            ],
             None,
         );
         assert!(
             !head.headers.contains_key("x_forwarded_for") && head.headers.contains_key("my_field")
         );
         assert!(!head.headers.contains_key("longshore_device"));
+        assert!(!head.headers.contains_key("client_cert"));
+        assert!(head.headers.contains_key("client-cert"), "it is ours");
     }
 
     #[test]

@@ -15,6 +15,9 @@ use std::fmt;
 /// Of a request: the log, the number, and the code of both. Of the response to it: another code.
 pub(crate) const FIELD: HeaderName = HeaderName::from_static("longshore-applied");
 
+/// The certificate that the client has shown (RFC 9440 §2.2).
+pub(crate) const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
+
 const REQUEST: &[u8] = b"longshore request to a shield";
 const RESPONSE: &[u8] = b"longshore response of a shield";
 
@@ -93,9 +96,11 @@ impl Installation {
     fn code(&self, purpose: &[u8], head: &RequestHeader, said: &str) -> Hash {
         let target = head.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
         let host = head.headers.get(header::HOST).map_or(&b""[..], HeaderValue::as_bytes);
+        // a shield believes the edge that asks whose certificate it has seen
+        let certificate = head.headers.get(CLIENT_CERT).map_or(&b""[..], HeaderValue::as_bytes);
         let mut hasher = blake3::Hasher::new_keyed(&self.key);
-        let parts =
-            [purpose, head.method.as_str().as_bytes(), host, target.as_bytes(), said.as_bytes()];
+        let method = head.method.as_str().as_bytes();
+        let parts = [purpose, method, host, target.as_bytes(), said.as_bytes(), certificate];
         for part in parts {
             hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
         }

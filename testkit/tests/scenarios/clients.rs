@@ -121,6 +121,11 @@ async fn an_address_has_so_many_requests_a_second() {
     .await;
     let lines = scene.edge.access_log_lines(6).await;
     assert_eq!((&lines[2]["status"], &lines[2]["error"]), (&429.into(), &"requests".into()));
+    // an answer to HEAD that has a body is the last of its connection
+    let mut client = scene.edge.connect().await;
+    client.send(GET.replace("GET ", "HEAD ").repeat(9)).await;
+    let told = String::from_utf8_lossy(&client.until_closed().await.unwrap()).into_owned();
+    assert_eq!(told.matches("HTTP/1.1 429").count(), 1, "{told}");
 }
 
 #[tokio::test]

@@ -298,3 +298,50 @@ async fn connections_that_do_nothing_are_closed() {
     silent.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
     silent.until_closed().await.unwrap();
 }
+
+#[tokio::test]
+async fn who_trickles_is_broken_off_and_others_are_not() {
+    let config = "[clients]\nrate_min_bytes_per_second = 1000\nrate_grace_seconds = 1\n";
+    let world = World::with(config, json!({})).await;
+    let body = content(4 * MIB);
+    let script = world.origin.on("/file").respond(200).header("Cache-Control", FRESH);
+    script.body(body.clone());
+    world.origin.on("/post").respond(200).body("got it");
+    let mut client = world.secure().await;
+    let mut sending = client.begin(("POST", HOST, "/post"), &[], false).await.unwrap();
+    let too_slow = async || world.edge.metrics().await.sum("longshore_edge_too_slow_total", &[]);
+    for round in 0.. {
+        if too_slow().await >= 1.0 {
+            break;
+        }
+        assert!(round < 200, "it trickles on");
+        sending.send("a".into(), false).await.ok();
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert!(sending.answer().await.is_err());
+    for is_stored in [false, true] {
+        let mut stalled = client.begin(("GET", HOST, "/file"), &[], true).await.unwrap();
+        stalled.head().await.unwrap();
+        testkit::eventually("the response is broken off", || async {
+            (too_slow().await >= 2.0 + f64::from(u8::from(is_stored))).then_some(())
+        })
+        .await;
+        assert!(stalled.rest().await.is_err());
+    }
+    is_right(&client.get(HOST, "/file").await, 200, &body);
+}
+
+#[tokio::test]
+async fn an_address_has_so_many_requests_a_second() {
+    let config = "[clients]\nunlimited = []\nrequests_per_second_max = 2\n";
+    let world = World::with(config, json!({})).await;
+    world.origin.on("/a").respond(200).header("Cache-Control", FRESH).body("a");
+    let mut client = world.secure().await;
+    let mut statuses = Vec::new();
+    for _ in 0..6 {
+        let answer = client.get(HOST, "/a").await;
+        assert_eq!(answer.fields.has("retry-after"), answer.status == 429);
+        statuses.push(answer.status);
+    }
+    assert!(statuses.starts_with(&[200, 200]) && statuses.contains(&429), "{statuses:?}");
+}
