@@ -2,12 +2,13 @@
 # Compares longshore-edge with nginx, Varnish and a bare loop, and prints a table. About 5 minutes.
 #
 # BENCH_SECONDS (3), BENCH_ROUNDS (5), BENCH_SERVERS ("floor longshore nginx varnish").
-# Debian packages: nginx varnish wrk.
+# BENCH_CASES: only cases whose names hold one of these words, with commas between.
+# Debian packages: nginx varnish wrk nghttp2-client curl.
 set -eu
 cd "$(dirname "$0")/.."
-for program in wrk /usr/sbin/nginx /usr/sbin/varnishd; do
+for program in wrk h2load curl /usr/sbin/nginx /usr/sbin/varnishd; do
     command -v "$program" >/dev/null || {
-        echo "bench: $program is missing: apt-get install nginx varnish wrk" >&2
+        echo "bench: $program is missing: apt-get install nginx varnish wrk nghttp2-client curl" >&2
         exit 1
     }
 done

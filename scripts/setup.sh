@@ -31,6 +31,9 @@ needs() {
         echo "varnishd    varnish         is a peer to compare with"
         echo "wrk         wrk             is the client"
         echo "slowhttptest slowhttptest   is a hostile client"
+        echo "h2load      nghttp2-client  is the client of HTTP/2"
+        echo "curl        curl            looks at answers before they are measured"
+        echo "python3     python3         finds ports and holds connections"
         ;;
     *)
         say "there is no purpose \`$1\`: build, test, bench"
